@@ -1,0 +1,52 @@
+// Logging: one line an event, `key=value` fields, never a credential. Debug: a line a request. Info: a line a pull.
+// Thread rule: all functions from any thread. Never fails a caller.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <concepts>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+
+namespace oxbow::log {
+
+enum class Level { kDebug, kInfo, kWarn, kError };
+
+struct Field {
+  std::string_view key;
+  std::string value;
+
+  Field(std::string_view k, std::string v) : key(k), value(std::move(v)) {}
+  Field(std::string_view k, std::string_view v) : key(k), value(v) {}
+  Field(std::string_view k, const char* v) : key(k), value(v) {}
+  Field(std::string_view k, bool v) : key(k), value(v ? "true" : "false") {}
+  template <typename Number>
+    requires(std::integral<Number> || std::floating_point<Number>)
+  Field(std::string_view k, Number v) : key(k), value(fmt::to_string(v)) {}
+  explicit Field(const Error& e) : key("error"), value(e.what()) {}
+};
+
+/// Errors: kInvalid with the four names.
+Result<Level> parse_level(std::string_view text);
+/// Once, from main, before threads exist. `json` writes one object a line instead.
+void init(Level level, bool json);
+bool enabled(Level level) noexcept;
+
+void write(Level level, std::string_view message, std::initializer_list<Field> fields);
+inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(Level::kDebug, message, fields);
+}
+inline void info(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(Level::kInfo, message, fields);
+}
+inline void warn(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(Level::kWarn, message, fields);
+}
+inline void error(std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(Level::kError, message, fields);
+}
+
+}  // namespace oxbow::log

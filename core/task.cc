@@ -1,0 +1,38 @@
+#include "core/task.h"
+
+namespace oxbow {
+
+Loops::Loops(std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    loops_.push_back(std::make_unique<Loop>(1));
+    work_.push_back(asio::make_work_guard(*loops_.back()));
+  }
+}
+
+Loops::~Loops() {
+  stop();
+  join();
+}
+
+void Loops::start() {
+  for (auto& loop : loops_) threads_.emplace_back([&context = *loop] { context.run(); });
+}
+
+void Loops::stop() {
+  work_.clear();
+  for (auto& loop : loops_) loop->stop();
+}
+
+void Loops::join() {
+  for (auto& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+  threads_.clear();
+}
+
+Task<> sleep_for(std::chrono::milliseconds duration) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+}  // namespace oxbow

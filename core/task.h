@@ -1,0 +1,86 @@
+// Coroutines, loops and the pool for what blocks.
+// A `Task` runs on one loop and is awaited once. Parameters are taken by value or outlive the task; no capturing lambda
+// coroutine unless the lambda outlives it; no lock is held across `co_await`.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include "core/error.h"
+
+namespace oxbow {
+
+namespace asio = boost::asio;
+
+template <typename T = void>
+using Task = asio::awaitable<T>;
+using Callback = std::move_only_function<void()>;
+
+/// An event loop: one io_context run by one thread. Nothing that blocks runs on it.
+using Loop = asio::io_context;
+
+/// The daemon's loops, one a core. Thread rule: start/stop/join from main; `at`, `size` from anywhere.
+class Loops {
+ public:
+  explicit Loops(std::size_t count);
+  ~Loops();
+  Loops(const Loops&) = delete;
+  Loops& operator=(const Loops&) = delete;
+
+  void start();
+  /// Ends the loops without waiting for what runs on them; owners have been closed before.
+  void stop();
+  void join();
+
+  std::size_t size() const noexcept { return loops_.size(); }
+  Loop& at(std::size_t index) noexcept { return *loops_[index]; }
+
+ private:
+  std::vector<std::unique_ptr<Loop>> loops_;
+  std::vector<asio::executor_work_guard<Loop::executor_type>> work_;
+  std::vector<std::thread> threads_;
+};
+
+/// Threads for calls that block: RocksDB, file system, getaddrinfo, hashing. Jobs start in order of submission.
+/// Thread rule: all methods from any thread.
+class WorkPool {
+ public:
+  explicit WorkPool(std::size_t threads) : pool_(threads) {}
+  ~WorkPool() { pool_.join(); }
+
+  void submit(Callback job) { asio::post(pool_, std::move(job)); }
+
+  /// Runs `job` on the pool and resumes the awaiting coroutine on its own executor with what `job` returned.
+  template <typename Job>
+  Task<std::invoke_result_t<Job>> run(Job job) {
+    co_return co_await asio::co_spawn(pool_.get_executor(), invoke(std::move(job)), asio::use_awaitable);
+  }
+
+  /// Waits for what was submitted; nothing can be submitted afterwards.
+  void join() { pool_.join(); }
+
+ private:
+  template <typename Job>
+  static Task<std::invoke_result_t<Job>> invoke(Job job) {
+    co_return job();
+  }
+
+  asio::thread_pool pool_;
+};
+
+/// Sleeps on the caller's executor.
+Task<> sleep_for(std::chrono::milliseconds duration);
+
+}  // namespace oxbow
