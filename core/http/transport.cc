@@ -244,7 +244,7 @@ Transfer Transport::flush_tls(OutQueue& out, std::size_t budget, std::span<char>
       }
       if (length == 0) return {Io::kFileFailed, sent};
     }
-    // A partial write returns after each record; what was gathered once is written to its end. A repeated SSL_write
+    // A partial write returns after each record: what was gathered once is written to its end. A repeated SSL_write
     // must offer at least what the blocked one did: the queue only grows at its end, so it does.
     std::size_t done = 0;
     int wrote = 1;
