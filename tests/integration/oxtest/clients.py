@@ -75,6 +75,11 @@ HOSTS_TOML = """server = "{server}"
 """
 
 
+def platform():
+    machine = os.uname().machine
+    return "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
 class Containerd:
     """Its own containerd: root, state, socket and hosts directory below `folder`."""
 
@@ -95,6 +100,11 @@ class Containerd:
                       ' "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",'
                       ' "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]\n'
                       f'[grpc]\naddress = "{self.socket}"\n[ttrpc]\naddress = "{self.socket}.ttrpc"\n')
+            if programs:
+                # The transfer service of containerd 2 pulls in the daemon, layers in parallel parts.
+                transfer = 'plugins."io.containerd.transfer.v1.local"'
+                out.write(f'[{transfer}]\nmax_concurrent_downloads = 3\nconcurrent_layer_fetch_buffer = 4194304\n'
+                          f'[[{transfer}.unpack_config]]\nplatform = "{platform()}"\nsnapshotter = "native"\n')
         self.process = Process("containerd", [self.program, "--config", config], os.path.join(self.folder, "containerd.log"),
                                env={"PATH": self.path})
 
@@ -149,6 +159,8 @@ class Containers:
         with open(os.path.join(self.folder, "containers.conf"), "w") as out:
             out.write('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n[containers]\nnetns = "none"\ncgroups = "disabled"\n'
                       'log_driver = "k8s-file"\n')
+        with open(os.path.join(self.folder, "auth.json"), "w") as out:
+            out.write("{}")
         self.env = {"HOME": self.home, "CONTAINERS_REGISTRIES_CONF": self.conf, "REGISTRIES_CONFIG_PATH": self.conf,
                     "CONTAINERS_STORAGE_CONF": os.path.join(self.folder, "storage.conf"), "XDG_RUNTIME_DIR": self.folder,
                     "CONTAINERS_CONF": os.path.join(self.folder, "containers.conf"), "XDG_CONFIG_HOME": self.home + "/.config",
