@@ -47,7 +47,8 @@ class PodmanAndSkopeo(Case):
         containers.podman("pull", "-q", "registry.test/app/web:1")
         self.assertEqual(set(self.crossings(mark).values()), {1.0})
         try:
-            said = containers.podman("run", "--rm", "--network=host", "--cgroups=disabled", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "registry.test/app/web:1")[1]
+            said = containers.podman("--runtime=runc", "run", "--rm", "--network=host", "--cgroups=enabled", "--ulimit=nofile=1024:1024",
+                                    "--ulimit=nproc=1024:1024", "registry.test/app/web:1")[1]
             self.assertIn("oxbow test image", said)
             containers.podman("rmi", "-f", "registry.test/app/web:1")
             self.registry.stop()
