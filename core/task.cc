@@ -30,6 +30,11 @@ void Loops::join() {
   threads_.clear();
 }
 
+Task<Loop*> this_loop() {
+  auto executor = co_await asio::this_coro::executor;
+  co_return static_cast<Loop*>(&asio::query(executor, asio::execution::context));
+}
+
 Task<> sleep_for(std::chrono::milliseconds duration) {
   asio::steady_timer timer(co_await asio::this_coro::executor, duration);
   co_await timer.async_wait(asio::use_awaitable);

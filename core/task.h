@@ -80,6 +80,25 @@ class WorkPool {
   asio::thread_pool pool_;
 };
 
+/// Awaits a callback API: `start` is given a function that takes a T, from any thread, once; the coroutine goes on with
+/// that value on its own executor.
+template <typename T, typename Start>
+Task<T> await_callback(Start start) {
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+      [](auto handler, Start begin) {
+        auto executor = asio::get_associated_executor(handler);
+        begin([executor, handler = std::move(handler)](T value) mutable {
+          asio::post(executor, [handler = std::move(handler), value = std::move(value)]() mutable {
+            std::move(handler)(std::move(value));
+          });
+        });
+      },
+      asio::use_awaitable, std::move(start));
+}
+
+/// The loop that the calling coroutine runs on.
+Task<Loop*> this_loop();
+
 /// Sleeps on the caller's executor.
 Task<> sleep_for(std::chrono::milliseconds duration);
 
