@@ -180,8 +180,7 @@ Result<> run_daemon(DaemonOptions options) {
     asio::post(ground.loops.at(i), [&curl = curls.at(ground.loops.at(i))] { curl.close(); });
   }
   ground.pool.join();
-  ground.loops.stop();
-  ground.loops.join();
+  ground.loops.finish(std::chrono::seconds(2));
   (*store)->close();
   log::info("stopped");
   return {};

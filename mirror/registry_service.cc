@@ -1,9 +1,12 @@
 #include "mirror/registry_service.h"
 
+#include <boost/asio/redirect_error.hpp>
 #include <random>
 
 #include "core/encoding.h"
 #include "core/log.h"
+#include "mirror/upstream_source.h"
+#include "registry-api/manifest.h"
 #include "registry-api/oci_error.h"
 #include "registry-api/reference.h"
 #include "registry-api/referrers.h"
@@ -29,14 +32,6 @@ std::string_view route_name(RouteKind kind) noexcept {
     case RouteKind::kUnknown: return "unknown";
   }
   return "unknown";
-}
-
-Subject subject_of(RouteKind kind) noexcept {
-  switch (kind) {
-    case RouteKind::kBlob: return Subject::kBlob;
-    case RouteKind::kManifest: return Subject::kManifest;
-    default: return Subject::kRepository;
-  }
 }
 
 std::uint64_t random_nonce() {
@@ -94,7 +89,14 @@ Task<http::Response> RegistryService::handle(http::Request request) {
 }
 
 void RegistryService::count(const Call& call, int status) {
-  requests_.Add({{"route", std::string(route_name(call.route.kind))}, {"code", std::to_string(status)}}).Increment();
+  // Looking a counter up by its labels costs more than a whole small response, so each is looked up once.
+  auto& slot = counters_[static_cast<std::size_t>(call.route.kind)][static_cast<std::size_t>(std::clamp(status, 0, 599))];
+  auto* counter = slot.load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    counter = &requests_.Add({{"route", std::string(route_name(call.route.kind))}, {"code", std::to_string(status)}});
+    slot.store(counter, std::memory_order_release);
+  }
+  counter->Increment();
   if (log::enabled(log::Level::kDebug)) {
     log::debug("request", {{"method", call.request.method_text},
                            {"target", call.request.target},

@@ -3,6 +3,7 @@
 // Thread rule: `handle` on any loop, many at once. Lifetime: outlives the server.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 
@@ -56,6 +57,8 @@ class RegistryService final : public http::Handler {
   std::atomic<std::shared_ptr<Registries>> registries_;
   std::size_t max_ranges_;
   prometheus::Family<Counter>& requests_;
+  static constexpr std::size_t kRoutes = 9;
+  std::array<std::array<std::atomic<Counter*>, 600>, kRoutes> counters_{};
   Histogram& first_byte_seconds_;
 };
 
