@@ -93,8 +93,8 @@ class Observer {
   virtual ~Observer() = default;
   /// Once, before any data, for whatever final status.
   virtual void on_head(const Head& head) = 0;
-  /// Takes a prefix of `bytes` (at most 16 KiB a call) and returns its length. Taking less than everything pauses the
-  /// transfer until `resume`; the rest is kept and offered again.
+  /// Takes a prefix of `bytes` (at most 64 KiB a call, mostly 16) and returns its length. Taking less than everything
+  /// pauses the transfer until `resume`; the rest is kept and offered again.
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
   /// Exactly once unless the Transfer is destroyed before.
   virtual void on_done(Result<> result) = 0;
