@@ -41,9 +41,8 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
 }
 
 Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind kind) {
-  const auto facts = co_await memory_.recall(digest);
-  const auto* place = facts.in(asker.repository);
-  if (place != nullptr && granted(asker)) co_return Admitted{place->size, false};
+  const auto known = co_await memory_.membership(digest, asker.repository);
+  if (known.belongs && granted(asker)) co_return Admitted{known.size, false};
 
   auto head = co_await ask(asker, {http::Method::kHead, content_path(asker, digest, kind)});
   if (!head) {

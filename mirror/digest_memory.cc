@@ -7,6 +7,11 @@ namespace {
 
 std::string table_key(const Digest& digest) { return digest.to_string(); }
 
+DigestMemory::Membership membership_in(const DigestFacts& facts, const RepositoryKey& repository) {
+  const auto* place = facts.in(repository);
+  return place == nullptr ? DigestMemory::Membership{} : DigestMemory::Membership{true, place->size};
+}
+
 }  // namespace
 
 const DigestFacts::Place* DigestFacts::in(const RepositoryKey& repository) const {
@@ -49,6 +54,20 @@ std::optional<DigestFacts> DigestMemory::cached(const Digest& digest) {
   if (known == by_digest_.end()) return std::nullopt;
   recent_.splice(recent_.begin(), recent_, known->second);
   return known->second->second;
+}
+
+// The hot path of every request: no copy of the facts.
+std::optional<DigestMemory::Membership> DigestMemory::cached_membership(const Digest& digest, const RepositoryKey& repository) {
+  const std::lock_guard lock(mutex_);
+  const auto known = by_digest_.find(digest);
+  if (known == by_digest_.end()) return std::nullopt;
+  recent_.splice(recent_.begin(), recent_, known->second);
+  return membership_in(known->second->second, repository);
+}
+
+Task<DigestMemory::Membership> DigestMemory::membership(Digest digest, const RepositoryKey& repository) {
+  if (const auto known = cached_membership(digest, repository)) co_return *known;
+  co_return membership_in(co_await recall(digest), repository);
 }
 
 void DigestMemory::cache(const Digest& digest, DigestFacts facts) {

@@ -38,6 +38,12 @@ class DigestMemory {
 
   explicit DigestMemory(storage::Store& store) : store_(store) {}
 
+  struct Membership {
+    bool belongs = false;
+    std::optional<std::uint64_t> size;
+  };
+  /// Whether a digest is known to be in a repository, and its size there.
+  Task<Membership> membership(Digest digest, const RepositoryKey& repository);
   Task<DigestFacts> recall(Digest digest);
   Task<> remember(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size);
   /// The size that was claimed turned out wrong.
@@ -47,6 +53,7 @@ class DigestMemory {
   using Entry = std::pair<Digest, DigestFacts>;
 
   std::optional<DigestFacts> cached(const Digest& digest);
+  std::optional<Membership> cached_membership(const Digest& digest, const RepositoryKey& repository);
   void cache(const Digest& digest, DigestFacts facts);
   Task<> change(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size, bool keep_size);
 
