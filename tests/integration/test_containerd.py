@@ -23,7 +23,7 @@ class ContainerdCase(Case):
         clients.need("containerd")
         return ""
 
-    def pull_run_pull_again(self, *how):
+    def pull_run_pull_again(self, *how, slack=0.0):
         mirror = self.start(self.mirror_of(self.registry.url))
         reference = "registry.test/app/web:1"
         self.containerd.use_mirror("registry.test", mirror.url)
@@ -32,8 +32,9 @@ class ContainerdCase(Case):
         self.containerd.pull(reference, *how)
         self.assertIn("oxbow test image", self.containerd.run_container(reference))
         for digest in self.image.layers:
-            self.assertEqual(self.registry.body_bytes(digest, mark), len(self.image.blobs[digest]),
-                             "a layer did not cross the upstream link exactly once")
+            crossed, size = self.registry.body_bytes(digest, mark), len(self.image.blobs[digest])
+            self.assertGreaterEqual(crossed, size)
+            self.assertLessEqual(crossed, size * (1 + slack), "a layer crossed the upstream link more than once")
 
         self.registry.stop()
         try:
@@ -82,6 +83,7 @@ class Containerd2(ContainerdCase):
     def test_pull_run_and_pull_again_by_the_client(self):
         self.pull_run_pull_again("--local")
 
-    # The transfer service of containerd 2 resolves and pulls in the daemon, each layer in parallel open-ended ranges.
+    # The transfer service of containerd 2 resolves and pulls in the daemon, each layer in parallel open-ended ranges that
+    # it hangs up on after a chunk. What the registry had already written to such a connection may be lost with it.
     def test_pull_run_and_pull_again_by_the_transfer_service(self):
-        self.pull_run_pull_again()
+        self.pull_run_pull_again(slack=0.05)
