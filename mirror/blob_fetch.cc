@@ -50,8 +50,8 @@ class BlobFetch::Running final : public SpanSink {
                                                      *head.blob_bytes, geometry_.blob_bytes())));
       return;
     }
-    if (head.begin == position_) return;
-    if (head.begin != 0) {
+    if (!head.whole) {
+      if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
       return;
     }
@@ -300,9 +300,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
     if (reader.wants.read_ahead) continue;
-    for (const auto& range : reader.wants.ranges) {
-      add_missing(out, {std::max(range.begin, std::min(reader.position, range.end)), range.end});
-    }
+    for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants.read_ahead) continue;
