@@ -40,7 +40,8 @@ class Seen:
     def __init__(self, method, target, headers):
         self.method, self.target, self.headers = method, target, headers
         self.path = urllib.parse.urlsplit(target).path
-        self.status, self.sent = 0, 0
+        self.status, self.sent, self.first = 0, 0, 0  # body bytes from `first` on
+        self.active, self.ended_s = False, 0.0
 
     def __repr__(self):
         return f"{self.method} {self.target} {self.status} {self.sent} {self.headers.get('Range', '')}"
@@ -57,6 +58,7 @@ class FaultyRegistry:
         self.lock = threading.Lock()
         self.links = set()
         self.server = None
+        self.send_buffer = None  # bytes the kernel may hold for a connection; set before start
         self.reset()
 
     def reset(self):
@@ -103,6 +105,16 @@ class FaultyRegistry:
         with self.lock:
             return sum(s.sent for s in self.seen if s.method == "GET" and digest in s.target)
 
+    def covered(self, digest):
+        """How many different bytes of the blob have been sent: what is sent beyond them was sent again."""
+        with self.lock:
+            parts = sorted((s.first, s.first + s.sent) for s in self.seen if s.method == "GET" and digest in s.target and s.sent)
+        total, end = 0, 0
+        for first, last in parts:
+            total += max(0, last - max(first, end))
+            end = max(end, last)
+        return total
+
     def count(self, pattern):
         with self.lock:
             return sum(1 for s in self.seen if re.search(pattern, f"{s.method} {s.target}"))
@@ -117,6 +129,8 @@ class FaultyRegistry:
 
             def setup(self):
                 super().setup()
+                if outer.send_buffer:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outer.send_buffer)
                 outer.links.add(self.connection)
 
             def finish(self):
@@ -256,7 +270,14 @@ class FaultyRegistry:
             if self.truncate_times > 0:
                 self.truncate_times -= 1
                 stop = self.truncate_after
-        position, began = first, time.monotonic()
+        seen.first, seen.active = first, True
+        try:
+            self._send(handler, seen, digest, data, first, last, stop)
+        finally:
+            seen.active, seen.ended_s = False, time.monotonic()
+
+    def _send(self, handler, seen, digest, data, first, last, stop):
+        size, position, began = len(data), first, time.monotonic()
         step = 65536 if not self.rate_bytes else max(1024, min(65536, self.rate_bytes // 20))
         while position <= last:
             if stop is not None and position - first >= stop:
