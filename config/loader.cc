@@ -31,6 +31,7 @@ class Load {
 
   void apply_environment(const Environment& environment) {
     std::vector<std::string> variables;
+    variables.reserve(sections_.size());
     for (const auto& option : sections_) variables.push_back(variable_of(option.key));
     for (const auto& [variable, text] : environment) {
       const auto found = std::ranges::find(variables, variable);
@@ -47,6 +48,7 @@ class Load {
 
   void apply_overrides(const Overrides& overrides) {
     std::vector<std::string> keys;
+    keys.reserve(sections_.size());
     for (const auto& option : sections_) keys.push_back(option.key);
     for (const auto& [key, text] : overrides) {
       const auto found = std::ranges::find(keys, key);

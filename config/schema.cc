@@ -6,7 +6,7 @@ namespace oxbow::config {
 namespace {
 
 // The field of an option, for const and non-const owners alike.
-#define OXBOW_FIELD(member) [](auto& owner) -> auto& { return owner.member; }
+#define OXBOW_FIELD(member) ([](auto& owner) -> auto& { return owner.member; })
 
 constexpr std::uint64_t kMiB = 1ULL << 20;
 constexpr double kMinute = 60'000;
@@ -15,9 +15,9 @@ constexpr double kDay = 86'400'000;
 using Options = std::vector<Option<Config>>;
 
 template <typename Field>
-void add(Options& out, std::string key, Field field, FieldType<Config, Field> default_value, std::string help,
+void add(Options& out, std::string key, Field field, const FieldType<Config, Field>& default_value, std::string help,
          Traits traits = {}) {
-  out.push_back(option<Config>(std::move(key), field, std::move(default_value), std::move(help), std::move(traits)));
+  out.push_back(option<Config>(std::move(key), field, default_value, std::move(help), std::move(traits)));
 }
 
 void add_client(Options& out) {
@@ -113,7 +113,7 @@ void add_limits(Options& out) {
       {.unit = "peers", .bounds = {.min = 1, .max = 1024}});
   add(out, "limits.connections", OXBOW_FIELD(limits.connections), 16'384, "Client connections at the same time.",
       {.unit = "connections", .bounds = {.min = 16, .max = 1'000'000}});
-  add(out, "limits.header_bytes", OXBOW_FIELD(limits.header_bytes), 96 * 1024,
+  add(out, "limits.header_bytes", OXBOW_FIELD(limits.header_bytes), 96ULL * 1024,
       "Request line and header fields of one request. podman sends up to 64 KiB of ranges.",
       {.unit = "bytes", .bounds = {.min = 8192, .max = 1.0 * kMiB}});
   add(out, "limits.request_body_bytes", OXBOW_FIELD(limits.request_body_bytes), kMiB,
@@ -145,10 +145,10 @@ void add_log(Options& out) {
 }
 
 template <typename Field>
-void add(std::vector<Option<Registry>>& out, std::string key, Field field, FieldType<Registry, Field> default_value,
-         std::string help, Traits traits = {}) {
+void add(std::vector<Option<Registry>>& out, std::string key, Field field,
+         const FieldType<Registry, Field>& default_value, std::string help, Traits traits = {}) {
   traits.reloadable = true;  // a changed registry replaces the old one for new requests
-  out.push_back(option<Registry>(std::move(key), field, std::move(default_value), std::move(help), std::move(traits)));
+  out.push_back(option<Registry>(std::move(key), field, default_value, std::move(help), std::move(traits)));
 }
 
 void add_registry_identity(std::vector<Option<Registry>>& out) {

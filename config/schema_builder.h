@@ -47,7 +47,7 @@ template <typename Owner, typename Field>
 using FieldType = std::remove_cvref_t<std::invoke_result_t<Field, Owner&>>;
 
 template <typename Owner, typename Field>
-Option<Owner> option(std::string key, Field field, FieldType<Owner, Field> default_value, std::string help,
+Option<Owner> option(std::string key, Field field, const FieldType<Owner, Field>& default_value, std::string help,
                      Traits traits = {}) {
   Option<Owner> out;
   out.key = std::move(key);
@@ -71,8 +71,8 @@ Option<Owner> option(std::string key, Field field, FieldType<Owner, Field> defau
 
 /// An option whose values are names.
 template <typename Owner, typename Field, typename Enum = FieldType<Owner, Field>>
-Option<Owner> choice(std::string key, Field field, std::vector<std::pair<std::string, Enum>> names, Enum default_value,
-                     std::string help, bool reloadable) {
+Option<Owner> choice(std::string key, Field field, const std::vector<std::pair<std::string, Enum>>& names,
+                     Enum default_value, std::string help, bool reloadable) {
   const auto name_of = [names](Enum value) {
     const auto found = std::ranges::find(names, value, &std::pair<std::string, Enum>::second);
     return found == names.end() ? std::string() : found->first;

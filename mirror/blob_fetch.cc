@@ -50,8 +50,8 @@ class BlobFetch::Running final : public SpanSink {
                                                      *head.blob_bytes, geometry_.blob_bytes())));
       return;
     }
-    if (head.begin == position_) return;
-    if (head.begin != 0) {
+    if (!head.whole) {
+      if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
       return;
     }
@@ -124,6 +124,8 @@ class BlobFetch::Running final : public SpanSink {
     auto writer = owner_.blob_->begin_stripe(stripe);
     if (writer) {
       writer_ = std::move(*writer);
+      // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
+      owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
       return true;
     }
     if (writer.error().code() == Errc::kCancelled || writer.error().code() == Errc::kBusy) {
@@ -205,6 +207,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       progress_(std::make_shared<Waker>(context.home)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
+      relinked_(blob_->geometry().stripes()),
       fetched_(std::make_unique<std::atomic<bool>[]>(blob_->geometry().stripes())) {}
 
 BlobFetch::~BlobFetch() {
@@ -300,9 +303,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
     if (reader.wants.read_ahead) continue;
-    for (const auto& range : reader.wants.ranges) {
-      add_missing(out, {std::max(range.begin, std::min(reader.position, range.end)), range.end});
-    }
+    for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants.read_ahead) continue;
@@ -334,7 +335,7 @@ void BlobFetch::pump() {
   const auto self = shared_from_this();
   auto missing = wanted();
   const bool idle = missing.empty();
-  tell(p2p::WindowChanged{std::move(missing)});
+  tell(p2p::WindowChanged{std::move(missing), !readers_.empty()});
   if (idle) {
     last_progress_ = now();
   } else if (!whole_ && now() >= backoff_until_) {
@@ -399,8 +400,7 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   tell(p2p::StripeArrived{running.fetch().id, stripe});
   context_.observer.on_stripe({blob_->digest(), stripe, blob_->geometry().stripe(stripe).size(), running.fetch().source,
                                now() - running.started(), retries_[stripe]});
-  // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
-  if (hasher_->position() > blob_->geometry().stripe(stripe).begin) check_stripe(stripe);
+  if (relinked_[stripe]) check_stripe(stripe);
 }
 
 void BlobFetch::check_stripe(std::uint32_t stripe) {

@@ -145,7 +145,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<std::uint64_t, Reader> readers_;
   std::map<p2p::FetchId, std::unique_ptr<Running>> running_;
   std::optional<p2p::FetchId> whole_;  ///< a fetch that streams all of the blob: the source knows no ranges
-  std::vector<std::uint32_t> retries_; ///< by stripe
+  std::vector<std::uint32_t> retries_;  ///< by stripe
+  std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
   p2p::Time last_progress_{0};
   p2p::Time backoff_until_{0};
   std::chrono::milliseconds backoff_{0};

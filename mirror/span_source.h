@@ -17,8 +17,9 @@
 namespace oxbow::mirror {
 
 struct SpanHead {
-  /// The bytes that will come. A source without range support gives the whole blob from 0.
+  /// The first byte that will come. A source without range support gives the whole blob, from 0.
   std::uint64_t begin = 0;
+  bool whole = false;
   std::optional<std::uint64_t> blob_bytes;
 };
 

@@ -15,9 +15,9 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
 
   void on_head(const upstream::Head& head) override {
     if (head.status == 206 && head.content_range) {
-      sink_.on_head({head.content_range->first, head.content_range->total});
+      sink_.on_head({head.content_range->first, false, head.content_range->total});
     } else if (head.status == 200) {
-      sink_.on_head({0, head.content_length});
+      sink_.on_head({0, true, head.content_length});
     } else {
       // A 206 without a usable Content-Range cannot be placed.
       refused_ = head.status == 206 ? Error(Errc::kCorrupt, "upstream sent a 206 without a valid Content-Range")

@@ -36,7 +36,7 @@ void WindowStream::request() {
 void WindowStream::on_head(const SpanHead& head) {
   if (head.blob_bytes && *head.blob_bytes != options_.blob_bytes) {
     failure_ = Error(Errc::kCorrupt, "the source has another size for this blob");
-  } else if (head.begin != received_ && head.begin != 0) {
+  } else if (head.begin != received_ && !head.whole) {
     failure_ = Error(Errc::kCorrupt, "the source sent another range than was asked for");
   } else {
     incoming_ = head.begin;

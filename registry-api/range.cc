@@ -109,7 +109,8 @@ RangeRequest parse_range(std::optional<std::string_view> header, std::uint64_t s
     return request;
   }
   if (size == 0) {
-    const bool from_start = set.specs.front().suffix ? *set.specs.front().suffix > 0 : set.specs.front().first == 0;
+    const OpenRange first = set.specs.front();
+    const bool from_start = first.suffix ? *first.suffix > 0 : first.first == 0;
     request.kind = from_start ? Kind::kWhole : Kind::kUnsatisfiable;
     return request;
   }

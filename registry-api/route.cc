@@ -58,13 +58,20 @@ Endpoint endpoint_of(const Components& c, std::size_t begin) {
   return {};
 }
 
+/// What no client sends unescaped; the server in front may be less strict.
+bool has_raw_control(std::string_view path) {
+  return std::ranges::any_of(path, [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; });
+}
+
 bool is_ping(std::string_view path) { return path == "/ping" || path == "/healthz"; }
 
 }  // namespace
 
 Route parse_route(std::string_view raw_path) {
   Route route;
-  if (raw_path.empty() || raw_path.front() != '/' || raw_path.size() > kMaxPathBytes) return route;
+  if (raw_path.empty() || raw_path.front() != '/' || raw_path.size() > kMaxPathBytes || has_raw_control(raw_path)) {
+    return route;
+  }
   if (is_ping(raw_path)) {
     route.kind = RouteKind::kPing;
     return route;

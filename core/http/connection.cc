@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/http/http1_connection.h"
+#include "core/http/http2_connection.h"
 #include "core/log.h"
 
 namespace oxbow::http {
@@ -68,6 +69,7 @@ void Connection::handshake() {
     return close();
   }
   peer_name_ = transport_.peer_name();
+  if (transport_.alpn() == "h2") return speak(make_http2(*this), {});
   speak(make_http1(*this), {});
 }
 
@@ -83,7 +85,7 @@ void Connection::detect() {
   }
   const auto common = std::min(bytes.size(), kHttp2Preface.size());
   if (bytes.substr(0, common) != kHttp2Preface.substr(0, common)) return speak(make_http1(*this), bytes);
-  if (common == kHttp2Preface.size()) return close();
+  if (common == kHttp2Preface.size()) return speak(make_http2(*this), bytes);
   if (first_bytes_.empty()) {
     first_bytes_ = bytes;
     deadline_ = worker_.now() + limits().header_timeout;

@@ -28,7 +28,7 @@ std::unexpected<Error> tls_error(const std::string& file, std::string_view what)
 
 int select_protocol(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
                     unsigned in_length, void*) {
-  static constexpr unsigned char kOurs[] = "\x08http/1.1";
+  static constexpr unsigned char kOurs[] = "\x02h2\x08http/1.1";
   unsigned char* chosen = nullptr;
   const int result = SSL_select_next_proto(&chosen, out_length, kOurs, sizeof kOurs - 1, in, in_length);
   if (result != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301, section 3.2

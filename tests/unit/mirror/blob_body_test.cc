@@ -182,7 +182,7 @@ TEST_F(BlobBodyTest, ClosedRangeHasNoReadAhead) {
   BlobRead range{Digest::sha256(content), content.size(), {{5 * kMiB + 10, 5 * kMiB + 60'010}}, false, {}, source};
   const auto got = read(range);
   EXPECT_TRUE(got.bytes == content.substr(5 * kMiB + 10, 60'000));
-  EXPECT_EQ(source->bytes_given(), Geometry(content.size()).stripe_bytes());
+  EXPECT_LE(source->bytes_given(), Geometry(content.size()).stripe_bytes());
 }
 
 // Several ranges in one response, in request order.

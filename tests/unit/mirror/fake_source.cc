@@ -34,7 +34,7 @@ class FakeRequest final : public SpanRequest {
     if (!headed_) {
       headed_ = true;
       if (failure_ && failure_->after_bytes == 0) return sink_.on_done(fail(failure_->code, "injected"));
-      sink_.on_head({range_.begin, source_.content_.size()});
+      sink_.on_head({range_.begin, source_.ignores_ranges_.load(), source_.content_.size()});
       if (alive.expired()) return;
     }
     if (failure_ && given_ >= failure_->after_bytes) return sink_.on_done(fail(failure_->code, "injected"));

@@ -73,12 +73,19 @@ TEST_F(SingleTest, ReassignsWhatDidNotArrive) {
   EXPECT_NE(second[0].id, first[0].id);
 }
 
+// A reader that has all of its window and goes on slowly does not cost the connection of a fetch about to end.
+TEST_F(SingleTest, KeepsFetchesWhileSomebodyReads) {
+  tell(WindowChanged{{{0, 1}}});
+  ASSERT_EQ(fetches(tell(SlotsFree{kUpstream, 1})).size(), 1U);
+  EXPECT_TRUE(tell(WindowChanged{}).empty());
+}
+
 // When the last reader leaves, everything under way is cancelled.
 TEST_F(SingleTest, CancelsWhenNobodyReads) {
   tell(WindowChanged{{{0, 16}}});
   ASSERT_EQ(fetches(tell(SlotsFree{kUpstream, 2})).size(), 2U);
   std::size_t cancelled = 0;
-  for (const auto& action : tell(WindowChanged{})) cancelled += std::holds_alternative<CancelFetch>(action) ? 1 : 0;
+  for (const auto& action : tell(WindowChanged{{}, false})) cancelled += std::holds_alternative<CancelFetch>(action) ? 1 : 0;
   EXPECT_EQ(cancelled, 2U);
 }
 

@@ -59,6 +59,8 @@ TEST(Route, Table) {
       {"/v2/x/manifests/%zz", kUnknown},
       {"/v2/x/manifests/%", kUnknown},
       {"/v2/x/manifests/a%00", kUnknown},
+      {"/v2/x/manifests/a b", kUnknown},
+      {"/v2/x/manifests/a\nb", kUnknown},
       {"/ping/x", kUnknown},
   };
   for (const auto& c : cases) {
