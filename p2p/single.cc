@@ -28,7 +28,7 @@ std::vector<Action> Single::on_event(Time, const Event& event) {
   std::vector<Action> actions;
   if (const auto* window = std::get_if<WindowChanged>(&event)) {
     wanted_ = window->wanted;
-    if (wanted_.empty()) {
+    if (!window->has_readers) {
       for (const auto& [id, stripes] : running_) actions.emplace_back(CancelFetch{id});
     }
   } else if (const auto* ended = std::get_if<FetchEnded>(&event)) {

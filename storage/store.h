@@ -125,6 +125,9 @@ struct SmallBody {
   std::string media_type;  ///< of a manifest, as upstream gave it; empty for blobs
 };
 
+/// How much this node wants to keep a span of a blob that it cannot keep whole; the lowest goes first.
+using SpanRank = std::function<double(const Digest& digest, std::uint32_t span)>;
+
 /// Key/value tables in the index for other rooms, which own the encodings. Keys and values are bytes.
 enum class Table : std::uint8_t { kTags, kGrants, kRepositories, kRegistries };
 
@@ -171,6 +174,8 @@ class Store {
   /// Forgets the blob and its file. Open handles see `gone()`.
   virtual void purge(const Digest& digest) = 0;
   virtual void pin(const Digest& digest, bool pinned) = 0;
+  /// For blobs larger than an eighth of the budget; called under a lock, so it must not call the store. None: oldest use first.
+  virtual void set_span_rank(SpanRank rank) = 0;
   virtual std::vector<BlobListing> list() const = 0;
   virtual Usage usage() const = 0;
   virtual std::string_view io_engine() const noexcept = 0;

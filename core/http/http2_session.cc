@@ -1,0 +1,457 @@
+#include "core/http/http2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/encoding.h"
+#include "core/http/http1_head.h"
+#include "core/http/http2_stream.h"
+#include "core/log.h"
+
+namespace oxbow::http {
+namespace {
+
+constexpr std::size_t kFrameHeaderBytes = 9;
+/// With several streams, so that none holds the connection for long.
+constexpr std::size_t kSharedFrameBytes = 64UL * 1024;
+constexpr std::size_t kPullBytes = 256UL * 1024;
+constexpr std::uint32_t kReceiveWindowBytes = 1U * 1024 * 1024;
+
+std::string_view text(const std::uint8_t* bytes, std::size_t length) noexcept {
+  return {reinterpret_cast<const char*>(bytes), length};
+}
+
+nghttp2_nv field(std::string_view name, std::string_view value) noexcept {
+  return {const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(name.data())),
+          const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NONE};
+}
+
+}  // namespace
+
+/// nghttp2's C callbacks.
+struct Http2Session::Callbacks {
+  static Http2Session& self(void* user) noexcept { return *static_cast<Http2Session*>(user); }
+  static Stream* stream(nghttp2_session* session, std::int32_t id) noexcept {
+    return static_cast<Stream*>(nghttp2_session_get_stream_user_data(session, id));
+  }
+
+  static int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+      self(user).begin(frame->hd.stream_id);
+    }
+    return 0;
+  }
+
+  static int on_header(nghttp2_session* session, const nghttp2_frame* frame, const std::uint8_t* name,
+                       std::size_t name_length, const std::uint8_t* value, std::size_t value_length, std::uint8_t,
+                       void* user) {
+    auto* s = stream(session, frame->hd.stream_id);
+    if (s == nullptr || s->header_done) return 0;  // trailers must not pass for header fields
+    auto& limits = self(user).limits_;
+    s->header_bytes += name_length + value_length + 32;  // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+    if (s->header_bytes > limits.header_bytes || s->request.headers.size() >= limits.fields) s->too_large = true;
+    if (s->too_large) return 0;
+    const auto key = text(name, name_length);
+    const std::string content(text(value, value_length));
+    auto& request = s->request;
+    if (key == ":method")
+      request.method_text = content;
+    else if (key == ":path")
+      request.target = content;
+    else if (key == ":authority")
+      request.headers.set("host", content);
+    else if (key == "host" && request.headers.find("host"))
+      return 0;
+    else if (!key.starts_with(':'))
+      request.headers.add(std::string(key), content);
+    return 0;
+  }
+
+  static int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    auto& me = self(user);
+    switch (frame->hd.type) {
+      case NGHTTP2_HEADERS:
+      case NGHTTP2_DATA: {
+        auto* s = stream(session, frame->hd.stream_id);
+        if (frame->hd.type == NGHTTP2_DATA && frame->hd.length == 0 &&
+            (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
+          me.count(me.control_frames_, me.limits_.control_frames_per_second, me.hits_.control_frames);
+        }
+        if (s == nullptr) return 0;
+        if (!s->header_done) me.finish_header(*s);
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && !s->complete) me.finish_request(*s);
+        return 0;
+      }
+      case NGHTTP2_RST_STREAM:
+        me.count(me.resets_, me.limits_.resets_per_second, me.hits_.resets);
+        return 0;
+      case NGHTTP2_PING:
+      case NGHTTP2_SETTINGS:
+      case NGHTTP2_PRIORITY:
+        me.count(me.control_frames_, me.limits_.control_frames_per_second, me.hits_.control_frames);
+        return 0;
+      default:
+        return 0;
+    }
+  }
+
+  static int on_data_chunk(nghttp2_session* session, std::uint8_t, std::int32_t id, const std::uint8_t* bytes,
+                           std::size_t length, void* user) {
+    auto* s = stream(session, id);
+    auto& me = self(user);
+    if (s == nullptr || s->complete) return 0;
+    s->body_bytes += length;
+    if (s->body_bytes > me.limits_.body_bytes) {
+      ++me.hits_.body_bytes;
+      me.reject(*s, 413, "request body too large");
+    } else if (me.keep_bodies_) {
+      s->request.body.append(text(bytes, length));
+    }
+    return 0;
+  }
+
+  static int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
+    auto& me = self(user);
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+      const auto code = frame->rst_stream.error_code;
+      if (code == NGHTTP2_REFUSED_STREAM) ++me.hits_.streams;
+      // A client can make us reset streams as fast as it resets them itself.
+      if (code != NGHTTP2_NO_ERROR && code != NGHTTP2_INTERNAL_ERROR) {
+        me.count(me.resets_, me.limits_.resets_per_second, me.hits_.resets);
+      }
+      return 0;
+    }
+    const bool last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (last && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
+      // Answered before the request's body was there: nobody will read it (RFC 9113, section 8.1).
+      nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+  }
+
+  static int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+    self(user).end_stream(id);
+    return 0;
+  }
+
+  static ssize_t read_length(nghttp2_session*, std::uint8_t, std::int32_t, std::int32_t, std::int32_t,
+                             std::uint32_t peer_max, void* user) {
+    const auto& me = self(user);
+    const std::size_t ours =
+        me.sending_ > 1 ? std::min<std::size_t>(kSharedFrameBytes, me.limits_.frame_bytes) : me.limits_.frame_bytes;
+    // Header and payload together fill TLS records to the byte.
+    return static_cast<ssize_t>(std::min<std::size_t>(ours, peer_max) - kFrameHeaderBytes);
+  }
+
+  static ssize_t read_data(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t length, std::uint32_t* flags,
+                           nghttp2_data_source* source, void* user) {
+    return self(user).read_body(*static_cast<Stream*>(source->ptr), length, *flags);
+  }
+
+  static int send_data(nghttp2_session*, nghttp2_frame*, const std::uint8_t* header, std::size_t length,
+                       nghttp2_data_source* source, void* user) {
+    auto& me = self(user);
+    if (me.out_->bytes() >= me.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
+    me.queue_data(*static_cast<Stream*>(source->ptr), text(header, kFrameHeaderBytes), length);
+    return 0;
+  }
+};
+
+Http2Session::Http2Session(Http2Limits limits, bool keep_bodies, std::function<void()> wake,
+                           std::function<void(const Outcome&)> outcome)
+    : limits_(limits), keep_bodies_(keep_bodies), wake_(std::move(wake)), outcome_(std::move(outcome)) {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  nghttp2_option* options = nullptr;
+  OXBOW_INVARIANT(nghttp2_session_callbacks_new(&callbacks) == 0 && nghttp2_option_new(&options) == 0);
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, Callbacks::on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::on_header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Callbacks::on_frame_recv);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::on_data_chunk);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, Callbacks::on_frame_send);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::on_stream_close);
+  nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, Callbacks::read_length);
+  nghttp2_session_callbacks_set_send_data_callback(callbacks, Callbacks::send_data);
+  nghttp2_option_set_no_closed_streams(options, 1);
+  // The default of 8 is too few for 96 KiB of header in frames of 16 KiB that a client fills half.
+  nghttp2_option_set_max_continuations(options, limits_.header_bytes / 8192 + 4);
+  const int made = nghttp2_session_server_new2(&session_, callbacks, this, options);
+  nghttp2_option_del(options);
+  nghttp2_session_callbacks_del(callbacks);
+  OXBOW_INVARIANT(made == 0);
+  submit_settings();
+}
+
+Http2Session::~Http2Session() {
+  abandon();
+  nghttp2_session_del(session_);
+}
+
+void Http2Session::submit_settings() {
+  const std::array<nghttp2_settings_entry, 4> settings{
+      {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits_.streams},
+       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kReceiveWindowBytes},
+       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<std::uint32_t>(limits_.header_bytes)},
+       {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0}}};
+  nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings.data(), settings.size());
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<std::int32_t>(kReceiveWindowBytes));
+}
+
+bool Http2Session::count(Rate& rate, std::uint32_t limit, std::uint32_t& hits) {
+  const auto second = std::chrono::duration_cast<std::chrono::seconds>(now_.time_since_epoch()).count();
+  if (rate.second != second) rate = {second, 0};
+  if (++rate.count <= limit) return true;
+  if (!abused_) {
+    ++hits;
+    abused_ = true;
+  }
+  return false;
+}
+
+bool Http2Session::feed(std::string_view bytes, Time now) {
+  now_ = now;
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  const auto used = nghttp2_session_mem_recv(session_, data, bytes.size());
+  if (used < 0) {
+    nghttp2_session_terminate_session(session_,
+                                      used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+    return false;
+  }
+  if (abused_) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+    return false;
+  }
+  return true;
+}
+
+std::vector<Http2Session::Incoming> Http2Session::take_requests() { return std::exchange(ready_requests_, {}); }
+
+void Http2Session::begin(std::int32_t id) {
+  auto stream = std::make_unique<Stream>(id);
+  stream->outcome.received = now_;
+  nghttp2_session_set_stream_user_data(session_, id, stream.get());
+  streams_[id] = std::move(stream);
+}
+
+void Http2Session::finish_header(Stream& stream) {
+  stream.header_done = true;
+  auto& request = stream.request;
+  request.method = parse_method(request.method_text);
+  stream.method = request.method;
+  const auto question = request.target.find('?');
+  request.path = request.target.substr(0, question);
+  if (question != std::string::npos) request.query = request.target.substr(question + 1);
+  stream.outcome.method = request.method_text;
+  stream.outcome.path = request.path;
+  if (stream.too_large) {
+    ++hits_.header_bytes;
+    return reject(stream, 431, "header too large");
+  }
+  const auto& target = request.target;
+  if (target.empty() || (target.front() != '/' && target != "*") || target.find('#') != std::string::npos) {
+    return reject(stream, 400, "bad request target");
+  }
+  if (const auto expect = request.headers.find("expect"); expect && iequals(*expect, "100-continue")) {
+    const auto status = field(":status", "100");
+    nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &status, 1, nullptr);
+  }
+}
+
+void Http2Session::finish_request(Stream& stream) {
+  stream.complete = true;
+  stream.request.version = Version::kHttp2;
+  stream.request.received = now_;
+  ready_requests_.push_back({stream.id, std::move(stream.request)});
+}
+
+void Http2Session::reject(Stream& stream, int status, std::string_view why) {
+  stream.complete = true;
+  stream.request = Request{};
+  respond(stream.id, error_response(status, why), date_);
+}
+
+void Http2Session::respond(std::int32_t id, Response response, std::string_view date) {
+  const auto it = streams_.find(id);
+  if (it == streams_.end() || it->second->responded) return;
+  auto& stream = *it->second;
+  stream.responded = true;
+  stream.outcome.status = response.status;
+  date_ = date;
+  const auto framing = framing_of(response, stream.method, false);
+  const auto status = std::to_string(response.status);
+  const auto length = std::to_string(response.content_length.value_or(0));
+  std::vector<std::pair<std::string, std::string_view>> lower;
+  lower.reserve(response.headers.size());
+  for (const auto& [name, value] : response.headers) {
+    if (may_send(name, value)) lower.emplace_back(to_lower(name), value);
+  }
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(lower.size() + 4);
+  fields.push_back(field(":status", status));
+  fields.push_back(field("server", "oxbow"));
+  if (!date.empty()) fields.push_back(field("date", date));
+  for (const auto& [name, value] : lower) fields.push_back(field(name, value));
+  const bool length_for_head =
+      framing == Framing::kNone && response.content_length && response.status >= 200 && response.status != 204;
+  if (framing == Framing::kLength || length_for_head) fields.push_back(field("content-length", length));
+
+  const bool empty =
+      framing == Framing::kNone || !response.body || (response.content_length && *response.content_length == 0);
+  if (!empty) {
+    stream.length_left = response.content_length;
+    stream.body = std::move(response.body);
+    set_sending(stream, true);
+  } else if (framing == Framing::kLength && response.content_length.value_or(0) > 0) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id,
+                              NGHTTP2_INTERNAL_ERROR);  // a length and nothing to fill it
+    return;
+  }
+  nghttp2_data_provider provider{};
+  provider.source.ptr = &stream;
+  provider.read_callback = Callbacks::read_data;
+  if (nghttp2_submit_response(session_, id, fields.data(), fields.size(), empty ? nullptr : &provider) != 0) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+  }
+}
+
+void Http2Session::set_sending(Stream& stream, bool sending) {
+  if (stream.sending == sending) return;
+  stream.sending = sending;
+  sending ? ++sending_ : --sending_;
+}
+
+/// Takes the next piece of the body; false when there is none now, with `body` gone when there never will be.
+bool Http2Session::next_piece(Stream& stream) {
+  auto piece = stream.body->next(kPullBytes);
+  if (auto* memory = std::get_if<MemoryPiece>(&piece)) {
+    stream.piece_left = memory->bytes.size();
+    stream.piece = std::move(*memory);
+    return true;
+  }
+  if (auto* file = std::get_if<FilePiece>(&piece)) {
+    stream.piece_left = file->length;
+    stream.piece = std::move(*file);
+    return true;
+  }
+  if (std::holds_alternative<Wait>(piece)) {
+    stream.body->on_ready([this, id = stream.id] {
+      ready_streams_.push_back(id);
+      wake_();
+    });
+    return false;
+  }
+  if (const auto* cut = std::get_if<Cut>(&piece)) {
+    log::info("response cut", {{"path", stream.outcome.path}, log::Field(cut->error)});
+    stream.outcome.end = "cut";
+  }
+  stream.body.reset();
+  return false;
+}
+
+long Http2Session::read_body(Stream& stream, std::size_t length, std::uint32_t& flags) {
+  if (stream.piece_left == 0 && !next_piece(stream)) {
+    set_sending(stream, false);
+    if (stream.body) return NGHTTP2_ERR_DEFERRED;
+    if (*stream.outcome.end != '\0' || stream.length_left.value_or(0) != 0) {
+      stream.outcome.end = "cut";
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // RST_STREAM(INTERNAL_ERROR)
+    }
+    flags |= NGHTTP2_DATA_FLAG_EOF;
+    return 0;
+  }
+  if (stream.length_left && stream.piece_left > *stream.length_left) {
+    log::warn("body longer than its length", {{"path", stream.outcome.path}});
+    stream.outcome.end = "cut";
+    set_sending(stream, false);
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+  const auto part = std::min(length, stream.piece_left);
+  flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (stream.length_left && part == *stream.length_left) {
+    flags |= NGHTTP2_DATA_FLAG_EOF;
+    set_sending(stream, false);
+  }
+  return static_cast<long>(part);
+}
+
+void Http2Session::queue_data(Stream& stream, std::string_view frame_header, std::size_t length) {
+  out_->append_bytes(frame_header);
+  stream.outcome.body_bytes += length;
+  stream.piece_left -= length;
+  if (stream.length_left) *stream.length_left -= length;
+  if (auto* memory = std::get_if<MemoryPiece>(&stream.piece)) {
+    out_->push_memory(memory->bytes.substr(0, length), memory->pin);
+    memory->bytes.remove_prefix(length);
+  } else if (auto* file = std::get_if<FilePiece>(&stream.piece)) {
+    out_->push_file(file->fd, file->offset, length, file->pin);
+    file->offset += length;
+  }
+  if (stream.piece_left == 0) stream.piece = std::monostate{};
+}
+
+bool Http2Session::produce(OutQueue& out, std::size_t limit) {
+  for (const auto id : std::exchange(ready_streams_, {})) {
+    const auto it = streams_.find(id);
+    if (it == streams_.end() || !it->second->body) continue;
+    set_sending(*it->second, true);
+    nghttp2_session_resume_data(session_, id);
+  }
+  out_ = &out;
+  out_limit_ = limit;
+  while (out.bytes() < limit) {
+    const std::uint8_t* bytes = nullptr;
+    const auto length = nghttp2_session_mem_send(session_, &bytes);
+    if (length < 0) return false;
+    if (length == 0) break;
+    out.append_bytes(text(bytes, static_cast<std::size_t>(length)));
+  }
+  return true;
+}
+
+void Http2Session::end_stream(std::int32_t id) {
+  const auto it = streams_.find(id);
+  if (it == streams_.end()) return;
+  auto& stream = *it->second;
+  set_sending(stream, false);
+  if (*stream.outcome.end == '\0') {
+    const bool sent = stream.responded && !stream.piece_left && stream.length_left.value_or(0) == 0;
+    stream.outcome.end = sent ? "sent" : "abandoned";
+  }
+  outcome_(stream.outcome);
+  nghttp2_session_set_stream_user_data(session_, id, nullptr);
+  streams_.erase(it);
+}
+
+void Http2Session::drain() {
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
+}
+
+void Http2Session::cut() {
+  for (const auto& [id, stream] : streams_) {
+    stream->outcome.end = "cut";
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+  }
+  nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+}
+
+void Http2Session::abandon() {
+  while (!streams_.empty()) end_stream(streams_.begin()->first);
+  ready_requests_.clear();
+}
+
+bool Http2Session::finished() const {
+  return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+}
+
+Http2Session::Time Http2Session::incomplete_since() const {
+  auto oldest = Time::max();
+  for (const auto& [id, stream] : streams_) {
+    if (!stream->complete) oldest = std::min(oldest, stream->outcome.received);
+  }
+  return oldest;
+}
+
+}  // namespace oxbow::http

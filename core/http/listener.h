@@ -1,0 +1,39 @@
+// Listening sockets: binding them, and handing each accepted connection to the least loaded worker.
+// Thread rule: `bind_address` from main; a Listener lives on the first worker's loop.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/http/worker.h"
+
+namespace oxbow::http {
+
+struct BoundSocket {
+  int fd = -1;
+  std::string address;  ///< with the real port
+};
+
+/// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo.
+Result<BoundSocket> bind_address(const std::string& address);
+
+class Listener final : public EventTarget {
+ public:
+  /// `workers` outlive it. Takes `fd`.
+  Listener(int fd, std::vector<std::shared_ptr<Worker>> workers);
+  ~Listener() override;
+
+  void on_event(std::uint32_t events) override;
+  int fd() const noexcept { return fd_; }
+
+ private:
+  void hand_over(int fd, std::string remote);
+  void refuse(int fd) const;
+
+  const int fd_;
+  const std::vector<std::shared_ptr<Worker>> workers_;
+};
+
+}  // namespace oxbow::http
