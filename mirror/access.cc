@@ -5,7 +5,8 @@
 namespace oxbow::mirror {
 
 std::string content_path(const Asker& asker, const Digest& digest, Access::Kind kind) {
-  return "/v2/" + asker.repository.repository + (kind == Access::Kind::kBlob ? "/blobs/" : "/manifests/") + digest.to_string();
+  return "/v2/" + asker.repository.repository + (kind == Access::Kind::kBlob ? "/blobs/" : "/manifests/") +
+         digest.to_string();
 }
 
 Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question question) {
@@ -35,7 +36,8 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
   Failure failure{status_error(status, "request")};
   if (status == 401 || status == 403) {
     grants_.revoke(asker.repository, asker.identity);
-    for (const auto challenge : answer->head.headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
+    for (const auto challenge : answer->head.headers.all("WWW-Authenticate"))
+      failure.challenges.emplace_back(challenge);
   }
   co_return std::unexpected(std::move(failure));
 }

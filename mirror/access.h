@@ -1,7 +1,7 @@
-// Asking upstream on behalf of a client, and the rule of design section 10: content is served only to a request that the
-// upstream would serve. A success makes a grant and records that the digest belongs to the repository; a refusal ends the
-// grant and is passed on with upstream's challenge.
-// Thread rule: all methods on the loop of the request. Lifetime: outlives the requests.
+// Asking upstream on behalf of a client, and the rule of design section 10: content is served only to a request that
+// the upstream would serve. A success makes a grant and records that the digest belongs to the repository; a refusal
+// ends the grant and is passed on with upstream's challenge. Thread rule: all methods on the loop of the request.
+// Lifetime: outlives the requests.
 #pragma once
 
 #include <memory>
@@ -47,8 +47,8 @@ class Access {
     std::optional<std::uint64_t> size;
     bool asked = false;  ///< upstream was asked just now
   };
-  /// Whether the asker may have this digest from its repository: granted and known to belong there, else upstream is asked
-  /// with a HEAD. The size is what that repository says of it.
+  /// Whether the asker may have this digest from its repository: granted and known to belong there, else upstream is
+  /// asked with a HEAD. The size is what that repository says of it.
   Task<Outcome<Admitted>> admit(Asker asker, Digest digest, Kind kind);
 
  private:

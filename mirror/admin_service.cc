@@ -31,7 +31,8 @@ Task<http::Response> AdminService::handle(http::Request request) {
   }
   if (request.path == "/healthz") co_return http::Response::text(200, "text/plain", "ok\n");
   if (request.path == "/readyz") {
-    co_return ready_ ? http::Response::text(200, "text/plain", "ready\n") : http::Response::text(503, "text/plain", "not ready\n");
+    co_return ready_ ? http::Response::text(200, "text/plain", "ready\n")
+                     : http::Response::text(503, "text/plain", "not ready\n");
   }
   if (request.path == "/metrics") {
     auto text = co_await pool_.run([this] { return render_metrics(metrics_); });

@@ -135,14 +135,16 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
     }
     if (!outcome) return http::Wait{};
     preparing_.reset();
-    // Corrupt or missing stripes have been dropped: they are fetched again below. A disk that cannot be read is left alone.
+    // Corrupt or missing stripes have been dropped: they are fetched again below. A disk that cannot be read is left
+    // alone.
     if (!*outcome && outcome->error().code() == Errc::kIo) {
       use_window();
       return next(max_bytes);
     }
   }
   const auto end = limit();
-  const auto ready = end > position_ ? blob_->readable(position_, std::min<std::uint64_t>(max_bytes, end - position_)) : 0;
+  const auto ready =
+      end > position_ ? blob_->readable(position_, std::min<std::uint64_t>(max_bytes, end - position_)) : 0;
   if (ready > 0) return give(ready);
   if (reader_) {
     const auto status = reader_->fetch().status();
@@ -170,7 +172,8 @@ std::uint64_t BlobBody::limit() {
   if (reader_) {
     const auto status = reader_->fetch().status();
     // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
-    if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() && blob_->readable(position_, end - position_) == end - position_)) {
+    if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
+                           blob_->readable(position_, end - position_) == end - position_)) {
       settled_ = true;
       return end;
     }
@@ -243,8 +246,10 @@ void BlobBody::use_window() {
       const auto want = std::min<std::uint64_t>(buffer.size(), end - from);
       const auto pinned = blob->acquire({from, from + want});
       const auto got = pinned ? ::pread(pinned->fd, buffer.data(), want, static_cast<off_t>(from)) : -1;
-      if (got <= 0) prefix.reset();
-      else prefix->update(std::span(buffer).first(static_cast<std::size_t>(got)));
+      if (got <= 0)
+        prefix.reset();
+      else
+        prefix->update(std::span(buffer).first(static_cast<std::size_t>(got)));
     }
     {
       const std::lock_guard lock(state->mutex);
@@ -256,7 +261,8 @@ void BlobBody::use_window() {
 
 void BlobBody::enter_window(std::optional<Hasher> hasher) {
   window_ = std::make_unique<WindowStream>(
-      WindowStream::Options{read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
+      WindowStream::Options{
+          read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
       read_.source, blobs_.clock(), waker_);
 }
 

@@ -1,7 +1,7 @@
 // The body of a blob response: one range, or several as multipart/byteranges. Gives pieces of the blob's file as far as
-// they are readable, waits for what is still to come, and holds back the end of an open-ended response until the blob has
-// verified, so that no client gets a complete response with wrong bytes (design section 7).
-// Thread rule and lifetime: as http::Body; `Blobs` outlives it.
+// they are readable, waits for what is still to come, and holds back the end of an open-ended response until the blob
+// has verified, so that no client gets a complete response with wrong bytes (design section 7). Thread rule and
+// lifetime: as http::Body; `Blobs` outlives it.
 #pragma once
 
 #include <memory>
@@ -23,9 +23,9 @@ struct BlobRead {
   Digest digest;
   std::uint64_t size = 0;
   std::vector<ByteRange> ranges;
-  bool open_ended = false;  ///< un-ranged or `N-`: read ahead, and hold back the end
+  bool open_ended = false;                              ///< un-ranged or `N-`: read ahead, and hold back the end
   std::optional<registry_api::MultipartLayout> layout;  ///< for several ranges
-  std::shared_ptr<SpanSource> source;  ///< where missing bytes may be had with this reader's rights
+  std::shared_ptr<SpanSource> source;                   ///< where missing bytes may be had with this reader's rights
 };
 
 class BlobBody final : public http::Body {
@@ -36,8 +36,8 @@ class BlobBody final : public http::Body {
   http::Piece next(std::size_t max_bytes) override;
   void on_ready(std::move_only_function<void()> wake) override;
 
-  /// Whether the first byte could be given now; an error when it never will. For the status line, before the body is handed
-  /// to the server; `on_ready` says when to ask again.
+  /// Whether the first byte could be given now; an error when it never will. For the status line, before the body is
+  /// handed to the server; `on_ready` says when to ask again.
   Result<bool> first_byte_ready();
 
  private:
@@ -59,7 +59,7 @@ class BlobBody final : public http::Body {
   BlobRead read_;
   std::size_t index_ = 0;
   std::uint64_t position_;
-  std::string text_;            ///< multipart header or trailer still to be given
+  std::string text_;  ///< multipart header or trailer still to be given
   bool trailer_given_ = false;
 
   std::shared_ptr<storage::Blob> blob_;

@@ -11,8 +11,10 @@ bool is_final(Errc code) noexcept {
     case Errc::kDenied:
     case Errc::kNotFound:
     case Errc::kCorrupt:
-    case Errc::kUnsupported: return true;
-    default: return false;
+    case Errc::kUnsupported:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -66,7 +68,8 @@ class BlobFetch::Running final : public SpanSink {
   std::size_t on_data(std::span<const std::byte> bytes) override {
     std::size_t taken = 0;
     while (taken < bytes.size() && !outcome_) {
-      if (position_ >= end_) return bytes.size();  // more than was asked for: dropped, the length check follows in on_done
+      if (position_ >= end_)
+        return bytes.size();  // more than was asked for: dropped, the length check follows in on_done
       if (!writer_ && !skipping_ && !open_writer()) return taken;
       const auto stripe = geometry_.stripe(geometry_.stripe_at(position_));
       const auto part = bytes.subspan(taken, std::min<std::uint64_t>(bytes.size() - taken, stripe.end - position_));
@@ -145,7 +148,8 @@ class BlobFetch::Running final : public SpanSink {
       return skipped;
     }
     if (position_ < writer_->position()) {
-      const auto known = static_cast<std::size_t>(std::min<std::uint64_t>(part.size(), writer_->position() - position_));
+      const auto known =
+          static_cast<std::size_t>(std::min<std::uint64_t>(part.size(), writer_->position() - position_));
       position_ += known;
       return known;
     }
@@ -193,9 +197,9 @@ std::shared_ptr<BlobFetch> BlobFetch::create(Context context, std::shared_ptr<st
                                              std::unique_ptr<p2p::Strategy> strategy) {
   Loop& home = context.home;
   // Its timers and requests belong to the home loop, so it ends there, whoever lets go last.
-  std::shared_ptr<BlobFetch> fetch(new BlobFetch(context, std::move(blob), std::move(strategy)), [&home](BlobFetch* done) {
-    asio::post(home, [owned = std::unique_ptr<BlobFetch>(done)] {});
-  });
+  std::shared_ptr<BlobFetch> fetch(
+      new BlobFetch(context, std::move(blob), std::move(strategy)),
+      [&home](BlobFetch* done) { asio::post(home, [owned = std::unique_ptr<BlobFetch>(done)] {}); });
   fetch->begin();
   return fetch;
 }
@@ -218,11 +222,12 @@ BlobFetch::~BlobFetch() {
 
 void BlobFetch::begin() {
   started_ = last_progress_ = now();
-  hasher_ = std::make_shared<PrefixHasher>(blob_, context_.pool, [weak = weak_from_this(), &home = context_.home](Result<> outcome) {
-    asio::post(home, [weak, outcome = std::move(outcome)]() mutable {
-      if (const auto self = weak.lock()) self->on_hashed(std::move(outcome));
-    });
-  });
+  hasher_ = std::make_shared<PrefixHasher>(blob_, context_.pool,
+                                           [weak = weak_from_this(), &home = context_.home](Result<> outcome) {
+                                             asio::post(home, [weak, outcome = std::move(outcome)]() mutable {
+                                               if (const auto self = weak.lock()) self->on_hashed(std::move(outcome));
+                                             });
+                                           });
   // `set` from here is safe: nobody can wake before the subscription exists.
   progress_->set([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_progress();
@@ -239,7 +244,9 @@ FetchStatus BlobFetch::status() const {
   return status_;
 }
 
-bool BlobFetch::fetched(std::uint32_t stripe) const noexcept { return fetched_[stripe].load(std::memory_order_relaxed); }
+bool BlobFetch::fetched(std::uint32_t stripe) const noexcept {
+  return fetched_[stripe].load(std::memory_order_relaxed);
+}
 
 std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> source, ReaderWants wants,
                                                std::shared_ptr<Waker> waker) {
@@ -292,8 +299,10 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   const auto last = geometry.stripe_at(range.end - 1);
   for (auto stripe = geometry.stripe_at(range.begin); stripe <= last; ++stripe) {
     if (blob_->has(stripe)) continue;
-    if (!out.empty() && out.back().end == stripe) ++out.back().end;
-    else out.push_back({stripe, stripe + 1});
+    if (!out.empty() && out.back().end == stripe)
+      ++out.back().end;
+    else
+      out.push_back({stripe, stripe + 1});
   }
 }
 
@@ -309,11 +318,14 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     if (!reader.wants.read_ahead) continue;
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
-    const std::uint64_t stripes = taken < limits.cautious_bytes     ? 1
-                                  : taken < limits.wide_after_bytes ? limits.window_stripes
-                                                                    : limits.window_stripes_max;
-    const auto end = reader.wants.ranges.front().end;
-    add_missing(out, {reader.position, std::min(end, (geometry.stripe_at(reader.position) + stripes) * geometry.stripe_bytes())});
+    std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
+    if (taken >= limits.cautious_bytes) {
+      end_stripe += taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max;
+      // To the end of a span: else the window would move on by a stripe and ask for a stripe, again and again.
+      end_stripe = (end_stripe + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+    }
+    add_missing(out,
+                {reader.position, std::min(reader.wants.ranges.front().end, end_stripe * geometry.stripe_bytes())});
   }
   return out;
 }
@@ -461,7 +473,8 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   std::uint64_t reader_id = 0;
   if (const auto running = running_.find(id); running != running_.end()) {
     reader_id = running->second->reader();
-    for (auto stripe = running->second->fetch().stripes.begin; stripe < running->second->fetch().stripes.end; ++stripe) {
+    for (auto stripe = running->second->fetch().stripes.begin; stripe < running->second->fetch().stripes.end;
+         ++stripe) {
       if (!outcome && !blob_->has(stripe)) ++retries_[stripe];
     }
     running_.erase(running);
@@ -470,7 +483,8 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     log::debug("fetch ended early", {{"digest", blob_->digest().to_string()}, log::Field(outcome.error())});
     last_error_ = outcome.error();
     if (is_final(outcome.error().code())) {
-      if (const auto reader = readers_.find(reader_id); reader != readers_.end()) reader->second.refused = outcome.error();
+      if (const auto reader = readers_.find(reader_id); reader != readers_.end())
+        reader->second.refused = outcome.error();
       if (!readers_.empty() && pick_reader() == nullptr) {
         fail(outcome.error());
         return;

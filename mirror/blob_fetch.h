@@ -1,10 +1,10 @@
-// The fetching of one blob that is not complete on this node. At most one a blob; any number of readers attach anywhere.
-// It fetches the union of the readers' windows, stops when the last reader leaves, and keeps what arrived. The strategy
-// decides which stripes come from where; this class carries its decisions out: it asks whenever a slot is free (late
-// binding), writes what arrives straight into the blob's file, and has the prefix hashed.
+// The fetching of one blob that is not complete on this node. At most one a blob; any number of readers attach
+// anywhere. It fetches the union of the readers' windows, stops when the last reader leaves, and keeps what arrived.
+// The strategy decides which stripes come from where; this class carries its decisions out: it asks whenever a slot is
+// free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed.
 //
-// Thread rule: lives on its home loop; `attach` and FetchReader from any thread. Lifetime: shared by its readers; the last
-// release posts its end to the home loop.
+// Thread rule: lives on its home loop; `attach` and FetchReader from any thread. Lifetime: shared by its readers; the
+// last release posts its end to the home loop.
 #pragma once
 
 #include <atomic>
@@ -50,12 +50,12 @@ class FetchObserver {
 };
 
 struct FetchLimits {
-  std::uint32_t upstream_slots = 6;  ///< parallel spans from upstream, a blob
+  std::uint32_t upstream_slots = 6;               ///< parallel spans from upstream, a blob
   std::uint64_t cautious_bytes = 1024ULL * 1024;  ///< a reader's window is one stripe until it has taken this much
   std::uint32_t window_stripes = 32;
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
-  std::chrono::milliseconds no_progress{8'000};  ///< without any byte for this long the readers are cut
+  std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
@@ -92,7 +92,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   ~BlobFetch();
 
   /// A reader with the source that it is authorised for. `waker` is woken when the status changes.
-  std::unique_ptr<FetchReader> attach(std::shared_ptr<SpanSource> source, ReaderWants wants, std::shared_ptr<Waker> waker);
+  std::unique_ptr<FetchReader> attach(std::shared_ptr<SpanSource> source, ReaderWants wants,
+                                      std::shared_ptr<Waker> waker);
 
   FetchStatus status() const;
   storage::Blob& blob() noexcept { return *blob_; }
@@ -144,7 +145,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
 
   std::map<std::uint64_t, Reader> readers_;
   std::map<p2p::FetchId, std::unique_ptr<Running>> running_;
-  std::optional<p2p::FetchId> whole_;  ///< a fetch that streams all of the blob: the source knows no ranges
+  std::optional<p2p::FetchId> whole_;   ///< a fetch that streams all of the blob: the source knows no ranges
   std::vector<std::uint32_t> retries_;  ///< by stripe
   std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
   p2p::Time last_progress_{0};

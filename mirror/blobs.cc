@@ -7,7 +7,8 @@ namespace oxbow::mirror {
 namespace {
 
 prometheus::Family<Counter>& client_bytes(MetricsRegistry& metrics) {
-  return counter_family(metrics, "oxbow_client_bytes_total", "Body bytes of blobs and manifests given to clients, by source");
+  return counter_family(metrics, "oxbow_client_bytes_total",
+                        "Body bytes of blobs and manifests given to clients, by source");
 }
 
 }  // namespace
@@ -25,9 +26,10 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       corrupt_upstream_(counter_family(metrics, "oxbow_verify_failures_total",
                                        "Stripes or blobs that did not match their digest or checksum")
                             .Add({{"source", "upstream"}})),
-      fetch_seconds_(histogram_family(metrics, "oxbow_fetch_seconds", "Time from the request of a stripe to its arrival")
-                         .Add({{"source", "upstream"}},
-                              Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30})) {}
+      fetch_seconds_(
+          histogram_family(metrics, "oxbow_fetch_seconds", "Time from the request of a stripe to its arrival")
+              .Add({{"source", "upstream"}},
+                   Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30})) {}
 
 Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home) {
   const std::lock_guard lock(mutex_);
@@ -44,7 +46,8 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   // Now and then the map is swept of fetches that have ended.
   if (fetches_.size() > 256) std::erase_if(fetches_, [](const auto& entry) { return entry.second.expired(); });
   const Geometry geometry((*blob)->geometry());
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_}, std::move(*blob), std::make_unique<p2p::Single>(geometry));
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_}, std::move(*blob),
+                                std::make_unique<p2p::Single>(geometry));
   fetches_[digest] = made;
   return made;
 }

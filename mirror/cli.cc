@@ -20,20 +20,25 @@ struct ConfigArguments {
   std::vector<std::string> settings;
 
   void add_to(CLI::App& app) {
-    app.add_option("-c,--config", file, std::string("The configuration file. Default: ") + kDefaultFile + ", if there is one");
-    app.add_option("-s,--set", settings, "Override one option, e.g. --set storage.budget=200GiB; may be given many times");
+    app.add_option("-c,--config", file,
+                   std::string("The configuration file. Default: ") + kDefaultFile + ", if there is one");
+    app.add_option("-s,--set", settings,
+                   "Override one option, e.g. --set storage.budget=200GiB; may be given many times");
   }
 
   config::LoadResult load() const {
     std::optional<std::filesystem::path> path;
     std::error_code ignored;
-    if (!file.empty()) path = file;
-    else if (std::filesystem::exists(kDefaultFile, ignored)) path = kDefaultFile;
+    if (!file.empty())
+      path = file;
+    else if (std::filesystem::exists(kDefaultFile, ignored))
+      path = kDefaultFile;
     config::Overrides overrides;
     for (const auto& setting : settings) {
       const auto equals = setting.find('=');
       if (equals == std::string::npos) {
-        return std::unexpected(std::vector{config::Diagnostic{"command line", 0, 0, "--set " + setting + ": write --set section.key=value"}});
+        return std::unexpected(std::vector{
+            config::Diagnostic{"command line", 0, 0, "--set " + setting + ": write --set section.key=value"}});
       }
       overrides.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
     }
@@ -42,7 +47,8 @@ struct ConfigArguments {
 };
 
 void print(const std::vector<config::Diagnostic>& diagnostics, const char* kind) {
-  for (const auto& diagnostic : diagnostics) std::fprintf(stderr, "%s: %s\n", kind, config::to_string(diagnostic).c_str());
+  for (const auto& diagnostic : diagnostics)
+    std::fprintf(stderr, "%s: %s\n", kind, config::to_string(diagnostic).c_str());
 }
 
 /// The configuration, or nothing after all its errors have been printed.
@@ -50,21 +56,12 @@ std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) 
   auto loaded = arguments.load();
   if (!loaded) {
     print(loaded.error(), "error");
-    std::fprintf(stderr, "oxbow: the configuration has %zu error%s\n", loaded.error().size(), loaded.error().size() == 1 ? "" : "s");
+    std::fprintf(stderr, "oxbow: the configuration has %zu error%s\n", loaded.error().size(),
+                 loaded.error().size() == 1 ? "" : "s");
     return std::nullopt;
   }
   print(loaded->warnings, "warning");
   return std::move(loaded->config);
-}
-
-log::Level to_log_level(config::LogLevel level) noexcept {
-  switch (level) {
-    case config::LogLevel::kDebug: return log::Level::kDebug;
-    case config::LogLevel::kInfo: return log::Level::kInfo;
-    case config::LogLevel::kWarn: return log::Level::kWarn;
-    case config::LogLevel::kError: return log::Level::kError;
-  }
-  return log::Level::kInfo;
 }
 
 int serve(const ConfigArguments& arguments) {
@@ -91,8 +88,9 @@ int serve(const ConfigArguments& arguments) {
 }  // namespace
 
 int run_cli(int argc, char** argv) {
-  CLI::App app{"Oxbow: a containerd/OCI registry mirror.\n"
-               "Point containerd at it with hosts.toml; see README.md and docs/."};
+  CLI::App app{
+      "Oxbow: a containerd/OCI registry mirror.\n"
+      "Point containerd at it with hosts.toml; see README.md and docs/."};
   app.require_subcommand(1);
 
   ConfigArguments arguments;
@@ -101,9 +99,11 @@ int run_cli(int argc, char** argv) {
 
   auto* config_command = app.add_subcommand("config", "Check or show the configuration");
   config_command->require_subcommand(1);
-  auto* check_command = config_command->add_subcommand("check", "Report everything that is wrong, with line and column");
+  auto* check_command =
+      config_command->add_subcommand("check", "Report everything that is wrong, with line and column");
   arguments.add_to(*check_command);
-  auto* show_command = config_command->add_subcommand("show", "Print the effective configuration as TOML: defaults, file, environment, flags");
+  auto* show_command = config_command->add_subcommand(
+      "show", "Print the effective configuration as TOML: defaults, file, environment, flags");
   arguments.add_to(*show_command);
 
   auto* version_command = app.add_subcommand("version", "Print the version");
@@ -121,8 +121,10 @@ int run_cli(int argc, char** argv) {
   }
   const auto config = load_or_explain(arguments);
   if (!config) return 2;
-  if (show_command->parsed()) std::fputs(config::show(*config).c_str(), stdout);
-  else if (check_command->parsed()) std::puts("the configuration is good");
+  if (show_command->parsed())
+    std::fputs(config::show(*config).c_str(), stdout);
+  else if (check_command->parsed())
+    std::puts("the configuration is good");
   return 0;
 }
 

@@ -26,8 +26,10 @@ class Coalesce {
       auto joined = co_await await_callback<std::optional<T>>([this, &key](auto done) {
         const std::lock_guard lock(mutex_);
         const auto entry = waiting_.find(key);
-        if (entry == waiting_.end()) done(std::nullopt);  // it ended just now
-        else entry->second.emplace_back(std::move(done));
+        if (entry == waiting_.end())
+          done(std::nullopt);  // it ended just now
+        else
+          entry->second.emplace_back(std::move(done));
       });
       if (joined) co_return std::move(*joined);
       co_return co_await work();

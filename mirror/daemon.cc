@@ -26,14 +26,24 @@ struct Ground {
 storage::Config storage_config(const config::Storage& from) {
   storage::Config to;
   to.directory = from.directory;
-  if (from.budget.is_percent) to.budget_percent = from.budget.percent;
-  else to.budget_bytes = from.budget.bytes;
-  if (from.free_space_floor.is_percent) to.floor_percent = from.free_space_floor.percent;
-  else to.floor_bytes = from.free_space_floor.bytes;
+  if (from.budget.is_percent)
+    to.budget_percent = from.budget.percent;
+  else
+    to.budget_bytes = from.budget.bytes;
+  if (from.free_space_floor.is_percent)
+    to.floor_percent = from.free_space_floor.percent;
+  else
+    to.floor_bytes = from.free_space_floor.bytes;
   switch (from.io_engine) {
-    case config::IoEngine::kAuto: to.io_engine = storage::IoEngineKind::kAuto; break;
-    case config::IoEngine::kUring: to.io_engine = storage::IoEngineKind::kUring; break;
-    case config::IoEngine::kThreads: to.io_engine = storage::IoEngineKind::kThreads; break;
+    case config::IoEngine::kAuto:
+      to.io_engine = storage::IoEngineKind::kAuto;
+      break;
+    case config::IoEngine::kUring:
+      to.io_engine = storage::IoEngineKind::kUring;
+      break;
+    case config::IoEngine::kThreads:
+      to.io_engine = storage::IoEngineKind::kThreads;
+      break;
   }
   to.scrub_bytes_per_second = from.scrub_bandwidth;
   to.scrub_interval = from.scrub_interval;
@@ -90,6 +100,7 @@ void reload(const DaemonOptions& options, const upstream::Services& services, Re
     return;
   }
   service.set_registries(std::move(*registries));
+  log::set_level(to_log_level(loaded->log.level));
   log::info("configuration reloaded", {{"registries", loaded->registries.size()}});
 }
 
@@ -105,6 +116,20 @@ int wait_for_signal(const sigset_t& signals) {
 
 }  // namespace
 
+log::Level to_log_level(config::LogLevel level) noexcept {
+  switch (level) {
+    case config::LogLevel::kDebug:
+      return log::Level::kDebug;
+    case config::LogLevel::kInfo:
+      return log::Level::kInfo;
+    case config::LogLevel::kWarn:
+      return log::Level::kWarn;
+    case config::LogLevel::kError:
+      return log::Level::kError;
+  }
+  std::abort();
+}
+
 Result<> run_daemon(DaemonOptions options) {
   // Before any thread exists, so that all inherit the mask and only main receives these.
   const auto signals = handled_signals();
@@ -115,7 +140,9 @@ Result<> run_daemon(DaemonOptions options) {
   const auto& config = options.config;
   Ground ground;
   counter_family(ground.metrics, "oxbow_config_reloads_total", "Reloads of the configuration").Add({});
-  gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label").Add({{"version", options.version}}).Set(1);
+  gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
+      .Add({{"version", options.version}})
+      .Set(1);
 
   auto store = storage::Store::open(storage_config(config.storage), ground.clock, ground.metrics);
   if (!store) return std::unexpected(std::move(store.error()).in("storage"));
@@ -136,7 +163,8 @@ Result<> run_daemon(DaemonOptions options) {
   Access access(grants, memory, curls);
   SmallContents contents(**store, access, ground.metrics);
   Tags tags(**store, access, contents, ground.clock, ground.metrics);
-  RegistryService service({blobs, access, contents, tags, curls, ground.metrics}, std::move(*registries), config.limits.ranges);
+  RegistryService service({blobs, access, contents, tags, curls, ground.metrics}, std::move(*registries),
+                          config.limits.ranges);
   AdminService admin(**store, ground.metrics, ground.pool, options.version);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
@@ -147,8 +175,9 @@ Result<> run_daemon(DaemonOptions options) {
   if (!server) return std::unexpected(std::move(server.error()).in("client.listen"));
   std::unique_ptr<http::Server> admin_server;
   if (!config.admin.listen.empty()) {
-    auto made = http::Server::create({"admin", {config.admin.listen}, std::nullopt, server_limits(config.limits), false}, ground.loops, admin,
-                                     ground.metrics);
+    auto made =
+        http::Server::create({"admin", {config.admin.listen}, std::nullopt, server_limits(config.limits), false},
+                             ground.loops, admin, ground.metrics);
     if (!made) return std::unexpected(std::move(made.error()).in("admin.listen"));
     admin_server = std::move(*made);
   }

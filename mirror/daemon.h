@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "core/error.h"
+#include "core/log.h"
 
 namespace oxbow::mirror {
 
@@ -16,6 +17,8 @@ struct DaemonOptions {
   /// For SIGHUP: the configuration as it stands now. Errors have been reported by the callee.
   std::function<Result<config::Config>()> reload;
 };
+
+log::Level to_log_level(config::LogLevel level) noexcept;
 
 /// SIGTERM and SIGINT drain and end it; SIGHUP reloads. Errors: what keeps it from starting.
 Result<> run_daemon(DaemonOptions options);

@@ -16,7 +16,8 @@ DigestMemory::Membership membership_in(const DigestFacts& facts, const Repositor
 
 const DigestFacts::Place* DigestFacts::in(const RepositoryKey& repository) const {
   for (const auto& place : places) {
-    if (place.repository.registry == repository.registry && place.repository.repository == repository.repository) return &place;
+    if (place.repository.registry == repository.registry && place.repository.repository == repository.repository)
+      return &place;
   }
   return nullptr;
 }
@@ -39,7 +40,8 @@ DigestFacts DigestFacts::decode(std::string_view text) {
     const auto first = line.find(' ');
     const auto second = first == std::string_view::npos ? first : line.find(' ', first + 1);
     if (second == std::string_view::npos) continue;
-    Place place{{std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1))}, std::nullopt};
+    Place place{{std::string(line.substr(0, first)), std::string(line.substr(first + 1, second - first - 1))},
+                std::nullopt};
     std::uint64_t size = 0;
     const auto number = line.substr(second + 1);
     if (std::from_chars(number.data(), number.data() + number.size(), size).ec == std::errc{}) place.size = size;
@@ -57,7 +59,8 @@ std::optional<DigestFacts> DigestMemory::cached(const Digest& digest) {
 }
 
 // The hot path of every request: no copy of the facts.
-std::optional<DigestMemory::Membership> DigestMemory::cached_membership(const Digest& digest, const RepositoryKey& repository) {
+std::optional<DigestMemory::Membership> DigestMemory::cached_membership(const Digest& digest,
+                                                                        const RepositoryKey& repository) {
   const std::lock_guard lock(mutex_);
   const auto known = by_digest_.find(digest);
   if (known == by_digest_.end()) return std::nullopt;
@@ -87,14 +90,16 @@ void DigestMemory::cache(const Digest& digest, DigestFacts facts) {
 
 Task<DigestFacts> DigestMemory::recall(Digest digest) {
   if (auto facts = cached(digest)) co_return std::move(*facts);
-  const auto stored = co_await await_callback<std::optional<std::string>>(
-      [this, key = table_key(digest)](auto done) { store_.table_get(storage::Table::kRepositories, key, std::move(done)); });
+  const auto stored = co_await await_callback<std::optional<std::string>>([this, key = table_key(digest)](auto done) {
+    store_.table_get(storage::Table::kRepositories, key, std::move(done));
+  });
   auto facts = stored ? DigestFacts::decode(*stored) : DigestFacts{};
   if (stored) cache(digest, facts);
   co_return facts;
 }
 
-Task<> DigestMemory::change(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size, bool keep_size) {
+Task<> DigestMemory::change(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size,
+                            bool keep_size) {
   auto facts = co_await recall(digest);
   if (const auto* place = facts.in(repository)) {
     if (keep_size && !size) size = place->size;

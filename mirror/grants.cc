@@ -35,7 +35,8 @@ bool Grants::has(const RepositoryKey& repository, const upstream::Identity& iden
   const std::lock_guard lock(mutex_);
   // What everybody may read, a caller with a credential may read too.
   if (lasting_.contains(lasting_key(repository, upstream::IdentityKind::kAnonymous))) return true;
-  if (identity.kind != upstream::IdentityKind::kClient) return lasting_.contains(lasting_key(repository, identity.kind));
+  if (identity.kind != upstream::IdentityKind::kClient)
+    return lasting_.contains(lasting_key(repository, identity.kind));
   const auto grant = passing_.find(passing_key(repository, identity));
   return grant != passing_.end() && clock_.steady() < grant->second;
 }
@@ -85,7 +86,8 @@ std::optional<std::chrono::milliseconds> bearer_lifetime(std::string_view author
   if (!json.is_object()) return std::nullopt;
   const auto exp = json.find("exp");
   if (exp == json.end() || !exp->is_number_integer()) return std::nullopt;
-  const auto seconds = exp->get<std::int64_t>() - std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  const auto seconds =
+      exp->get<std::int64_t>() - std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, 86'400));
 }
 

@@ -14,14 +14,16 @@ namespace oxbow::mirror {
 
 struct Failure {
   Error error;
-  std::vector<std::string> challenges = {};          ///< upstream's WWW-Authenticate, replayed with a 401
+  std::vector<std::string> challenges = {};  ///< upstream's WWW-Authenticate, replayed with a 401
   std::optional<std::chrono::seconds> retry_after = {};
 };
 
 template <typename T = void>
 using Outcome = std::expected<T, Failure>;
 
-inline std::unexpected<Failure> failed(Errc code, std::string what) { return std::unexpected(Failure{Error(code, std::move(what))}); }
+inline std::unexpected<Failure> failed(Errc code, std::string what) {
+  return std::unexpected(Failure{Error(code, std::move(what))});
+}
 
 /// The response before headers: 401 with the challenges, 403, 404, 502 or 503; never 429 (design section 12).
 http::Response to_response(const Failure& failure, registry_api::Subject subject);

@@ -40,7 +40,11 @@ Hasher first_state(const storage::Blob& blob) {
 }  // namespace
 
 PrefixHasher::PrefixHasher(std::shared_ptr<storage::Blob> blob, WorkPool& pool, std::function<void(Result<>)> done)
-    : blob_(std::move(blob)), pool_(pool), done_(std::move(done)), hasher_(first_state(*blob_)), position_(hasher_.bytes()) {}
+    : blob_(std::move(blob)),
+      pool_(pool),
+      done_(std::move(done)),
+      hasher_(first_state(*blob_)),
+      position_(hasher_.bytes()) {}
 
 void PrefixHasher::poke() {
   if (pokes_.fetch_add(1) == 0) pool_.submit([self = shared_from_this()] { self->run(); });
@@ -87,7 +91,8 @@ bool PrefixHasher::turn() {
     blob_->set_verified();
     done_({});
   } else {
-    done_(fail(Errc::kCorrupt, "the bytes hash to " + hasher_.digest().to_string() + ", not to " + blob_->digest().to_string()));
+    done_(fail(Errc::kCorrupt,
+               "the bytes hash to " + hasher_.digest().to_string() + ", not to " + blob_->digest().to_string()));
   }
   return true;
 }
@@ -104,11 +109,12 @@ std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe) {
   if (midstates.size() < stripe || (!last && midstates.size() < stripe + 1)) return std::nullopt;
   const auto algorithm = blob.digest().algorithm();
   const auto range = geometry.stripe(stripe);
-  auto hasher = stripe == 0 ? std::optional(Hasher(algorithm))
-                            : Hasher::resume(algorithm, midstates[stripe - 1], range.begin);
+  auto hasher =
+      stripe == 0 ? std::optional(Hasher(algorithm)) : Hasher::resume(algorithm, midstates[stripe - 1], range.begin);
   if (!hasher) return std::nullopt;
   const auto pinned = blob.acquire(range);
-  if (!pinned || !read_range(*pinned, [&](std::span<const std::byte> bytes) { hasher->update(bytes); })) return std::nullopt;
+  if (!pinned || !read_range(*pinned, [&](std::span<const std::byte> bytes) { hasher->update(bytes); }))
+    return std::nullopt;
   return last ? hasher->digest() == blob.digest() : hasher->midstate() == midstates[stripe];
 }
 

@@ -1,7 +1,8 @@
 // Hashes the in-order prefix of a blob as it grows, keeps the midstate at each stripe boundary, and says at the end
-// whether the blob is what its digest says (design section 7). It reads from the blob's file, which is in the page cache
-// because it was written a moment ago: 0.1 CPU s/GB beside the 0.57 of SHA-256, and no queue of bytes to bound.
-// Thread rule: `poke` from any thread; `done` is called on a pool thread, once. Lifetime: shared; a job under way holds it.
+// whether the blob is what its digest says (design section 7). It reads from the blob's file, which is in the page
+// cache because it was written a moment ago: 0.1 CPU s/GB beside the 0.57 of SHA-256, and no queue of bytes to bound.
+// Thread rule: `poke` from any thread; `done` is called on a pool thread, once. Lifetime: shared; a job under way holds
+// it.
 #pragma once
 
 #include <atomic>
@@ -43,8 +44,8 @@ class PrefixHasher : public std::enable_shared_from_this<PrefixHasher> {
   bool finished_ = false;
 };
 
-/// Whether `stripe`, as stored, leads from its midstate to the next one (or to the digest): the check of a stripe alone.
-/// Blocks (reads the stripe). Nothing when the midstates are not known.
+/// Whether `stripe`, as stored, leads from its midstate to the next one (or to the digest): the check of a stripe
+/// alone. Blocks (reads the stripe). Nothing when the midstates are not known.
 std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe);
 
 }  // namespace oxbow::mirror

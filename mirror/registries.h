@@ -1,6 +1,6 @@
-// The registries that this mirror talks to: configuration, upstream client and filter of each, and the look-up that finds
-// the one a request means. An immutable snapshot; a reload makes a new one.
-// Thread rule: immutable but for dynamic registries, which have a lock. Lifetime: requests hold their registry.
+// The registries that this mirror talks to: configuration, upstream client and filter of each, and the look-up that
+// finds the one a request means. An immutable snapshot; a reload makes a new one. Thread rule: immutable but for
+// dynamic registries, which have a lock. Lifetime: requests hold their registry.
 #pragma once
 
 #include <memory>

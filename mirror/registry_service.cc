@@ -4,7 +4,6 @@
 #include <random>
 
 #include "core/encoding.h"
-#include "core/log.h"
 #include "mirror/upstream_source.h"
 #include "registry-api/manifest.h"
 #include "registry-api/oci_error.h"
@@ -21,15 +20,24 @@ using registry_api::Subject;
 
 std::string_view route_name(RouteKind kind) noexcept {
   switch (kind) {
-    case RouteKind::kBase: return "base";
-    case RouteKind::kManifest: return "manifest";
-    case RouteKind::kBlob: return "blob";
-    case RouteKind::kTags: return "tags";
-    case RouteKind::kReferrers: return "referrers";
-    case RouteKind::kPing: return "ping";
-    case RouteKind::kUpload: return "upload";
-    case RouteKind::kCatalog: return "catalog";
-    case RouteKind::kUnknown: return "unknown";
+    case RouteKind::kBase:
+      return "base";
+    case RouteKind::kManifest:
+      return "manifest";
+    case RouteKind::kBlob:
+      return "blob";
+    case RouteKind::kTags:
+      return "tags";
+    case RouteKind::kReferrers:
+      return "referrers";
+    case RouteKind::kPing:
+      return "ping";
+    case RouteKind::kUpload:
+      return "upload";
+    case RouteKind::kCatalog:
+      return "catalog";
+    case RouteKind::kUnknown:
+      return "unknown";
   }
   return "unknown";
 }
@@ -68,10 +76,12 @@ RegistryService::RegistryService(Parts parts, std::shared_ptr<Registries> regist
     : parts_(parts),
       registries_(std::move(registries)),
       max_ranges_(max_ranges),
-      requests_(counter_family(parts.metrics, "oxbow_client_requests_total", "Requests of clients, by route and status")),
-      first_byte_seconds_(histogram_family(parts.metrics, "oxbow_time_to_first_byte_seconds",
-                                           "From a client's request to the status line of its response")
-                              .Add({}, Histogram::BucketBoundaries{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10})) {}
+      requests_(
+          counter_family(parts.metrics, "oxbow_client_requests_total", "Requests of clients, by route and status")),
+      first_byte_seconds_(
+          histogram_family(parts.metrics, "oxbow_time_to_first_byte_seconds",
+                           "From a client's request to the status line of its response")
+              .Add({}, Histogram::BucketBoundaries{0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 3, 10})) {}
 
 Task<http::Response> RegistryService::handle(http::Request request) {
   const auto received = request.received;
@@ -90,19 +100,14 @@ Task<http::Response> RegistryService::handle(http::Request request) {
 
 void RegistryService::count(const Call& call, int status) {
   // Looking a counter up by its labels costs more than a whole small response, so each is looked up once.
-  auto& slot = counters_[static_cast<std::size_t>(call.route.kind)][static_cast<std::size_t>(std::clamp(status, 0, 599))];
+  auto& slot =
+      counters_[static_cast<std::size_t>(call.route.kind)][static_cast<std::size_t>(std::clamp(status, 0, 599))];
   auto* counter = slot.load(std::memory_order_acquire);
   if (counter == nullptr) {
     counter = &requests_.Add({{"route", std::string(route_name(call.route.kind))}, {"code", std::to_string(status)}});
     slot.store(counter, std::memory_order_release);
   }
   counter->Increment();
-  if (log::enabled(log::Level::kDebug)) {
-    log::debug("request", {{"method", call.request.method_text},
-                           {"target", call.request.target},
-                           {"status", status},
-                           {"remote", call.request.remote}});
-  }
 }
 
 Task<http::Response> RegistryService::route(Call& call) {
@@ -111,7 +116,8 @@ Task<http::Response> RegistryService::route(Call& call) {
   if (kind == RouteKind::kUnknown) co_return registry_api::oci_error(404, OciCode::kNameUnknown, "no such endpoint");
   const bool reads = call.request.method == http::Method::kGet || call.request.method == http::Method::kHead;
   if (!reads || kind == RouteKind::kUpload || kind == RouteKind::kCatalog) {
-    auto response = registry_api::oci_error(405, OciCode::kUnsupported, "this is a read-only mirror: push to the registry itself");
+    auto response =
+        registry_api::oci_error(405, OciCode::kUnsupported, "this is a read-only mirror: push to the registry itself");
     response.headers.add("Allow", "GET, HEAD");
     co_return response;
   }
@@ -122,25 +128,32 @@ Task<http::Response> RegistryService::route(Call& call) {
   }
   auto asker = co_await find_asker(call);
   if (!asker) {
-    co_return registry_api::oci_error(404, OciCode::kNameUnknown,
-                                      "no configured registry serves " + (call.ns ? *call.ns + '/' : std::string()) + call.route.name);
+    co_return registry_api::oci_error(
+        404, OciCode::kNameUnknown,
+        "no configured registry serves " + (call.ns ? *call.ns + '/' : std::string()) + call.route.name);
   }
   if (!registry_api::is_lenient_repository_name(asker->repository.repository)) {
     co_return registry_api::oci_error(400, OciCode::kNameInvalid, "not a repository name");
   }
   if (!asker->registry->filter.allows(asker->repository.repository)) {
-    co_return registry_api::oci_error(403, OciCode::kDenied, "this mirror is not allowed to serve " + asker->repository.repository);
+    co_return registry_api::oci_error(403, OciCode::kDenied,
+                                      "this mirror is not allowed to serve " + asker->repository.repository);
   }
   switch (kind) {
-    case RouteKind::kManifest: co_return co_await manifest(call, std::move(*asker));
-    case RouteKind::kBlob: co_return co_await blob(call, std::move(*asker));
-    case RouteKind::kTags: co_return co_await tags_list(call, std::move(*asker));
-    default: co_return co_await referrers(call, std::move(*asker));
+    case RouteKind::kManifest:
+      co_return co_await manifest(call, std::move(*asker));
+    case RouteKind::kBlob:
+      co_return co_await blob(call, std::move(*asker));
+    case RouteKind::kTags:
+      co_return co_await tags_list(call, std::move(*asker));
+    default:
+      co_return co_await referrers(call, std::move(*asker));
   }
 }
 
 Task<std::optional<Asker>> RegistryService::find_asker(Call& call) {
-  auto found = call.registries->find(call.ns ? std::optional<std::string_view>(*call.ns) : std::nullopt, call.route.prefix, call.route.name);
+  auto found = call.registries->find(call.ns ? std::optional<std::string_view>(*call.ns) : std::nullopt,
+                                     call.route.prefix, call.route.name);
   if (found.unspecified) {
     // The request names no registry: the repository that this digest was last seen in may tell.
     if (const auto digest = Digest::parse(call.route.reference)) {
@@ -190,7 +203,8 @@ Task<http::Response> RegistryService::manifest(Call& call, Asker asker) {
 http::Response RegistryService::small_response(Call& call, const Digest& digest, SmallContent content) {
   const auto& bytes = content.body->bytes;
   http::Response response;
-  response.headers.add("Content-Type", content.body->media_type.empty() ? "application/octet-stream" : content.body->media_type);
+  response.headers.add("Content-Type",
+                       content.body->media_type.empty() ? "application/octet-stream" : content.body->media_type);
   add_content_headers(response, digest);
   const auto header = range_applies(call.request, digest) ? call.range_header() : std::nullopt;
   const auto range = registry_api::parse_range(header, bytes.size(), max_ranges_);
@@ -223,9 +237,10 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
   if (!call.is_head()) {
     parts_.blobs.count_served(content.from_storage, part.size());
     // One copy less: the whole body is given from where it is kept.
-    response.body = part.size() == bytes.size()
-                        ? std::make_unique<http::StringBody>(std::shared_ptr<const std::string>(content.body, &content.body->bytes))
-                        : std::make_unique<http::StringBody>(std::string(part));
+    response.body =
+        part.size() == bytes.size()
+            ? std::make_unique<http::StringBody>(std::shared_ptr<const std::string>(content.body, &content.body->bytes))
+            : std::make_unique<http::StringBody>(std::string(part));
   }
   return response;
 }
@@ -246,7 +261,8 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   }
   if (!size) {
     // Named by a manifest that gives no sizes: upstream knows.
-    auto head = co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, *digest, Access::Kind::kBlob)});
+    auto head =
+        co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, *digest, Access::Kind::kBlob)});
     if (!head) co_return to_response(head.error(), Subject::kBlob);
     size = head->head.content_length;
     if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
@@ -296,7 +312,8 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
   }
   if (call.is_head()) co_return response;
 
-  read.source = std::make_shared<UpstreamSource>(asker.registry, asker.repository.repository, digest, asker.identity, parts_.curls);
+  read.source = std::make_shared<UpstreamSource>(asker.registry, asker.repository.repository, digest, asker.identity,
+                                                 parts_.curls);
   Loop* loop = co_await this_loop();
   auto body = std::make_unique<BlobBody>(parts_.blobs, *loop, std::move(read));
   // The status line waits for the first byte, but not for long: the size is known, so the headers can go first.
@@ -311,7 +328,8 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
       }
       if (ready.error().code() == Errc::kUnauthorized) {
         // Granted before, refused now: the refusal with its challenge belongs to the client.
-        auto again = co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, digest, Access::Kind::kBlob)});
+        auto again =
+            co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, digest, Access::Kind::kBlob)});
         if (!again) co_return to_response(again.error(), Subject::kBlob);
       }
       co_return registry_api::oci_error_from(ready.error(), Subject::kBlob);
@@ -337,10 +355,13 @@ Task<http::Response> RegistryService::tags_list(Call& call, Asker asker) {
   std::string path = "/v2/" + asker.repository.repository + "/tags/list";
   std::string page_query;
   for (int page = 0; page < 100; ++page) {
-    auto answer = co_await parts_.access.ask(asker, {http::Method::kGet, path, page_query, "application/json", registry_api::kMaxTagsBytes});
+    auto answer = co_await parts_.access.ask(
+        asker, {http::Method::kGet, path, page_query, "application/json", registry_api::kMaxTagsBytes});
     if (!answer) co_return to_response(answer.error(), Subject::kRepository);
     auto some = registry_api::parse_tags(answer->body);
-    if (!some) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream's tag list is not one: " + some.error().what());
+    if (!some)
+      co_return registry_api::oci_error(502, OciCode::kUnknown,
+                                        "upstream's tag list is not one: " + some.error().what());
     tags.insert(tags.end(), std::make_move_iterator(some->begin()), std::make_move_iterator(some->end()));
     const auto link = answer->head.headers.find("Link");
     const auto next = link ? registry_api::next_link(*link) : std::nullopt;
@@ -349,7 +370,8 @@ Task<http::Response> RegistryService::tags_list(Call& call, Asker asker) {
     if (mark == std::string::npos || next->substr(mark + 1) == page_query) break;
     page_query = next->substr(mark + 1);
   }
-  const auto own_page = registry_api::tags_page(asker.repository.repository, std::move(tags), *query, {call.request.path, call.ns});
+  const auto own_page =
+      registry_api::tags_page(asker.repository.repository, std::move(tags), *query, {call.request.path, call.ns});
   auto response = http::Response::text(200, "application/json", own_page.json);
   if (own_page.link) response.headers.add("Link", *own_page.link);
   co_return response;
@@ -373,14 +395,18 @@ Task<http::Response> RegistryService::referrers(Call& call, Asker asker) {
   const auto artifact_type = query_value(call.request.query, "artifactType");
   std::string index;
   std::optional<std::string> link;
-  auto answer = co_await parts_.access.ask(
-      asker, {http::Method::kGet, "/v2/" + asker.repository.repository + "/referrers/" + digest->to_string(), {}, std::string(registry_api::kOciIndexType)});
+  auto answer =
+      co_await parts_.access.ask(asker, {http::Method::kGet,
+                                         "/v2/" + asker.repository.repository + "/referrers/" + digest->to_string(),
+                                         {},
+                                         std::string(registry_api::kOciIndexType)});
   if (answer && registry_api::check_referrers(answer->body)) {
     index = std::move(answer->body);
     if (const auto upstream_link = answer->head.headers.find("Link")) {
       link = registry_api::rewrite_link(*upstream_link, {call.request.path, call.ns});
     }
-  } else if (answer || answer.error().error.code() == Errc::kNotFound || answer.error().error.code() == Errc::kUnsupported) {
+  } else if (answer || answer.error().error.code() == Errc::kNotFound ||
+             answer.error().error.code() == Errc::kUnsupported) {
     // A registry without the API: its referrers stand under a tag.
     auto fallback = co_await fallback_referrers(asker, *digest);
     if (!fallback) co_return to_response(fallback.error(), Subject::kManifest);

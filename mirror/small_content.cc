@@ -35,25 +35,30 @@ Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Acces
     if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body);
     co_return SmallContent{std::move(body), true};
   }
-  const auto key = std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() + ' ' +
-                   std::to_string(static_cast<int>(asker.identity.kind)) + ' ' +
-                   (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
+  const auto key =
+      std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() + ' ' +
+      std::to_string(static_cast<int>(asker.identity.kind)) + ' ' +
+      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
   co_return co_await fetches_.run(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
 }
 
 Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Access::Kind kind) {
-  auto answer = co_await access_.ask(
-      asker, {http::Method::kGet, content_path(asker, digest, kind), {},
-              kind == Access::Kind::kManifest ? std::string(manifest_accept()) : std::string()});
+  auto answer =
+      co_await access_.ask(asker, {http::Method::kGet,
+                                   content_path(asker, digest, kind),
+                                   {},
+                                   kind == Access::Kind::kManifest ? std::string(manifest_accept()) : std::string()});
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return co_await take(asker, digest, kind, std::move(*answer));
 }
 
-Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Access::Kind kind, upstream::WholeResponse answer) {
+Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Access::Kind kind,
+                                                upstream::WholeResponse answer) {
   const auto actual = Digest::of(digest.algorithm(), std::as_bytes(std::span(answer.body)));
   if (actual != digest) {
     corrupt_.Increment();
-    log::error("upstream gave wrong bytes", {{"digest", digest.to_string()}, {"got", actual.to_string()}, {"repository", asker.repository.text()}});
+    log::error("upstream gave wrong bytes",
+               {{"digest", digest.to_string()}, {"got", actual.to_string()}, {"repository", asker.repository.text()}});
     co_return failed(Errc::kCorrupt, "upstream's bytes hash to " + actual.to_string());
   }
   auto body = std::make_shared<storage::SmallBody>();

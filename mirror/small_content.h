@@ -1,6 +1,6 @@
-// Content that is fetched whole: manifests, and blobs of at most 64 KiB (image configs, small layers). Verified before the
-// first byte is given, kept in the index, served from memory.
-// Thread rule: all methods on the loop of the request. Lifetime: outlives the requests.
+// Content that is fetched whole: manifests, and blobs of at most 64 KiB (image configs, small layers). Verified before
+// the first byte is given, kept in the index, served from memory. Thread rule: all methods on the loop of the request.
+// Lifetime: outlives the requests.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@
 
 namespace oxbow::mirror {
 
-/// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first, because a
-/// registry may convert for those who do not ask for one.
+/// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first,
+/// because a registry may convert for those who do not ask for one.
 std::string_view manifest_accept() noexcept;
 
 struct SmallContent {

@@ -1,7 +1,7 @@
-// Where a blob's bytes can be requested from, by range: what BlobFetch needs of the upstream client. One object stands for
-// one blob in one repository with one identity. The fake of the tests implements it too.
-// Thread rule: `request` and everything after it on the given loop. Lifetime: a request is cancelled by destroying it; the
-// sink outlives the request and is never called from within `request`.
+// Where a blob's bytes can be requested from, by range: what BlobFetch needs of the upstream client. One object stands
+// for one blob in one repository with one identity. The fake of the tests implements it too. Thread rule: `request` and
+// everything after it on the given loop. Lifetime: a request is cancelled by destroying it; the sink outlives the
+// request and is never called from within `request`.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ class SpanSink {
   virtual void on_head(const SpanHead& head) = 0;
   /// Bytes taken. Fewer than given: nothing more comes before `SpanRequest::resume`, which gives the rest again.
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
-  /// Once, last. Errors: kUnauthorized, kDenied, kNotFound (final: this source will not give this blob), kCorrupt (not what
-  /// was asked for), kUnavailable, kThrottled, kTimeout, kLimit (try again later).
+  /// Once, last. Errors: kUnauthorized, kDenied, kNotFound (final: this source will not give this blob), kCorrupt (not
+  /// what was asked for), kUnavailable, kThrottled, kTimeout, kLimit (try again later).
   virtual void on_done(Result<> outcome) = 0;
 };
 

@@ -15,8 +15,10 @@ bool may_serve_stale(Errc code) noexcept {
     case Errc::kTimeout:
     case Errc::kLimit:
     case Errc::kCorrupt:
-    case Errc::kIo: return true;
-    default: return false;
+    case Errc::kIo:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -27,7 +29,9 @@ Tags::Tags(storage::Store& store, Access& access, SmallContents& contents, const
       access_(access),
       contents_(contents),
       clock_(clock),
-      stale_served_(counter_family(metrics, "oxbow_tags_stale_served_total", "Tags answered from memory while upstream failed").Add({})) {}
+      stale_served_(
+          counter_family(metrics, "oxbow_tags_stale_served_total", "Tags answered from memory while upstream failed")
+              .Add({})) {}
 
 std::chrono::milliseconds Tags::wall_now() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch());
@@ -39,9 +43,11 @@ Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag) {
   if (known && access_.granted(asker) && wall_now() - known->validated < asker.registry->config.tag_ttl) {
     co_return ResolvedTag{known->digest, false};
   }
-  const auto identity = std::to_string(static_cast<int>(asker.identity.kind)) +
-                        (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
-  co_return co_await questions_.run(key + ' ' + identity, [this, asker, tag, key, known] { return revalidate(asker, tag, key, known); });
+  const auto identity =
+      std::to_string(static_cast<int>(asker.identity.kind)) +
+      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
+  co_return co_await questions_.run(key + ' ' + identity,
+                                    [this, asker, tag, key, known] { return revalidate(asker, tag, key, known); });
 }
 
 Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known) {
@@ -56,8 +62,10 @@ Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::s
   const bool fresh_enough = known && wall_now() - known->validated < asker.registry->config.stale_if_error;
   if (fresh_enough && may_serve_stale(code) && access_.granted(asker)) {
     stale_served_.Increment();
-    log::warn("upstream does not answer for a tag; serving what it was",
-              {{"repository", asker.repository.text()}, {"tag", tag}, {"digest", known->digest.to_string()}, log::Field(digest.error().error)});
+    log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},
+                                                                          {"tag", tag},
+                                                                          {"digest", known->digest.to_string()},
+                                                                          log::Field(digest.error().error)});
     co_return ResolvedTag{known->digest, true};
   }
   co_return std::unexpected(std::move(digest.error()));
@@ -105,7 +113,8 @@ Task<std::optional<Tags::Entry>> Tags::recall(std::string key) {
 }
 
 void Tags::keep(const std::string& key, const Entry& entry) {
-  store_.table_put(storage::Table::kTags, key, entry.digest.to_string() + ' ' + std::to_string(entry.validated.count()));
+  store_.table_put(storage::Table::kTags, key,
+                   entry.digest.to_string() + ' ' + std::to_string(entry.validated.count()));
   const std::lock_guard lock(mutex_);
   if (recent_.size() >= kMaxCached) recent_.clear();
   recent_.insert_or_assign(key, entry);

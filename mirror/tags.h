@@ -1,6 +1,6 @@
-// Tag → digest (design section 9): kept for `tag_ttl`, then asked again by HEAD, which is free of charge at Docker Hub; one
-// question under way at a time a tag; served stale while upstream fails.
-// Thread rule: all methods on the loop of the request. Lifetime: outlives the requests.
+// Tag → digest (design section 9): kept for `tag_ttl`, then asked again by HEAD, which is free of charge at Docker Hub;
+// one question under way at a time a tag; served stale while upstream fails. Thread rule: all methods on the loop of
+// the request. Lifetime: outlives the requests.
 #pragma once
 
 #include <mutex>

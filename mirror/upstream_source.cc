@@ -5,7 +5,8 @@ namespace {
 
 class UpstreamSpan final : public SpanRequest, public upstream::Observer {
  public:
-  UpstreamSpan(SpanSink& sink, std::shared_ptr<MirroredRegistry> registry) : sink_(sink), registry_(std::move(registry)) {}
+  UpstreamSpan(SpanSink& sink, std::shared_ptr<MirroredRegistry> registry)
+      : sink_(sink), registry_(std::move(registry)) {}
 
   void start(upstream::CurlLoop& curl, upstream::FetchRequest request) {
     transfer_ = registry_->upstream->start(curl, std::move(request), *this);
@@ -59,14 +60,21 @@ Error status_error(int status, std::string_view what) {
   switch (status) {
     case 400:
     case 404:
-    case 410: return {Errc::kNotFound, text};
-    case 401: return {Errc::kUnauthorized, text};
-    case 403: return {Errc::kDenied, text};
-    case 416: return {Errc::kCorrupt, text};
+    case 410:
+      return {Errc::kNotFound, text};
+    case 401:
+      return {Errc::kUnauthorized, text};
+    case 403:
+      return {Errc::kDenied, text};
+    case 416:
+      return {Errc::kCorrupt, text};
     case 405:
-    case 501: return {Errc::kUnsupported, text};
-    case 429: return {Errc::kThrottled, text};
-    default: return {Errc::kUnavailable, text};
+    case 501:
+      return {Errc::kUnsupported, text};
+    case 429:
+      return {Errc::kThrottled, text};
+    default:
+      return {Errc::kUnavailable, text};
   }
 }
 

@@ -1,7 +1,7 @@
-// Window mode (design section 8): the bytes cannot be kept, so one reader gets its own bounded window in memory, straight
-// from its source. Resumes by range after failures, gives up when no byte came for too long, and checks the digest on the
-// way when it has seen the whole prefix: then the last byte is withheld until it fits.
-// Thread rule: one loop. Lifetime: destroying it ends its request.
+// Window mode (design section 8): the bytes cannot be kept, so one reader gets its own bounded window in memory,
+// straight from its source. Resumes by range after failures, gives up when no byte came for too long, and checks the
+// digest on the way when it has seen the whole prefix: then the last byte is withheld until it fits. Thread rule: one
+// loop. Lifetime: destroying it ends its request.
 #pragma once
 
 #include <chrono>
@@ -54,8 +54,8 @@ class WindowStream final : public SpanSink {
   std::deque<std::shared_ptr<const std::string>> chunks_;
   std::size_t front_used_ = 0;
   std::size_t buffered_ = 0;
-  std::uint64_t received_;      ///< next byte of the blob expected in the buffer
-  std::uint64_t incoming_;      ///< where the running request stands; behind received_ when a source knows no ranges
+  std::uint64_t received_;  ///< next byte of the blob expected in the buffer
+  std::uint64_t incoming_;  ///< where the running request stands; behind received_ when a source knows no ranges
   bool paused_ = false;
   std::optional<Error> failure_;
   Clock::Steady last_progress_;

@@ -15,7 +15,8 @@ StripeRange Single::next_assignment() const {
       if (assigned(stripe)) continue;
       StripeRange found{stripe, stripe + 1};
       // A span is the unit of upstream requests: one request covers what is wanted of it, and never crosses its end.
-      while (found.end < range.end && Geometry::span_of(found.end) == Geometry::span_of(stripe) && !assigned(found.end)) {
+      while (found.end < range.end && Geometry::span_of(found.end) == Geometry::span_of(stripe) &&
+             !assigned(found.end)) {
         ++found.end;
       }
       return found;

@@ -23,7 +23,7 @@ std::optional<Error> Arriving::error() const {
 
 bool Arriving::idle() const {
   const std::lock_guard lock(mutex_);
-  return !in_flight_ && queue_.empty();
+  return !in_flight_ && queue_.empty() && flight_.empty();
 }
 
 Checksum Arriving::checksum() const {

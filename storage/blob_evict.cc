@@ -52,6 +52,13 @@ void BlobFile::keep_open() {
   if (exists) static_cast<void>(open_file());
 }
 
+// Under the opener's lock: a writer that was about to create the file has either done so, or sees that the blob is
+// gone.
+void BlobFile::unlink() {
+  const std::lock_guard opening(opening_mutex_);
+  if (auto removed = room_.disk->remove(path()); !removed) room_.health.write_failed(removed.error());
+}
+
 std::vector<std::uint32_t> BlobFile::evictable_spans() const {
   const bool waited_for = !waiters_.empty();
   const std::lock_guard lock(mutex_);

@@ -233,12 +233,11 @@ std::optional<std::string> BlobFile::span_row(std::uint32_t span) const {
   return encode(row);
 }
 
-std::uint64_t BlobFile::restore(const BlobRow& row) {
+void BlobFile::restore(const BlobRow& row) {
   state_ = row.state;
   row_pinned = row.pinned;
   row_in_main = row.in_main;
   row_last_used_s = row.last_used_s;
-  return 0;
 }
 
 std::uint64_t BlobFile::restore(std::uint32_t span, const SpanRow& row) {

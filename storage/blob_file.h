@@ -62,8 +62,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   // For the store.
   std::string path() const;
   std::uint64_t generation() const noexcept { return generation_; }
-  /// What the index recorded; before anybody else has the blob. Returns the stripes' bytes.
-  std::uint64_t restore(const BlobRow& row);
+  /// What the index recorded; before anybody else has the blob. That of a span returns its stripes' bytes.
+  void restore(const BlobRow& row);
   std::uint64_t restore(std::uint32_t span, const SpanRow& row);
   /// Pinned ranges, stripes being written, checks running: not to be evicted whole.
   bool active() const noexcept { return active_.load(std::memory_order_acquire) > 0; }
@@ -71,6 +71,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   void mark_gone();
   /// Opens the file for those who hold the blob, before it is unlinked. Blocks.
   void keep_open();
+  /// Removes the file of a blob that is gone. Blocks.
+  void unlink();
   /// Spans that can be evicted now, oldest use first.
   std::vector<std::uint32_t> evictable_spans() const;
   /// Drops the stripes of a span and returns their bytes, to be followed by `punch`. 0: not now.
@@ -79,6 +81,9 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   void punch(std::uint32_t span);
   /// Reads a stripe and compares its checksum, whether or not that was done before; drops it when it is wrong.
   void verify(std::uint32_t stripe, std::move_only_function<void(Result<>)> done);
+  /// Not in the page cache; and: need not be there (after a scrub has read it).
+  bool is_cold(std::uint32_t stripe) const;
+  void cool(std::uint32_t stripe);
   /// Closes the file if nobody uses it. True: it is closed.
   bool close_if_idle();
   bool is_open() const;
@@ -91,6 +96,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
     bool listed = false;  ///< still in the store
     bool pinned = false;
     std::uint64_t last_used_s = 0;
+    std::uint64_t counted_use_s = 0;  ///< the use that the eviction queue heard of last
     std::uint64_t last_used_written_s = 0;
   };
   Account account;

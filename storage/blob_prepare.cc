@@ -1,5 +1,7 @@
 // Making ranges ready: the checksum at a stripe's first serve in this run, and cold pages read before sendfile blocks
 // on them.
+#include <fcntl.h>
+
 #include "core/log.h"
 #include "storage/blob_file.h"
 #include "storage/residency.h"
@@ -67,6 +69,10 @@ bool BlobFile::prepare(ByteRange range, std::move_only_function<void(Result<>)> 
     room_.last_foreground_ms.store(room_.now_ms(), std::memory_order_relaxed);
     if (ready_now(range)) return true;
   }
+  if (room_.pool_closed.load()) {
+    done(fail(Errc::kCancelled, "storage is closed"));
+    return false;
+  }
   room_.submit([self = shared_from_this(), range, inside, done = std::move(done)]() mutable {
     if (!inside) return done(fail(Errc::kOutOfRange, "range outside the blob"));
     self->prepare_slowly(range, std::move(done));
@@ -77,13 +83,13 @@ bool BlobFile::prepare(ByteRange range, std::move_only_function<void(Result<>)> 
 void BlobFile::prepare_slowly(ByteRange range, std::move_only_function<void(Result<>)> done) {
   auto file = open_file();
   if (!file) return done(std::unexpected(file.error()));
+  bool there = false;
   {
-    const std::unique_lock lock(mutex_);
-    if (!covers(range)) {
-      // Not a caller's mistake: the stripe was dropped or evicted since it was seen.
-      return room_.submit([done = std::move(done)]() mutable { done(fail(Errc::kNotFound, "not in storage")); });
-    }
+    const std::lock_guard lock(mutex_);
+    there = covers(range);
   }
+  // Not a caller's mistake: the stripe was dropped or evicted since it was seen.
+  if (!there) return done(fail(Errc::kNotFound, "not in storage"));
   auto job = std::make_shared<PrepareJob>();
   job->range = range;
   job->done = std::move(done);
@@ -116,6 +122,19 @@ void BlobFile::warm(const std::shared_ptr<PrepareJob>& job, std::shared_ptr<Open
     }
     job->done(std::move(read));
   });
+}
+
+bool BlobFile::is_cold(std::uint32_t stripe) const {
+  const auto file = opened();
+  return !file || !is_resident(file->fd(), stripe_range(stripe));
+}
+
+void BlobFile::cool(std::uint32_t stripe) {
+  const ByteRange range = stripe_range(stripe);
+  const auto file = opened();
+  if (!file) return;
+  ::posix_fadvise(file->fd(), static_cast<off_t>(range.begin), static_cast<off_t>(range.size()), POSIX_FADV_DONTNEED);
+  resident_ms_[stripe].store(0, std::memory_order_relaxed);
 }
 
 void BlobFile::verify(std::uint32_t stripe, std::move_only_function<void(Result<>)> done) {

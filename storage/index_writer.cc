@@ -100,6 +100,11 @@ Result<std::optional<std::string>> IndexWriter::get(Family family, const std::st
   return index_.get(family, key);
 }
 
+bool IndexWriter::failing() const {
+  const std::lock_guard lock(mutex_);
+  return failing_;
+}
+
 Result<> IndexWriter::flush() { return write_pending(); }
 
 Result<> IndexWriter::write_pending() {

@@ -51,6 +51,8 @@ class IndexWriter {
   /// Sees what is pending before what is written.
   Result<std::optional<std::string>> get(Family family, const std::string& key);
   Result<> flush();
+  /// The last batch could not be written.
+  bool failing() const;
 
  private:
   using KeyOf = std::pair<Family, std::string>;

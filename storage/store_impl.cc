@@ -8,6 +8,8 @@ namespace {
 constexpr std::uint64_t kManifestBytes = 4ULL * 1024 * 1024;
 /// A blob that does not fit whole is kept by span when this many of its spans fit: two readers' windows of 64 stripes.
 constexpr std::uint64_t kSpansToKeep = 16;
+/// Look-ups of a blob within this time are one use.
+constexpr std::uint64_t kOneUse_s = 10;
 
 std::string table_key(Table table, std::string_view key) {
   return std::string(1, static_cast<char>(table)) + std::string(key);
@@ -40,6 +42,7 @@ Result<std::shared_ptr<Blob>> StoreImpl::reserve(const Digest& digest, std::uint
   }
   auto blob = std::make_shared<BlobFile>(room_, digest, size, next_generation_++, false);
   blob->account.listed = true;
+  blob->account.counted_use_s = now_s();
   blobs_.emplace(digest, blob);
   queue_.insert(digest, 0);
   use_locked(*blob);
@@ -47,11 +50,18 @@ Result<std::shared_ptr<Blob>> StoreImpl::reserve(const Digest& digest, std::uint
   return blob;
 }
 
-void StoreImpl::use_locked(BlobFile& blob) {
-  queue_.hit(blob.digest());
-  blob.account.last_used_s = static_cast<std::uint64_t>(
+std::uint64_t StoreImpl::now_s() const {
+  return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::seconds>(room_.clock.wall().time_since_epoch()).count());
+}
+
+void StoreImpl::use_locked(BlobFile& blob) {
+  blob.account.last_used_s = now_s();
   blob.row_last_used_s = blob.account.last_used_s;
+  // A pull looks its blob up many times: that is one use, and the first one is what brought the blob here.
+  if (blob.account.last_used_s < blob.account.counted_use_s + kOneUse_s) return;
+  blob.account.counted_use_s = blob.account.last_used_s;
+  queue_.hit(blob.digest());
 }
 
 void StoreImpl::purge(const Digest& digest) {
@@ -113,6 +123,7 @@ std::unique_ptr<Subscription> StoreImpl::on_arena_space(std::function<void()> wa
 }
 
 void StoreImpl::read_small(const Digest& digest, std::move_only_function<void(std::shared_ptr<const SmallBody>)> done) {
+  if (room_.pool_closed.load()) return done(nullptr);
   room_.submit([this, digest, done = std::move(done)]() mutable {
     done(small_.load(digest, room_.index.get(), room_.writer.get(), room_.verify_failures));
   });
@@ -138,6 +149,7 @@ void StoreImpl::table_erase(Table table, std::string key) {
 
 void StoreImpl::table_get(Table table, std::string key,
                           std::move_only_function<void(std::optional<std::string>)> done) {
+  if (room_.pool_closed.load()) return done(std::nullopt);
   room_.submit([this, key = table_key(table, key), done = std::move(done)]() mutable {
     if (!room_.index) return done(std::nullopt);
     auto value = room_.writer ? room_.writer->get(Family::kTables, key) : room_.index->get(Family::kTables, key);

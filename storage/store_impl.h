@@ -66,6 +66,7 @@ class StoreImpl final : public Store, public BlobHost {
   Result<> open_directory(bool& writable);
   Result<> choose_engines(Parts& parts);
   Result<> recover_index(bool writable);
+  Result<> try_index(const std::string& path, bool writable);
   Result<> read_meta(bool writable);
   Result<> read_rows();
   void set_aside(const Error& why);
@@ -82,7 +83,9 @@ class StoreImpl final : public Store, public BlobHost {
   void forget_locked(const std::shared_ptr<BlobFile>& blob);
   void account_locked(BlobFile& blob, std::int64_t delta);
   void remove_file(std::shared_ptr<BlobFile> blob, std::uint64_t bytes);
+  void freed(std::uint64_t bytes);
   void use_locked(BlobFile& blob);
+  std::uint64_t now_s() const;
   void trim_to_budget();
   void refresh_space();
 
@@ -91,8 +94,11 @@ class StoreImpl final : public Store, public BlobHost {
   void tick();
   void probe_disk();
   void close_idle_files();
+  void save_uses();
+  void forget_empty_blobs();
   void scrub_forever();
   bool scrub_stripe(const std::shared_ptr<BlobFile>& blob, std::uint32_t stripe, ScrubReport& report);
+  bool scrub_slowly(ScrubReport& report);
   bool pause(std::chrono::milliseconds duration);
   std::vector<std::shared_ptr<BlobFile>> all_blobs() const;
 
@@ -119,7 +125,8 @@ class StoreImpl final : public Store, public BlobHost {
   std::uint64_t pinned_bytes_ = 0;
   std::uint64_t reserved_bytes_ = 0;
   std::uint64_t free_bytes_ = 0;          ///< as the file system said last
-  std::int64_t since_refresh_bytes_ = 0;  ///< written (or freed: negative) since then
+  std::uint64_t unlinking_bytes_ = 0;     ///< evicted, and the file system has not freed them yet
+  std::int64_t since_refresh_bytes_ = 0;  ///< written (or dropped: negative) since then
 
   std::mutex stop_mutex_;
   std::condition_variable stop_changed_;

@@ -72,13 +72,12 @@ StoreImpl::~StoreImpl() {
 
 Result<> StoreImpl::start(Parts parts) {
   room_.disk = parts.disk ? std::move(parts.disk) : make_posix_disk();
-  bool writable = true;
+  bool writable = true;  // the directory is there and ours; a full disk is seen by the probe
   if (auto opened = open_directory(writable); !opened) return opened;
   if (auto chosen = choose_engines(parts); !chosen) return chosen;
   room_.pool = std::make_unique<WorkPool>(kPoolThreads);
   room_.reader = std::make_unique<RangeReader>(*room_.read_engine, kReadBuffers);
   if (auto recovered = recover_index(writable); !recovered) return recovered;
-  if (!writable) opened_writable_ = false;
   refresh_space();
   if (opened_writable_) {
     room_.writer = std::make_unique<IndexWriter>(*room_.index, limit_counter(metrics_, "storage.index_queue"),
@@ -86,9 +85,9 @@ Result<> StoreImpl::start(Parts parts) {
                                                    if (!written) room_.health.write_failed(written.error());
                                                  });
     room_.submit([this] { remove_orphans(); });
-    upkeep_thread_ = std::thread([this] { upkeep(); });
     scrub_thread_ = std::thread([this] { scrub_forever(); });
   }
+  upkeep_thread_ = std::thread([this] { upkeep(); });
   log::info("storage open", {{"directory", config_.directory},
                              {"io_engine", engine_name_},
                              {"blobs", blobs_.size()},
@@ -110,10 +109,11 @@ Result<> StoreImpl::open_directory(bool& writable) {
     if (locked.error().code() == Errc::kBusy) return locked;
     if (able) able = locked;
   }
-  if (able) able = room_.disk->probe(config_.directory);
   if (!able) {
     writable = false;
-    room_.health.write_failed(able.error());
+    room_.health.write_failed(Error(Errc::kNoSpace, able.error().what()));
+  } else if (auto probed = room_.disk->probe(config_.directory); !probed) {
+    room_.health.write_failed(probed.error());
   }
   return {};
 }
@@ -149,31 +149,36 @@ Result<> StoreImpl::recover_index(bool writable) {
   const std::string path = config_.directory + "/index";
   std::error_code error;
   if (!writable && !fs::exists(path, error)) return {};
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    auto index = open_index(path, writable);
-    Result<> usable;
-    if (index) {
-      room_.index = std::move(*index);
-      usable = read_meta(writable);
-      if (usable) usable = read_rows();
-      if (usable) {
-        opened_writable_ = writable;
-        return {};
-      }
-      if (usable.error().code() == Errc::kInvalid) return usable;  // of a newer format: not ours to drop
-      room_.index.reset();
-      blobs_.clear();
-      queue_ = {};
-      stored_bytes_ = pinned_bytes_ = 0;
-    } else {
-      usable = std::unexpected(index.error());
-    }
-    if (!writable || usable.error().code() != Errc::kCorrupt) {
-      room_.health.write_failed(usable.error());
+  // As it is; after setting a corrupt one aside; at last read-only.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    auto tried = try_index(path, writable);
+    if (tried || tried.error().code() == Errc::kInvalid) return tried;
+    room_.index.reset();
+    blobs_.clear();
+    queue_ = {};
+    small_.clear();
+    stored_bytes_ = pinned_bytes_ = 0;
+    if (!writable) {
+      log::error("storage index cannot be read", {{"directory", config_.directory}, log::Field(tried.error())});
       return {};
     }
-    set_aside(usable.error());
+    if (tried.error().code() == Errc::kCorrupt && attempt == 0) {
+      set_aside(tried.error());
+    } else {
+      room_.health.write_failed(tried.error());
+      writable = false;
+    }
   }
+  return {};
+}
+
+Result<> StoreImpl::try_index(const std::string& path, bool writable) {
+  auto index = open_index(path, writable);
+  if (!index) return std::unexpected(index.error());
+  room_.index = std::move(*index);
+  if (auto meta = read_meta(writable); !meta) return meta;
+  if (auto rows = read_rows(); !rows) return rows;
+  opened_writable_ = writable;
   return {};
 }
 
@@ -186,7 +191,6 @@ void StoreImpl::set_aside(const Error& why) {
   fs::rename(config_.directory + "/index", fmt::format("{}/trash-{:x}-index", config_.directory, stamp), error);
   fs::rename(config_.directory + "/blobs", fmt::format("{}/trash-{:x}-blobs", config_.directory, stamp), error);
   fs::create_directories(config_.directory + "/blobs", error);
-  small_.clear();
 }
 
 Result<> StoreImpl::read_meta(bool writable) {

@@ -11,7 +11,7 @@ namespace oxbow::storage {
 
 std::uint64_t StoreImpl::free_estimate_locked() const {
   const auto used = since_refresh_bytes_ + static_cast<std::int64_t>(reserved_bytes_);
-  const auto left = static_cast<std::int64_t>(free_bytes_) - used;
+  const auto left = static_cast<std::int64_t>(free_bytes_ + unlinking_bytes_) - used;
   return left > 0 ? static_cast<std::uint64_t>(left) : 0;
 }
 
@@ -97,9 +97,11 @@ std::uint64_t StoreImpl::evict_span_of_locked(const std::shared_ptr<BlobFile>& b
     const std::uint64_t bytes = blob->evict_span(span);
     if (bytes == 0) continue;
     account_locked(*blob, -static_cast<std::int64_t>(bytes));
-    room_.submit([this, blob, span] {
+    since_refresh_bytes_ += static_cast<std::int64_t>(bytes);
+    unlinking_bytes_ += bytes;
+    room_.submit([this, blob, span, bytes] {
       blob->punch(span);
-      refresh_space();
+      freed(bytes);
     });
     return bytes;
   }
@@ -109,6 +111,8 @@ std::uint64_t StoreImpl::evict_span_of_locked(const std::shared_ptr<BlobFile>& b
 void StoreImpl::forget_locked(const std::shared_ptr<BlobFile>& blob) {
   const std::uint64_t bytes = blob->account.stored_bytes;
   account_locked(*blob, -static_cast<std::int64_t>(bytes));
+  since_refresh_bytes_ += static_cast<std::int64_t>(bytes);
+  unlinking_bytes_ += bytes;
   blob->account.listed = false;
   queue_.erase(blob->digest());
   blobs_.erase(blob->digest());
@@ -121,9 +125,17 @@ void StoreImpl::remove_file(std::shared_ptr<BlobFile> blob, std::uint64_t bytes)
   room_.submit([this, bytes, blob = std::move(blob)] {
     // Somebody else holds it: he may still read what he has seen.
     if (blob.use_count() > 1) blob->keep_open();
-    if (auto removed = room_.disk->remove(blob->path()); !removed) room_.health.write_failed(removed.error());
-    if (bytes > 0) refresh_space();
+    blob->unlink();
+    freed(bytes);
   });
+}
+
+void StoreImpl::freed(std::uint64_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    unlinking_bytes_ -= bytes;
+  }
+  if (bytes > 0) refresh_space();
 }
 
 void StoreImpl::refresh_space() {

@@ -7,7 +7,7 @@
 namespace oxbow::http {
 namespace {
 
-/// One SSL_write of 16 full records.
+/// Queued at once: one large frame, or 16 small ones.
 constexpr std::size_t kBatchBytes = 256UL * 1024;
 
 class Http2Connection final : public Protocol {

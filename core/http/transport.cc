@@ -244,14 +244,20 @@ Transfer Transport::flush_tls(OutQueue& out, std::size_t budget, std::span<char>
       }
       if (length == 0) return {Io::kFileFailed, sent};
     }
-    // A repeated SSL_write must offer at least what the blocked one did: the queue only grows at its end, so it does.
+    // A partial write returns after each record: what was gathered once is written to its end. A repeated SSL_write
+    // must offer at least what the blocked one did: the queue only grows at its end, so it does.
+    std::size_t done = 0;
+    int wrote = 1;
     ERR_clear_error();
     plain_left_ = length;
-    const int wrote = SSL_write(ssl_, bytes, static_cast<int>(length));
+    while (done < length && wrote > 0) {
+      wrote = SSL_write(ssl_, bytes + done, static_cast<int>(length - done));
+      if (wrote > 0) done += static_cast<std::size_t>(wrote);
+    }
     plain_left_ = 0;
+    out.consume(done);
+    sent += done;
     if (wrote <= 0) return {tls_status(wrote), sent};
-    out.consume(static_cast<std::size_t>(wrote));
-    sent += static_cast<std::size_t>(wrote);
   }
   return {Io::kDone, sent};
 }

@@ -15,7 +15,9 @@ namespace oxbow::http {
 namespace {
 
 constexpr std::size_t kReadScratchBytes = 64UL * 1024;
-constexpr std::size_t kWriteScratchBytes = 256UL * 1024;  // 16 TLS records in one SSL_write
+/// Four TLS records: what is read stays in the core's cache until it is encrypted. 256 KiB cost a tenth more CPU per
+/// GB.
+constexpr std::size_t kWriteScratchBytes = 64UL * 1024;
 
 /// Fine enough for the shortest time-out, coarse enough to cost nothing.
 std::chrono::milliseconds tick_for(const ServerLimits& limits) {

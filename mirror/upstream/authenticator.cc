@@ -184,6 +184,8 @@ Task<> Authenticator::fetch_into(Ask ask, Way way, std::string key, std::shared_
     }
   };
   Landing landing{shared_from_this(), key, std::move(flight)};
+  // co_spawn begins inside `launch`, under the lock that the landing takes.
+  co_await asio::post(ask.core->loop(), asio::use_awaitable);
   ask.until = std::chrono::steady_clock::now() + kTokenTimeout;
   landing.result = co_await fetch(std::move(ask), std::move(way), key);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/log.h"
 #include "mirror/upstream/url.h"
 
 namespace oxbow::mirror::upstream {
@@ -32,23 +33,32 @@ Endpoint::Admission Endpoint::admit() {
 }
 
 void Endpoint::succeeded() {
-  std::lock_guard lock(mutex_);
-  failures_ = 0;
-  throttles_ = 0;
-  probing_ = false;
-  open_for_ = milliseconds(0);
-  circuit_.Set(0);
+  bool was_open = false;
+  {
+    std::lock_guard lock(mutex_);
+    was_open = failures_ >= kFailuresToOpen;
+    failures_ = 0;
+    throttles_ = 0;
+    probing_ = false;
+    open_for_ = milliseconds(0);
+    circuit_.Set(0);
+  }
+  if (was_open) log::info("upstream answers again", {{"url", printable_url(url_)}});
 }
 
 void Endpoint::failed() {
-  std::lock_guard lock(mutex_);
-  const bool was_probe = std::exchange(probing_, false);
-  if (++failures_ < kFailuresToOpen) return;
-  // Exchanges that were under way when it opened say nothing new.
-  if (failures_ > kFailuresToOpen && !was_probe) return;
-  open_for_ = std::clamp(open_for_ * 2, kFirstOpen, kLongestOpen);
-  open_until_ = clock_.steady() + open_for_;
-  circuit_.Set(2);
+  milliseconds open_for{0};
+  {
+    std::lock_guard lock(mutex_);
+    const bool was_probe = std::exchange(probing_, false);
+    if (++failures_ < kFailuresToOpen) return;
+    // Exchanges that were under way when it opened say nothing new.
+    if (failures_ > kFailuresToOpen && !was_probe) return;
+    open_for = open_for_ = std::clamp(open_for_ * 2, kFirstOpen, kLongestOpen);
+    open_until_ = clock_.steady() + open_for_;
+    circuit_.Set(2);
+  }
+  if (open_for == kFirstOpen) log::warn("upstream fails and is left alone for a while", {{"url", printable_url(url_)}});
 }
 
 void Endpoint::undecided() {

@@ -36,7 +36,12 @@ class Exchange::Handle final : public EasyHandle {
 
   void finished(CURLcode code) override {
     if (events_ == nullptr) return;
-    Ending ending{.code = code, .text = {}, .refused_address = refused_address_};
+    long status = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    Ending ending{.code = code,
+                  .text = {},
+                  .refused_address = refused_address_,
+                  .refused_redirect = code == CURLE_UNSUPPORTED_PROTOCOL && status >= 300 && status < 400};
     if (code != CURLE_OK) ending.text = error_text[0] != '\0' ? error_text : curl_easy_strerror(code);
     if (refused_address_) ending.text = "leads to a private address";
     std::exchange(events_, nullptr)->on_ending(std::move(ending));

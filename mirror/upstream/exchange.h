@@ -50,6 +50,7 @@ struct Ending {
   /// What a person reads; no query strings, no credentials.
   std::string text;
   bool refused_address = false;
+  bool refused_redirect = false;
   bool ok() const noexcept { return code == CURLE_OK; }
 };
 

@@ -56,18 +56,18 @@ Task<Result<SmallAnswer>> fetch_small(std::shared_ptr<CurlLoop::Core> core, Tran
 
 Error ending_error(const Ending& ending, std::uint64_t body_bytes) {
   if (ending.refused_address) return {Errc::kDenied, ending.text};
+  if (ending.refused_redirect) return {Errc::kDenied, "redirect to a forbidden scheme: " + ending.text};
   switch (ending.code) {
     case CURLE_OPERATION_TIMEDOUT:
       return {Errc::kTimeout, ending.text};
     case CURLE_TOO_MANY_REDIRECTS:
       return {Errc::kUnavailable, "too many redirects"};
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return {Errc::kDenied, "redirect to a forbidden scheme: " + ending.text};
     case CURLE_URL_MALFORMAT:
       return {Errc::kInvalid, ending.text};
     case CURLE_ABORTED_BY_CALLBACK:
       return {Errc::kCancelled, "the loop is closing"};
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:  // HTTP/0.9
     case CURLE_WRITE_ERROR:
       return {Errc::kCorrupt, "not an HTTP answer that we can take: " + ending.text};
     case CURLE_PARTIAL_FILE:

@@ -68,12 +68,14 @@ TEST_P(Midstates, VerifyOneStripeAlone) {
   EXPECT_NE(stripe_state(), after);
 }
 
-// The length is part of the final block: beyond 4 GiB, and for sha512 beyond 2^61 bytes, its upper half must be resumed too.
+// The length is part of the final block: beyond 4 GiB, and for sha512 beyond 2^61 bytes, its upper half must be resumed
+// too.
 TEST_P(Midstates, LengthBeyond32BitsCounts) {
   const Hasher start(GetParam());
   const auto near = Hasher::resume(GetParam(), start.midstate(), 0);
   const auto far = Hasher::resume(GetParam(), start.midstate(), 1ULL << 40);
-  const auto farther = Hasher::resume(GetParam(), start.midstate(), GetParam() == Algorithm::kSha512 ? 1ULL << 61 : 1ULL << 33);
+  const auto farther =
+      Hasher::resume(GetParam(), start.midstate(), GetParam() == Algorithm::kSha512 ? 1ULL << 61 : 1ULL << 33);
   ASSERT_TRUE(near && far && farther);
   EXPECT_NE(near->digest(), far->digest());
   EXPECT_NE(near->digest(), farther->digest());

@@ -40,7 +40,8 @@ class Reader : public std::enable_shared_from_this<Reader> {
         got_.bytes += memory->bytes;
       } else if (const auto* file = std::get_if<http::FilePiece>(&piece)) {
         std::string part(file->length, '\0');
-        if (::pread(file->fd, part.data(), part.size(), static_cast<off_t>(file->offset)) != static_cast<ssize_t>(part.size())) {
+        if (::pread(file->fd, part.data(), part.size(), static_cast<off_t>(file->offset)) !=
+            static_cast<ssize_t>(part.size())) {
           got_.cut = Error(Errc::kIo, "short file");
           return finish();
         }
@@ -137,7 +138,8 @@ class BlobBodyTest : public ::testing::Test {
   std::unique_ptr<Blobs> blobs_;
 };
 
-// The main job: a cold read gives every byte, each byte crosses the upstream link once, and the next read needs no upstream.
+// The main job: a cold read gives every byte, each byte crosses the upstream link once, and the next read needs no
+// upstream.
 TEST_F(BlobBodyTest, ColdThenWarm) {
   const auto content = pattern(10 * kMiB + 12'345);
   auto source = std::make_shared<FakeSource>(content);
@@ -309,7 +311,8 @@ TEST_F(BlobBodyTest, RestartFetchesOnlyWhatIsMissing) {
   EXPECT_EQ(after->bytes_given(), content.size() - present * stripe);
 }
 
-// A stripe that rots on disk is found at its first serve after a restart, fetched again, and checked between its midstates.
+// A stripe that rots on disk is found at its first serve after a restart, fetched again, and checked between its
+// midstates.
 TEST_F(BlobBodyTest, RottenStripeIsFetchedAgain) {
   const auto content = pattern(8 * kMiB);
   auto source = std::make_shared<FakeSource>(content);

@@ -39,7 +39,8 @@ class FakeRequest final : public SpanRequest {
     }
     if (failure_ && given_ >= failure_->after_bytes) return sink_.on_done(fail(failure_->code, "injected"));
     if (range_.empty()) return sink_.on_done({});
-    const auto part = std::string_view(source_.content_).substr(range_.begin, std::min<std::uint64_t>(16384, range_.size()));
+    const auto part =
+        std::string_view(source_.content_).substr(range_.begin, std::min<std::uint64_t>(16384, range_.size()));
     const auto taken = sink_.on_data(std::as_bytes(std::span(part)));
     if (alive.expired()) return;
     source_.bytes_given_ += taken;

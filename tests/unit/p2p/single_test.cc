@@ -85,7 +85,8 @@ TEST_F(SingleTest, CancelsWhenNobodyReads) {
   tell(WindowChanged{{{0, 16}}});
   ASSERT_EQ(fetches(tell(SlotsFree{kUpstream, 2})).size(), 2U);
   std::size_t cancelled = 0;
-  for (const auto& action : tell(WindowChanged{{}, false})) cancelled += std::holds_alternative<CancelFetch>(action) ? 1 : 0;
+  for (const auto& action : tell(WindowChanged{{}, false}))
+    cancelled += std::holds_alternative<CancelFetch>(action) ? 1 : 0;
   EXPECT_EQ(cancelled, 2U);
 }
 

@@ -37,7 +37,7 @@ struct Reply {
   bool reset = false;  ///< with `cut_after`: RST instead of FIN
   bool never = false;  ///< no answer at all
   bool close = false;  ///< `Connection: close`
-  std::string raw{};     ///< instead of everything else
+  std::string raw{};   ///< instead of everything else
 };
 
 /// Connection-level TLS, when certificate and key are given. `client_ca` asks for a client's certificate.

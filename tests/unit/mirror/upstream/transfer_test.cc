@@ -104,19 +104,19 @@ TEST(UpstreamTransfer, PauseAndResumeKeepsEveryByte) {
 
 // While nobody takes bytes, the upstream is held back: what is sent stays within buffers, and no timeout strikes.
 TEST(UpstreamTransfer, PausedTransferHoldsTheUpstreamBack) {
-  const auto content = pattern(64 << 20);
+  const auto content = pattern(24 << 20);
   FakeRegistry fake([&](const Seen&) -> Reply { return {.body = content}; });
   Bench bench;
   UpstreamConfig config;
   config.urls = {fake.url()};
-  config.no_progress_timeout = 50ms;
+  config.no_progress_timeout = 400ms;
   const auto registry = bench.registry(config);
   Recorder recorder;
   recorder.budget_bytes = 1;
   std::unique_ptr<Transfer> transfer;
   bench.on_loop([&] { transfer = registry->start(bench.curl(), blob_request(), recorder); });
   ASSERT_TRUE(eventually([&] { return fake.body_bytes_sent() > 0; }));
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(600ms);
   EXPECT_LT(fake.body_bytes_sent(), content.size() / 2);
   bench.on_loop([&] {
     EXPECT_FALSE(recorder.done);
@@ -338,11 +338,14 @@ TEST(UpstreamTransfer, ShutdownWithRunningTransfers) {
     bench.on_loop(
         [&] {
           transfers.push_back(
-              registry->start(bench.curl(i % 2), blob_request(i < 3 ? "private/x" : "open"), recorders[i]));
+              registry->start(bench.curl(i % 2), blob_request(i == 0 ? "open" : "private/x"), recorders[i]));
         },
         i % 2);
+    if (i == 0) {
+      ASSERT_TRUE(eventually([&] { return fake.body_bytes_sent() > 0; }));
+    }
   }
-  ASSERT_TRUE(eventually([&] { return token_service.seen().size() == 1 && fake.seen().size() >= 4; }));
+  ASSERT_TRUE(eventually([&] { return token_service.seen().size() == 1; }));
   bench.stop();
   transfers.clear();
 }
