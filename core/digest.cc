@@ -27,8 +27,8 @@ bool is_algorithm(std::string_view text) {
 bool is_encoded(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
-    const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '=' || c == '_' ||
-                    c == '-';
+    const bool ok =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '=' || c == '_' || c == '-';
     if (!ok) return false;
   }
   return true;
@@ -55,7 +55,8 @@ Result<Digest> Digest::parse(std::string_view text) {
     return fail(Errc::kUnsupported, "digest algorithm " + std::string(algorithm) + " is not supported");
   }
   const auto bytes = from_hex(encoded);
-  if (!bytes || bytes->size() != length) return fail(Errc::kInvalid, "not a digest: wrong length or not lower-case hex");
+  if (!bytes || bytes->size() != length)
+    return fail(Errc::kInvalid, "not a digest: wrong length or not lower-case hex");
   std::copy(bytes->begin(), bytes->end(), digest.bytes_.begin());
   return digest;
 }

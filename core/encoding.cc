@@ -64,7 +64,9 @@ std::string base64_encode(std::string_view bytes) {
   std::string out;
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const auto at = [&](std::size_t k) -> unsigned { return k < bytes.size() ? static_cast<unsigned char>(bytes[k]) : 0U; };
+    const auto at = [&](std::size_t k) -> unsigned {
+      return k < bytes.size() ? static_cast<unsigned char>(bytes[k]) : 0U;
+    };
     const unsigned group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
     out += kBase64[group >> 18 & 63];
     out += kBase64[group >> 12 & 63];
@@ -83,12 +85,18 @@ std::optional<std::string> base64_decode(std::string_view text) {
   int bits = 0;
   for (const char c : text) {
     unsigned value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<unsigned>(c - 'a' + 26);
-    else if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0' + 52);
-    else if (c == '+' || c == '-') value = 62;
-    else if (c == '/' || c == '_') value = 63;
-    else return std::nullopt;
+    if (c >= 'A' && c <= 'Z')
+      value = static_cast<unsigned>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      value = static_cast<unsigned>(c - 'a' + 26);
+    else if (c >= '0' && c <= '9')
+      value = static_cast<unsigned>(c - '0' + 52);
+    else if (c == '+' || c == '-')
+      value = 62;
+    else if (c == '/' || c == '_')
+      value = 63;
+    else
+      return std::nullopt;
     group = group << 6 | value;
     bits += 6;
     if (bits >= 8) {
@@ -181,7 +189,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (trim(text) == "0") return std::chrono::milliseconds(0);
   const auto value = parse_with_unit(text, kUnits);
   if (!value || *value > 3.2e12) {
-    return fail(Errc::kInvalid, fmt::format("\"{}\" is not a duration; write for example \"500ms\", \"5s\" or \"24h\"", text));
+    return fail(Errc::kInvalid,
+                fmt::format("\"{}\" is not a duration; write for example \"500ms\", \"5s\" or \"24h\"", text));
   }
   return std::chrono::milliseconds(static_cast<std::int64_t>(*value));
 }

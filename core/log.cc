@@ -10,10 +10,14 @@ bool json_lines = false;
 
 spdlog::level::level_enum to_spdlog(Level level) noexcept {
   switch (level) {
-    case Level::kDebug: return spdlog::level::debug;
-    case Level::kInfo: return spdlog::level::info;
-    case Level::kWarn: return spdlog::level::warn;
-    case Level::kError: return spdlog::level::err;
+    case Level::kDebug:
+      return spdlog::level::debug;
+    case Level::kInfo:
+      return spdlog::level::info;
+    case Level::kWarn:
+      return spdlog::level::warn;
+    case Level::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -60,6 +64,8 @@ void init(Level level, bool json) {
   spdlog::flush_on(spdlog::level::info);
 }
 
+void set_level(Level level) { spdlog::set_level(to_spdlog(level)); }
+
 bool enabled(Level level) noexcept { return spdlog::default_logger_raw()->should_log(to_spdlog(level)); }
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
@@ -84,8 +90,10 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
       line.push_back(' ');
       line.append(field.key);
       line.push_back('=');
-      if (is_plain(field.value)) line.append(field.value);
-      else append_escaped(line, field.value);
+      if (is_plain(field.value))
+        line.append(field.value);
+      else
+        append_escaped(line, field.value);
     }
   }
   spdlog::default_logger_raw()->log(to_spdlog(level), std::string_view(line.data(), line.size()));

@@ -33,6 +33,8 @@ struct Field {
 Result<Level> parse_level(std::string_view text);
 /// Once, from main, before threads exist. `json` writes one object a line instead.
 void init(Level level, bool json);
+/// Any thread, any time.
+void set_level(Level level);
 bool enabled(Level level) noexcept;
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields);

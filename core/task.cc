@@ -15,7 +15,25 @@ Loops::~Loops() {
 }
 
 void Loops::start() {
-  for (auto& loop : loops_) threads_.emplace_back([&context = *loop] { context.run(); });
+  running_ = loops_.size();
+  for (auto& loop : loops_) {
+    threads_.emplace_back([this, &context = *loop] {
+      context.run();
+      const std::lock_guard lock(mutex_);
+      --running_;
+      ended_.notify_all();
+    });
+  }
+}
+
+void Loops::finish(std::chrono::milliseconds timeout) {
+  work_.clear();
+  {
+    std::unique_lock lock(mutex_);
+    ended_.wait_for(lock, timeout, [&] { return running_ == 0; });
+  }
+  stop();
+  join();
 }
 
 void Loops::stop() {
@@ -28,6 +46,11 @@ void Loops::join() {
     if (thread.joinable()) thread.join();
   }
   threads_.clear();
+}
+
+Task<Loop*> this_loop() {
+  auto executor = co_await asio::this_coro::executor;
+  co_return static_cast<Loop*>(&asio::query(executor, asio::execution::context));
 }
 
 Task<> sleep_for(std::chrono::milliseconds duration) {

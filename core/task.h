@@ -12,8 +12,11 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -40,7 +43,10 @@ class Loops {
   Loops& operator=(const Loops&) = delete;
 
   void start();
-  /// Ends the loops without waiting for what runs on them; owners have been closed before.
+  /// Lets the loops run until nothing is left to run, at most for `timeout`, then stops them. Owners have been closed
+  /// before, so what is left is their last words.
+  void finish(std::chrono::milliseconds timeout);
+  /// Ends the loops without waiting for what runs on them.
   void stop();
   void join();
 
@@ -51,6 +57,9 @@ class Loops {
   std::vector<std::unique_ptr<Loop>> loops_;
   std::vector<asio::executor_work_guard<Loop::executor_type>> work_;
   std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  std::size_t running_ = 0;
 };
 
 /// Threads for calls that block: RocksDB, file system, getaddrinfo, hashing. Jobs start in order of submission.
@@ -79,6 +88,25 @@ class WorkPool {
 
   asio::thread_pool pool_;
 };
+
+/// Awaits a callback API: `start` is given a function that takes a T, from any thread, once; the coroutine goes on with
+/// that value on its own executor.
+template <typename T, typename Start>
+Task<T> await_callback(Start start) {
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(T)>(
+      [](auto handler, Start begin) {
+        auto executor = asio::get_associated_executor(handler);
+        begin([executor, handler = std::move(handler)](T value) mutable {
+          asio::post(executor, [handler = std::move(handler), value = std::move(value)]() mutable {
+            std::move(handler)(std::move(value));
+          });
+        });
+      },
+      asio::use_awaitable, std::move(start));
+}
+
+/// The loop that the calling coroutine runs on.
+Task<Loop*> this_loop();
 
 /// Sleeps on the caller's executor.
 Task<> sleep_for(std::chrono::milliseconds duration);

@@ -15,7 +15,8 @@ StripeRange Single::next_assignment() const {
       if (assigned(stripe)) continue;
       StripeRange found{stripe, stripe + 1};
       // A span is the unit of upstream requests: one request covers what is wanted of it, and never crosses its end.
-      while (found.end < range.end && Geometry::span_of(found.end) == Geometry::span_of(stripe) && !assigned(found.end)) {
+      while (found.end < range.end && Geometry::span_of(found.end) == Geometry::span_of(stripe) &&
+             !assigned(found.end)) {
         ++found.end;
       }
       return found;
@@ -28,7 +29,7 @@ std::vector<Action> Single::on_event(Time, const Event& event) {
   std::vector<Action> actions;
   if (const auto* window = std::get_if<WindowChanged>(&event)) {
     wanted_ = window->wanted;
-    if (wanted_.empty()) {
+    if (!window->has_readers) {
       for (const auto& [id, stripes] : running_) actions.emplace_back(CancelFetch{id});
     }
   } else if (const auto* ended = std::get_if<FetchEnded>(&event)) {

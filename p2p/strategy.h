@@ -41,10 +41,12 @@ using FetchId = std::uint64_t;  ///< chosen by the strategy, unique in its life
 
 // ---- events ----
 
-/// What this node's readers want now, most urgent first: the union of their windows without what is present. Replaces the
-/// previous one. Empty: nobody reads.
+/// What this node's readers want now, most urgent first: the union of their windows without what is present. Replaces
+/// the previous one. Nothing may be wanted although somebody reads: they have not come far enough yet. Without readers
+/// everything under way is to be cancelled.
 struct WindowChanged {
   std::vector<StripeRange> wanted;
+  bool has_readers = true;
 };
 /// How many more fetches `source` can take at this moment.
 struct SlotsFree {

@@ -30,14 +30,15 @@ enum class IoEngineKind { kAuto, kUring, kThreads };
 
 struct Config {
   std::string directory = "/var/lib/oxbow";
-  std::optional<std::uint64_t> budget_bytes;   ///< else budget_percent of the file system
+  std::optional<std::uint64_t> budget_bytes;  ///< else budget_percent of the file system
   double budget_percent = 10;
-  std::optional<std::uint64_t> floor_bytes;    ///< free space that is never crossed; else floor_percent
+  std::optional<std::uint64_t> floor_bytes;  ///< free space that is never crossed; else floor_percent
   double floor_percent = 5;
   IoEngineKind io_engine = IoEngineKind::kAuto;
   std::uint64_t scrub_bytes_per_second = 20ULL * 1024 * 1024;
   std::chrono::milliseconds scrub_interval{std::chrono::hours(24 * 7)};
-  std::uint64_t write_arena_bytes = 32ULL * 1024 * 1024;  ///< bytes accepted and not yet in a file; more: the writer waits
+  std::uint64_t write_arena_bytes =
+      32ULL * 1024 * 1024;  ///< bytes accepted and not yet in a file; more: the writer waits
 };
 
 /// Bodies up to this size live in the index.
@@ -50,19 +51,19 @@ struct PinnedRange {
   std::shared_ptr<const void> pin;
 };
 
-/// The writer token of one stripe. A stripe has one writer at a time; destroying the token frees the stripe and keeps the
-/// bytes written so far as its unfinished part (in memory's knowledge only: a restart forgets them).
-/// Thread rule: one thread at a time; callbacks come on a storage thread.
+/// The writer token of one stripe. A stripe has one writer at a time; destroying the token frees the stripe and keeps
+/// the bytes written so far as its unfinished part (in memory's knowledge only: a restart forgets them). Thread rule:
+/// one thread at a time; callbacks come on a storage thread.
 class StripeWriter {
  public:
   virtual ~StripeWriter() = default;
   /// Where the next byte goes, relative to the blob: the stripe's begin, or further where an earlier writer stopped.
   virtual std::uint64_t position() const noexcept = 0;
   virtual ByteRange stripe() const noexcept = 0;
-  /// Takes a copy of `bytes` (at most to the stripe's end) to be written at position(). False: the write arena is full, nothing
-  /// was taken; `Blob::on_progress` subscribers and `Store::on_arena_space` say when to try again. When the last byte of the
-  /// stripe is in the file the stripe commits by itself with its checksum, and the blob's subscribers are told.
-  /// After a disk error everything is refused and `error()` says why.
+  /// Takes a copy of `bytes` (at most to the stripe's end) to be written at position(). False: the write arena is full,
+  /// nothing was taken; `Blob::on_progress` subscribers and `Store::on_arena_space` say when to try again. When the
+  /// last byte of the stripe is in the file the stripe commits by itself with its checksum, and the blob's subscribers
+  /// are told. After a disk error everything is refused and `error()` says why.
   virtual bool write(std::span<const std::byte> bytes) = 0;
   virtual std::optional<Error> error() const = 0;
 };
@@ -92,13 +93,15 @@ class Blob {
   bool complete() const noexcept { return stripes_present() == geometry().stripes(); }
   virtual std::optional<Checksum> stripe_checksum(std::uint32_t stripe) const = 0;
 
-  /// Contiguous bytes readable from `offset` on, at most `max`: committed stripes and the written part of arriving ones.
+  /// Contiguous bytes readable from `offset` on, at most `max`: committed stripes and the written part of arriving
+  /// ones.
   virtual std::uint64_t readable(std::uint64_t offset, std::uint64_t max) const noexcept = 0;
   /// Pins bytes that `readable` has reported. Errors: kNotFound (evicted or lost since), kIo.
   virtual Result<PinnedRange> acquire(ByteRange range) = 0;
   /// Makes a range ready to be sent: stripes that this run of the process has not seen yet are read and their checksums
-  /// compared; pages that are not resident are read (io_uring or pool). `done` with an error: kCorrupt (the bad stripes have been
-  /// dropped and counted; fetch them again), kIo, kNotFound. Returns true, without calling `done`, when the range is ready now.
+  /// compared; pages that are not resident are read (io_uring or pool). `done` with an error: kCorrupt (the bad stripes
+  /// have been dropped and counted; fetch them again), kIo, kNotFound. Returns true, without calling `done`, when the
+  /// range is ready now.
   virtual bool prepare(ByteRange range, std::move_only_function<void(Result<>)> done) = 0;
 
   /// `wake` after any change: bytes readable, stripe committed or lost, state, purge, write error. May come spuriously.
@@ -108,8 +111,8 @@ class Blob {
   /// kNotFound (blob purged), kNoSpace, kIo (disk failing or full: use a window instead).
   virtual Result<std::unique_ptr<StripeWriter>> begin_stripe(std::uint32_t stripe) = 0;
 
-  /// Midstates: the hash state at the begin of stripe i (i = 0: the initial value, not stored). `midstates` has those known,
-  /// contiguous from stripe 1. They are persisted with the index.
+  /// Midstates: the hash state at the begin of stripe i (i = 0: the initial value, not stored). `midstates` has those
+  /// known, contiguous from stripe 1. They are persisted with the index.
   virtual std::vector<std::string> midstates() const = 0;
   virtual void add_midstate(std::uint32_t stripe, std::string midstate) = 0;
   /// The blob hashed to its digest on this node.
@@ -124,6 +127,9 @@ struct SmallBody {
   std::string bytes;
   std::string media_type;  ///< of a manifest, as upstream gave it; empty for blobs
 };
+
+/// How much this node wants to keep a span of a blob that it cannot keep whole; the lowest goes first.
+using SpanRank = std::function<double(const Digest& digest, std::uint32_t span)>;
 
 /// Key/value tables in the index for other rooms, which own the encodings. Keys and values are bytes.
 enum class Table : std::uint8_t { kTags, kGrants, kRepositories, kRegistries };
@@ -155,9 +161,9 @@ struct ScrubReport {
 
 class Store {
  public:
-  /// Blocks. Takes the directory's lock, recovers the index (docs/disk-format.md). A directory that cannot be written is no
-  /// error: the store opens with nothing to keep and `usage().writable` false. Errors: kBusy (another daemon has the
-  /// directory; the message names its process), kInvalid (not a directory, or of a newer format).
+  /// Blocks. Takes the directory's lock, recovers the index (docs/disk-format.md). A directory that cannot be written
+  /// is no error: the store opens with nothing to keep and `usage().writable` false. Errors: kBusy (another daemon has
+  /// the directory; the message names its process), kInvalid (not a directory, or of a newer format).
   static Result<std::unique_ptr<Store>> open(Config config, const Clock& clock, MetricsRegistry& metrics);
   virtual ~Store() = default;
   /// Blocks: flushes the index and marks the directory clean. Everything fails afterwards.
@@ -165,12 +171,16 @@ class Store {
 
   /// The blob, also when it is partial; counts as a use for eviction. Null: not here.
   virtual std::shared_ptr<Blob> lookup(const Digest& digest) = 0;
-  /// The blob, created if it is not here; makes room by eviction. Errors: kNoSpace (cannot be kept at all: larger than what
-  /// the budget or the free space can give; or the disk is full or read-only), kIo, kInvalid (size differs from the stored one).
+  /// The blob, created if it is not here; makes room by eviction. Errors: kNoSpace (cannot be kept at all: larger than
+  /// what the budget or the free space can give; or the disk is full or read-only), kIo, kInvalid (size differs from
+  /// the stored one).
   virtual Result<std::shared_ptr<Blob>> reserve(const Digest& digest, std::uint64_t size) = 0;
   /// Forgets the blob and its file. Open handles see `gone()`.
   virtual void purge(const Digest& digest) = 0;
   virtual void pin(const Digest& digest, bool pinned) = 0;
+  /// For blobs larger than an eighth of the budget; called under a lock, so it must not call the store. None: oldest
+  /// use first.
+  virtual void set_span_rank(SpanRank rank) = 0;
   virtual std::vector<BlobListing> list() const = 0;
   virtual Usage usage() const = 0;
   virtual std::string_view io_engine() const noexcept = 0;
@@ -178,12 +188,13 @@ class Store {
   /// Told (on a storage thread) when the write arena has space again after a refused write.
   virtual std::unique_ptr<Subscription> on_arena_space(std::function<void()> wake) = 0;
 
-  /// Small bodies. `small` is a memory hit or nothing; `read_small` calls back with what the index has (verified against its checksum).
+  /// Small bodies. `small` is a memory hit or nothing; `read_small` calls back with what the index has (verified
+  /// against its checksum).
   virtual std::shared_ptr<const SmallBody> small(const Digest& digest) = 0;
   virtual void read_small(const Digest& digest,
                           std::move_only_function<void(std::shared_ptr<const SmallBody>)> done) = 0;
-  /// Kept in memory at once, in the index within 100 ms. Bodies above kSmallBytes are refused with kLimit (manifests of up to 4 MiB are
-  /// taken: they are stored in the index too).
+  /// Kept in memory at once, in the index within 100 ms. Bodies above kSmallBytes are refused with kLimit (manifests of
+  /// up to 4 MiB are taken: they are stored in the index too).
   virtual Result<> put_small(const Digest& digest, SmallBody body) = 0;
 
   virtual void table_put(Table table, std::string key, std::string value) = 0;  ///< batched like everything else

@@ -39,18 +39,18 @@ struct Cut {
 
 using Piece = std::variant<MemoryPiece, FilePiece, Wait, End, Cut>;
 
-/// Thread rule: created, asked and destroyed on the connection's loop. Lifetime: destroying it abandons the response and
-/// forgets the wake-up. Destroying may happen in any state, also between Wait and the wake-up.
+/// Thread rule: created, asked and destroyed on the connection's loop. Lifetime: destroying it abandons the response
+/// and forgets the wake-up. Destroying may happen in any state, also between Wait and the wake-up.
 class Body {
  public:
   virtual ~Body() = default;
 
-  /// The next piece: never empty, at most `max_bytes` (callers pass 64 KiB to 1 MiB). Never blocks. After End or Cut it is
-  /// not asked again.
+  /// The next piece: never empty, at most `max_bytes` (callers pass 64 KiB to 1 MiB). Never blocks. After End or Cut it
+  /// is not asked again.
   virtual Piece next(std::size_t max_bytes) = 0;
 
-  /// After Wait: `wake` is called once, on the connection's loop and never from within this call, when asking again pays.
-  /// A second call replaces the first.
+  /// After Wait: `wake` is called once, on the connection's loop and never from within this call, when asking again
+  /// pays. A second call replaces the first.
   virtual void on_ready(std::move_only_function<void()> wake) = 0;
 };
 

@@ -15,9 +15,9 @@ namespace oxbow::http {
 
 enum class Version { kHttp11, kHttp2 };
 
-/// A request whose header has been read. `target` is origin-form as received; `path` and `query` are its two halves, still
-/// percent-encoded. `Host` stands in `headers` for HTTP/2 too (from :authority). Request bodies are read and dropped (up to
-/// the server's limit), unless the server is set to keep small ones, which then stand in `body`.
+/// A request whose header has been read. `target` is origin-form as received; `path` and `query` are its two halves,
+/// still percent-encoded. `Host` stands in `headers` for HTTP/2 too (from :authority). Request bodies are read and
+/// dropped (up to the server's limit), unless the server is set to keep small ones, which then stand in `body`.
 struct Request {
   Method method = Method::kGet;
   std::string method_text;
@@ -34,8 +34,8 @@ struct Request {
   std::chrono::steady_clock::time_point received{};
 };
 
-/// `content_length` is sent exactly; without it and with a body, HTTP/1.1 uses chunked coding and HTTP/2 none is announced.
-/// For HEAD give the length the GET would have and no body. Null `body`: an empty one.
+/// `content_length` is sent exactly; without it and with a body, HTTP/1.1 uses chunked coding and HTTP/2 none is
+/// announced. For HEAD give the length the GET would have and no body. Null `body`: an empty one.
 struct Response {
   int status = 200;
   Headers headers;
@@ -45,9 +45,9 @@ struct Response {
   static Response text(int status, std::string content_type, std::string content);
 };
 
-/// Thread rule: `handle` is called on the connection's loop and must stay on it; many run at once. Lifetime: outlives the
-/// server. `handle` never throws; its first answer is due within 3 s (design section 12). A client that goes away while
-/// `handle` runs does not cancel it; its response is destroyed unsent.
+/// Thread rule: `handle` is called on the connection's loop and must stay on it; many run at once. Lifetime: outlives
+/// the server. `handle` never throws; its first answer is due within 3 s (design section 12). A client that goes away
+/// while `handle` runs does not cancel it; its response is destroyed unsent.
 class Handler {
  public:
   virtual ~Handler() = default;

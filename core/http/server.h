@@ -23,34 +23,36 @@ struct TlsConfig {
 };
 
 struct ServerLimits {
-  std::size_t header_bytes = 96UL * 1024;  ///< 64 KiB of fields and a request line (design section 5; clients.md row 14)
+  std::size_t header_bytes =
+      96UL * 1024;  ///< 64 KiB of fields and a request line (design section 5; clients.md row 14)
   std::size_t request_body_bytes = 1UL * 1024 * 1024;  ///< read and dropped up to this; more closes the connection
   std::size_t connections = 16'384;
   std::uint32_t h2_streams = 128;
-  std::uint32_t h2_frame_bytes = 256U * 1024;   ///< at most, also bounded by the peer's SETTINGS_MAX_FRAME_SIZE
-  std::uint32_t h2_resets_per_second = 100;     ///< rapid-reset defence: more closes the connection
-  std::size_t turn_bytes = 1UL * 1024 * 1024;   ///< fairness: at most this much to one connection before others' turn
-  std::size_t unsent_bytes = 256UL * 1024;      ///< TCP_NOTSENT_LOWAT
+  std::uint32_t h2_frame_bytes = 256U * 1024;  ///< at most, also bounded by the peer's SETTINGS_MAX_FRAME_SIZE
+  std::uint32_t h2_resets_per_second = 100;    ///< rapid-reset defence: more closes the connection
+  std::size_t turn_bytes = 1UL * 1024 * 1024;  ///< fairness: at most this much to one connection before others' turn
+  std::size_t unsent_bytes = 256UL * 1024;     ///< TCP_NOTSENT_LOWAT
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
   std::chrono::milliseconds idle_timeout{120'000};   ///< between requests
   std::chrono::milliseconds send_timeout{120'000};   ///< a client that takes no byte of a response for this long is cut
   std::chrono::milliseconds tls_timeout{10'000};
-  std::chrono::milliseconds linger{2'000};      ///< after a cut or refused body: FIN, then drain this long, then close
+  std::chrono::milliseconds linger{2'000};  ///< after a cut or refused body: FIN, then drain this long, then close
 };
 
 struct ServerConfig {
-  std::string name;                  ///< for logs and metric labels: "client", "admin"
-  std::vector<std::string> listen;   ///< "127.0.0.1:5050", "[::1]:5050"; port 0 picks one; "fd:3" is an inherited socket
+  std::string name;                 ///< for logs and metric labels: "client", "admin"
+  std::vector<std::string> listen;  ///< "127.0.0.1:5050", "[::1]:5050"; port 0 picks one; "fd:3" is an inherited socket
   std::optional<TlsConfig> tls;
   ServerLimits limits;
   bool keep_request_bodies = false;
 };
 
-/// Thread rule: `create`, `start`, `drain`, `close` from main; the rest runs on the loops. Lifetime: the loops and the handler outlive
-/// it; it is closed before it is destroyed.
+/// Thread rule: `create`, `start`, `drain`, `close` from main; the rest runs on the loops. Lifetime: the loops and the
+/// handler outlive it; it is closed before it is destroyed.
 class Server {
  public:
-  /// Binds, so that a taken port or a bad certificate is known at start. Errors: kInvalid, kBusy (address in use), kIo, kDenied.
+  /// Binds, so that a taken port or a bad certificate is known at start. Errors: kInvalid, kBusy (address in use), kIo,
+  /// kDenied.
   static Result<std::unique_ptr<Server>> create(ServerConfig config, Loops& loops, Handler& handler,
                                                 MetricsRegistry& metrics);
   ~Server();
@@ -61,8 +63,8 @@ class Server {
   /// The bound addresses, with real ports.
   std::vector<std::string> addresses() const;
   std::size_t connections() const noexcept;
-  /// Stops accepting, ends idle connections, lets running responses finish for at most `timeout`, then cuts what is left
-  /// with FIN. Blocks the calling thread (not a loop) until all connections are gone.
+  /// Stops accepting, ends idle connections, lets running responses finish for at most `timeout`, then cuts what is
+  /// left with FIN. Blocks the calling thread (not a loop) until all connections are gone.
   void drain(std::chrono::milliseconds timeout);
 
  private:

@@ -1,0 +1,104 @@
+#include "mirror/access.h"
+
+#include "mirror/upstream_source.h"
+
+namespace oxbow::mirror {
+
+std::string content_path(const Asker& asker, const Digest& digest, Access::Kind kind) {
+  return "/v2/" + asker.repository.repository + (kind == Access::Kind::kBlob ? "/blobs/" : "/manifests/") +
+         digest.to_string();
+}
+
+Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question question) {
+  upstream::FetchRequest request;
+  request.method = question.method;
+  request.repository = asker.repository.repository;
+  request.path = question.path;
+  request.query = question.query;
+  if (!question.accept.empty()) request.headers.add("Accept", question.accept);
+  request.identity = asker.identity;
+  request.head_timeout = kAnswerTimeout;
+  request.max_body_bytes = question.max_body_bytes;
+  Loop* loop = co_await this_loop();
+  auto answer = co_await asker.registry->upstream->get(curls_.at(*loop), std::move(request));
+  if (!answer) {
+    Failure failure{std::move(answer.error())};
+    if (const auto wait = asker.registry->upstream->retry_after()) {
+      failure.retry_after = std::chrono::ceil<std::chrono::seconds>(*wait);
+    }
+    co_return std::unexpected(std::move(failure));
+  }
+  const int status = answer->head.status;
+  if (status >= 200 && status < 300) {
+    grants_.add(asker.repository, asker.identity, asker.registry->config.access_ttl);
+    co_return std::move(*answer);
+  }
+  Failure failure{status_error(status, "request")};
+  if (status == 401 || status == 403) {
+    grants_.revoke(asker.repository, asker.identity);
+    for (const auto challenge : answer->head.headers.all("WWW-Authenticate"))
+      failure.challenges.emplace_back(challenge);
+  }
+  co_return std::unexpected(std::move(failure));
+}
+
+Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind kind) {
+  const auto known = co_await memory_.membership(digest, asker.repository);
+  if (known.belongs && granted(asker)) co_return Admitted{known.size, false};
+
+  auto head = co_await ask(asker, {http::Method::kHead, content_path(asker, digest, kind)});
+  if (!head) {
+    const auto code = head.error().error.code();
+    // HEAD is not offered here; GET decides.
+    if (kind == Kind::kBlob && code == Errc::kUnsupported) co_return co_await probe(asker, digest);
+    co_return std::unexpected(std::move(head.error()));
+  }
+  const auto size = head->head.content_length;
+  if (kind == Kind::kBlob && !size) co_return co_await probe(asker, digest);
+  co_await memory_.remember(digest, asker.repository, size);
+  co_return Admitted{size, true};
+}
+
+Task<Outcome<Access::Admitted>> Access::probe(Asker asker, Digest digest) {
+  upstream::FetchRequest request;
+  request.repository = asker.repository.repository;
+  request.path = content_path(asker, digest, Kind::kBlob);
+  request.range = upstream::ByteRange{0, 0};
+  request.identity = asker.identity;
+  request.head_timeout = kAnswerTimeout;
+
+  // Only the head is of interest: a registry without ranges would send everything.
+  struct HeadOnly final : upstream::Observer {
+    std::move_only_function<void(Outcome<upstream::Head>)> done;
+    void finish(Outcome<upstream::Head> outcome) {
+      if (auto call = std::exchange(done, nullptr)) call(std::move(outcome));
+    }
+    void on_head(const upstream::Head& head) override { finish(head); }
+    std::size_t on_data(std::span<const std::byte>) override { return 0; }
+    void on_done(Result<> result) override {
+      finish(std::unexpected(Failure{result ? Error(Errc::kUnavailable, "no answer") : result.error()}));
+    }
+  };
+  HeadOnly observer;
+  Loop* loop = co_await this_loop();
+  std::unique_ptr<upstream::Transfer> transfer;
+  auto head = co_await await_callback<Outcome<upstream::Head>>([&](auto done) {
+    observer.done = std::move(done);
+    transfer = asker.registry->upstream->start(curls_.at(*loop), std::move(request), observer);
+  });
+  transfer.reset();
+  if (!head) co_return std::unexpected(std::move(head.error()));
+  std::optional<std::uint64_t> size;
+  if (head->status == 206 && head->content_range) size = head->content_range->total;
+  if (head->status == 200) size = head->content_length;
+  if (!size) {
+    Failure failure{status_error(head->status, "blob")};
+    for (const auto challenge : head->headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
+    co_return std::unexpected(std::move(failure));
+  }
+  grants_.add(asker.repository, asker.identity, asker.registry->config.access_ttl);
+  co_await memory_.remember(digest, asker.repository, size);
+  co_return Admitted{size, true};
+}
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,269 @@
+#include "mirror/blob_body.h"
+
+#include <unistd.h>
+
+#include "core/log.h"
+
+namespace oxbow::mirror {
+namespace {
+
+/// While verification is under way the held end is given in these drops, so that no client sees a silent body.
+constexpr std::uint64_t kDropBytes = 1024;
+constexpr std::chrono::milliseconds kDropEvery{2'000};
+
+}  // namespace
+
+/// The outcome of something that a storage or pool thread does for the body. Outlives the body.
+struct BlobBody::Preparing {
+  std::mutex mutex;
+  std::optional<Result<>> outcome;
+};
+
+BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
+    : blobs_(blobs),
+      waker_(std::make_shared<Waker>(loop)),
+      read_(std::move(read)),
+      position_(read_.ranges.front().begin),
+      settled_(!read_.open_ended),
+      trickle_timer_(loop) {
+  waker_->set([this] {
+    if (auto wake = std::exchange(on_ready_, nullptr)) wake();
+  });
+  if (read_.layout) text_ = read_.layout->part_header(0);
+  blob_ = blobs_.store().lookup(read_.digest);
+  if (blob_ && blob_->complete()) {
+    settled_ = settled_ || blob_->state() == storage::BlobState::kVerified;
+    if (settled_) return;
+  } else if (blob_) {
+    present_at_start_.resize(blob_->geometry().stripes());
+    for (std::uint32_t i = 0; i < present_at_start_.size(); ++i) present_at_start_[i] = blob_->has(i);
+  } else {
+    present_at_start_.resize(Geometry(read_.size).stripes());
+  }
+  attach();
+}
+
+BlobBody::~BlobBody() {
+  subscription_.reset();
+  waker_->clear();
+}
+
+bool BlobBody::attach() {
+  auto fetch = blobs_.fetch(read_.digest, read_.size, waker_->loop());
+  if (!fetch) {
+    if (fetch.error().code() == Errc::kInvalid) {
+      failure_ = fetch.error();
+      return false;
+    }
+    log::debug("blob cannot be kept", {{"digest", read_.digest.to_string()}, log::Field(fetch.error())});
+    use_window();
+    return false;
+  }
+  subscription_.reset();
+  blob_ = (*fetch)->shared_blob();
+  subscription_ = blob_->on_progress([waker = waker_] { waker->wake(); });
+  ReaderWants wants;
+  wants.read_ahead = read_.open_ended;
+  wants.ranges.assign(read_.ranges.begin() + static_cast<std::ptrdiff_t>(index_), read_.ranges.end());
+  wants.ranges.front().begin = position_;
+  reader_ = (*fetch)->attach(read_.source, std::move(wants), waker_);
+  return true;
+}
+
+void BlobBody::on_ready(std::move_only_function<void()> wake) { on_ready_ = std::move(wake); }
+
+Result<bool> BlobBody::first_byte_ready() {
+  if (failure_) return std::unexpected(*failure_);
+  if (window_ || catching_up_ || !blob_) return true;  // its first byte is awaited by the server
+  if (blob_->readable(position_, 1) > 0) return true;
+  if (!reader_) return true;
+  const auto status = reader_->fetch().status();
+  if (status.failure) return std::unexpected(*status.failure);
+  return static_cast<bool>(status.disk_failure);
+}
+
+http::Piece BlobBody::next(std::size_t max_bytes) {
+  if (!text_.empty()) {
+    auto text = std::make_shared<const std::string>(std::exchange(text_, {}));
+    return http::MemoryPiece{*text, text};
+  }
+  while (position_ == range().end) {
+    if (index_ + 1 < read_.ranges.size()) {
+      ++index_;
+      position_ = range().begin;
+      window_.reset();
+      if (read_.layout) text_ = read_.layout->part_header(index_);
+      if (!text_.empty()) return next(max_bytes);
+      continue;
+    }
+    if (read_.layout && !trailer_given_) {
+      trailer_given_ = true;
+      text_ = read_.layout->trailer();
+      return next(max_bytes);
+    }
+    return http::End{};
+  }
+  return step(max_bytes);
+}
+
+http::Piece BlobBody::step(std::size_t max_bytes) {
+  if (failure_) return http::Cut{*failure_};
+  if (catching_up_) {
+    const std::lock_guard lock(catching_up_->mutex);
+    if (!catching_up_->outcome) return http::Wait{};
+    if (!*caught_up_) {
+      failure_ = Error(Errc::kIo, "what was given so far cannot be read any more, so the rest cannot be verified");
+      return http::Cut{*failure_};
+    }
+    enter_window(std::move(*caught_up_));
+  }
+  catching_up_.reset();
+  if (!window_ && !blob_) use_window();
+  if (window_) {
+    auto piece = window_->next(max_bytes);
+    if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
+      position_ += memory->bytes.size();
+      blobs_.count_served(false, memory->bytes.size());
+    }
+    return piece;
+  }
+  if (preparing_) {
+    std::optional<Result<>> outcome;
+    {
+      const std::lock_guard lock(preparing_->mutex);
+      outcome = preparing_->outcome;
+    }
+    if (!outcome) return http::Wait{};
+    preparing_.reset();
+    // Corrupt or missing stripes have been dropped: they are fetched again below. A disk that cannot be read is left
+    // alone.
+    if (!*outcome && outcome->error().code() == Errc::kIo) {
+      use_window();
+      return next(max_bytes);
+    }
+  }
+  const auto end = limit();
+  const auto ready =
+      end > position_ ? blob_->readable(position_, std::min<std::uint64_t>(max_bytes, end - position_)) : 0;
+  if (ready > 0) return give(ready);
+  if (reader_) {
+    const auto status = reader_->fetch().status();
+    if (status.failure) return http::Cut{*status.failure};
+    if (status.disk_failure) {
+      use_window();
+      return next(max_bytes);
+    }
+    if (blob_->gone()) {  // evicted or purged under us: what is missing is fetched into a new file
+      reader_.reset();
+      if (!attach()) return next(max_bytes);
+    }
+    return http::Wait{};
+  }
+  if (!attach()) return next(max_bytes);
+  return http::Wait{};
+}
+
+std::uint64_t BlobBody::limit() {
+  const auto end = range().end;
+  if (settled_) return end;
+  const auto free_end = std::max(range().begin, end - std::min(end - range().begin, kHeldBytes));
+  if (position_ < free_end) return free_end;
+  if (!reader_) attach();
+  if (reader_) {
+    const auto status = reader_->fetch().status();
+    // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
+    if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
+                           blob_->readable(position_, end - position_) == end - position_)) {
+      settled_ = true;
+      return end;
+    }
+    // A disk that failed will not verify anything; a window goes on from here and does.
+    if (status.disk_failure) return position_;
+  }
+  trickle();
+  return std::min(end - 1, std::max(position_, free_end + released_));
+}
+
+void BlobBody::trickle() {
+  if (trickling_) return;
+  trickling_ = true;
+  trickle_timer_.expires_after(kDropEvery);
+  // A timer that has expired already runs even when it is cancelled now, so the handler asks whether we still are.
+  trickle_timer_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& cancelled) {
+    if (cancelled || alive.expired()) return;
+    trickling_ = false;
+    released_ += kDropBytes;
+    waker_->wake();
+  });
+}
+
+http::Piece BlobBody::give(std::uint64_t ready) {
+  const ByteRange piece{position_, position_ + ready};
+  auto preparing = std::make_shared<Preparing>();
+  const bool now = blob_->prepare(piece, [preparing, waker = waker_](Result<> outcome) {
+    {
+      const std::lock_guard lock(preparing->mutex);
+      preparing->outcome = std::move(outcome);
+    }
+    waker->wake();
+  });
+  if (!now) {
+    preparing_ = std::move(preparing);
+    return http::Wait{};
+  }
+  auto pinned = blob_->acquire(piece);
+  if (!pinned) {  // lost between the two calls
+    reader_.reset();
+    attach();
+    return http::Wait{};
+  }
+  const auto stripe = blob_->geometry().stripe_at(position_);
+  blobs_.count_served(present_at_start_.empty() || present_at_start_[stripe], ready);
+  position_ = piece.end;
+  if (reader_) reader_->advance(position_);
+  return http::FilePiece{pinned->fd, piece.begin, static_cast<std::size_t>(ready), pinned->pin};
+}
+
+void BlobBody::use_window() {
+  blobs_.count_window_reader();
+  std::optional<Hasher> hasher;
+  if (read_.open_ended && read_.ranges.front().begin == 0) {
+    hasher = reader_ ? reader_->fetch().prefix_snapshot() : Hasher(read_.digest.algorithm());
+  }
+  reader_.reset();
+  if (!hasher || hasher->bytes() >= position_) {
+    enter_window(std::move(hasher));
+    return;
+  }
+  // What this response has given already is hashed from the file first, on the pool.
+  catching_up_ = std::make_shared<Preparing>();
+  caught_up_ = std::make_shared<std::optional<Hasher>>(hasher);
+  blobs_.pool().submit([state = catching_up_, caught_up = caught_up_, blob = blob_, end = position_, waker = waker_] {
+    auto& prefix = *caught_up;
+    std::vector<std::byte> buffer(256UL * 1024);
+    while (prefix && prefix->bytes() < end) {
+      const auto from = prefix->bytes();
+      const auto want = std::min<std::uint64_t>(buffer.size(), end - from);
+      const auto pinned = blob->acquire({from, from + want});
+      const auto got = pinned ? ::pread(pinned->fd, buffer.data(), want, static_cast<off_t>(from)) : -1;
+      if (got <= 0)
+        prefix.reset();
+      else
+        prefix->update(std::span(buffer).first(static_cast<std::size_t>(got)));
+    }
+    {
+      const std::lock_guard lock(state->mutex);
+      state->outcome = Result<>{};
+    }
+    waker->wake();
+  });
+}
+
+void BlobBody::enter_window(std::optional<Hasher> hasher) {
+  window_ = std::make_unique<WindowStream>(
+      WindowStream::Options{
+          read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
+      read_.source, blobs_.clock(), waker_);
+}
+
+}  // namespace oxbow::mirror

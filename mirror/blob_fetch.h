@@ -1,0 +1,190 @@
+// The fetching of one blob that is not complete on this node. At most one a blob; any number of readers attach
+// anywhere. It fetches the union of the readers' windows, stops when the last reader leaves, and keeps what arrived.
+// The strategy decides which stripes come from where; this class carries its decisions out: it asks whenever a slot is
+// free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed.
+//
+// Thread rule: lives on its home loop; `attach` and FetchReader from any thread. Lifetime: shared by its readers; the
+// last release posts its end to the home loop.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/task.h"
+#include "mirror/prefix_hasher.h"
+#include "mirror/span_source.h"
+#include "mirror/waker.h"
+#include "p2p/strategy.h"
+#include "storage/store.h"
+
+namespace oxbow::mirror {
+
+/// One event a stripe: metrics, `trace` and the web page read it.
+struct StripeEvent {
+  Digest digest;
+  std::uint32_t stripe = 0;
+  std::uint64_t bytes = 0;
+  p2p::SourceId source = p2p::kUpstream;
+  std::chrono::milliseconds took{0};
+  std::uint32_t retries = 0;
+};
+
+/// Thread rule: called on home loops, many at once. Lifetime: outlives every fetch.
+class FetchObserver {
+ public:
+  virtual ~FetchObserver() = default;
+  virtual void on_stripe(const StripeEvent& event) = 0;
+  /// One stripe did not fit its midstates; it has been dropped and is fetched again.
+  virtual void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe) = 0;
+  /// The whole did not hash to its digest: the blob must be purged, so that the next pull starts clean.
+  virtual void on_blob_corrupt(const Digest& digest, const Error& error) = 0;
+};
+
+struct FetchLimits {
+  std::uint32_t upstream_slots = 6;               ///< parallel spans from upstream, a blob
+  std::uint64_t cautious_bytes = 1024ULL * 1024;  ///< a reader's window is one stripe until it has taken this much
+  std::uint32_t window_stripes = 32;
+  std::uint32_t window_stripes_max = 64;
+  std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
+  std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
+  std::chrono::milliseconds backoff_min{100};
+  std::chrono::milliseconds backoff_max{2'000};
+  std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
+};
+
+/// What a reader wants: from a position to an end with read-ahead, or exactly some closed ranges.
+struct ReaderWants {
+  std::vector<ByteRange> ranges;  ///< one, if `read_ahead`
+  bool read_ahead = false;
+};
+
+struct FetchStatus {
+  bool settled = false;               ///< all of the blob is here and matched its digest
+  std::optional<Error> failure;       ///< the bytes cannot be had
+  std::optional<Error> disk_failure;  ///< the bytes cannot be kept: readers go on through windows of their own
+};
+
+class FetchReader;
+
+class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
+ public:
+  struct Context {
+    Loop& home;
+    WorkPool& pool;
+    const Clock& clock;
+    FetchObserver& observer;
+    FetchLimits limits;
+  };
+
+  static std::shared_ptr<BlobFetch> create(Context context, std::shared_ptr<storage::Blob> blob,
+                                           std::unique_ptr<p2p::Strategy> strategy);
+  BlobFetch(const BlobFetch&) = delete;
+  BlobFetch& operator=(const BlobFetch&) = delete;
+  ~BlobFetch();
+
+  /// A reader with the source that it is authorised for. `waker` is woken when the status changes.
+  std::unique_ptr<FetchReader> attach(std::shared_ptr<SpanSource> source, ReaderWants wants,
+                                      std::shared_ptr<Waker> waker);
+
+  FetchStatus status() const;
+  storage::Blob& blob() noexcept { return *blob_; }
+  const std::shared_ptr<storage::Blob>& shared_blob() const noexcept { return blob_; }
+  /// Came from upstream through this object (and not from storage).
+  bool fetched(std::uint32_t stripe) const noexcept;
+  Hasher prefix_snapshot() const { return hasher_->snapshot(); }
+
+ private:
+  friend class FetchReader;
+  class Running;
+  struct Reader;
+
+  BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy);
+  void begin();
+
+  // On the home loop:
+  void add_reader(std::uint64_t id, Reader reader);
+  void remove_reader(std::uint64_t id);
+  void pump();
+  void apply(const std::vector<p2p::Action>& actions);
+  void tell(const p2p::Event& event) { apply(strategy_->on_event(now(), event)); }
+  void start(const p2p::Fetch& fetch);
+  void on_progress();
+  void ended(p2p::FetchId id, Result<> outcome);
+  void take_whole(p2p::FetchId id);
+  void stripe_arrived(Running& running, std::uint32_t stripe);
+  void check_stripe(std::uint32_t stripe);
+  void on_link(std::uint32_t stripe, std::optional<bool> good);
+  void on_hashed(Result<> outcome);
+  void fail(Error error);
+  void fail_disk(Error error);
+  void arm_timer();
+  void on_timer();
+  std::vector<p2p::StripeRange> wanted() const;
+  void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
+  Reader* pick_reader();
+  void wake_readers();
+  void settle();
+  p2p::Time now() const;
+
+  Context context_;
+  std::shared_ptr<storage::Blob> blob_;
+  std::unique_ptr<p2p::Strategy> strategy_;
+  std::shared_ptr<PrefixHasher> hasher_;
+  std::shared_ptr<Waker> progress_;
+  std::unique_ptr<storage::Subscription> subscription_;
+  asio::steady_timer timer_;
+
+  std::map<std::uint64_t, Reader> readers_;
+  std::map<p2p::FetchId, std::unique_ptr<Running>> running_;
+  std::optional<p2p::FetchId> whole_;   ///< a fetch that streams all of the blob: the source knows no ranges
+  std::vector<std::uint32_t> retries_;  ///< by stripe
+  std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
+  p2p::Time last_progress_{0};
+  p2p::Time backoff_until_{0};
+  std::chrono::milliseconds backoff_{0};
+  p2p::Time started_{0};
+  std::uint32_t corrupt_stripes_ = 0;
+  std::uint32_t links_pending_ = 0;
+  bool verified_ = false;
+  std::optional<p2p::Time> strategy_timer_;
+  bool in_pump_ = false;
+  std::optional<Error> last_error_;
+
+  std::unique_ptr<std::atomic<bool>[]> fetched_;
+  std::atomic<std::uint64_t> next_reader_ = 1;
+  mutable std::mutex mutex_;  ///< status_
+  FetchStatus status_;
+};
+
+/// A reader's hold on a fetch. Thread rule: one thread at a time. Destroying it detaches.
+class FetchReader {
+ public:
+  ~FetchReader();
+  FetchReader(const FetchReader&) = delete;
+  FetchReader& operator=(const FetchReader&) = delete;
+
+  /// The reader has taken everything before `position`.
+  void advance(std::uint64_t position);
+  BlobFetch& fetch() noexcept { return *fetch_; }
+
+ private:
+  friend class BlobFetch;
+  FetchReader(std::shared_ptr<BlobFetch> fetch, std::uint64_t id, std::uint64_t start)
+      : fetch_(std::move(fetch)), id_(id), start_(start), told_(start) {}
+
+  std::shared_ptr<BlobFetch> fetch_;
+  std::uint64_t id_;
+  std::uint64_t start_;
+  std::uint64_t told_;
+};
+
+}  // namespace oxbow::mirror

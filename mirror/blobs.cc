@@ -1,0 +1,78 @@
+#include "mirror/blobs.h"
+
+#include "core/log.h"
+#include "p2p/single.h"
+
+namespace oxbow::mirror {
+namespace {
+
+prometheus::Family<Counter>& client_bytes(MetricsRegistry& metrics) {
+  return counter_family(metrics, "oxbow_client_bytes_total",
+                        "Body bytes of blobs and manifests given to clients, by source");
+}
+
+}  // namespace
+
+Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsRegistry& metrics, FetchLimits limits)
+    : store_(store),
+      pool_(pool),
+      clock_(clock),
+      limits_(limits),
+      served_storage_(client_bytes(metrics).Add({{"source", "storage"}})),
+      served_upstream_(client_bytes(metrics).Add({{"source", "upstream"}})),
+      window_readers_(counter_family(metrics, "oxbow_window_readers_total",
+                                     "Readers served through a window in memory because the bytes could not be kept")
+                          .Add({})),
+      corrupt_upstream_(counter_family(metrics, "oxbow_verify_failures_total",
+                                       "Stripes or blobs that did not match their digest or checksum")
+                            .Add({{"source", "upstream"}})),
+      fetch_seconds_(
+          histogram_family(metrics, "oxbow_fetch_seconds", "Time from the request of a stripe to its arrival")
+              .Add({{"source", "upstream"}},
+                   Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30})) {}
+
+Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home) {
+  const std::lock_guard lock(mutex_);
+  auto& known = fetches_[digest];
+  if (auto running = known.lock()) {
+    const auto status = running->status();
+    if (!status.failure && !status.disk_failure && !running->blob().gone()) return running;
+  }
+  auto blob = store_.reserve(digest, size);
+  if (!blob) {
+    fetches_.erase(digest);
+    return std::unexpected(std::move(blob.error()));
+  }
+  // Now and then the map is swept of fetches that have ended.
+  if (fetches_.size() > 256) std::erase_if(fetches_, [](const auto& entry) { return entry.second.expired(); });
+  const Geometry geometry((*blob)->geometry());
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_}, std::move(*blob),
+                                std::make_unique<p2p::Single>(geometry));
+  fetches_[digest] = made;
+  return made;
+}
+
+void Blobs::on_stripe(const StripeEvent& event) {
+  fetch_seconds_.Observe(static_cast<double>(event.took.count()) / 1000.0);
+  if (log::enabled(log::Level::kDebug)) {
+    log::debug("stripe", {{"digest", event.digest.to_string()},
+                          {"stripe", event.stripe},
+                          {"bytes", event.bytes},
+                          {"source", "upstream"},
+                          {"ms", event.took.count()},
+                          {"retries", event.retries}});
+  }
+}
+
+void Blobs::on_stripe_corrupt(const Digest& digest, std::uint32_t stripe) {
+  corrupt_upstream_.Increment();
+  log::warn("stripe did not match its blob; fetching it again", {{"digest", digest.to_string()}, {"stripe", stripe}});
+}
+
+void Blobs::on_blob_corrupt(const Digest& digest, const Error& error) {
+  corrupt_upstream_.Increment();
+  log::error("upstream gave wrong bytes; the blob is purged", {{"digest", digest.to_string()}, log::Field(error)});
+  store_.purge(digest);
+}
+
+}  // namespace oxbow::mirror

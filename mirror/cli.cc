@@ -1,0 +1,131 @@
+#include "mirror/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "config/loader.h"
+#include "core/log.h"
+#include "mirror/daemon.h"
+#include "mirror/version.h"
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr const char* kDefaultFile = "/etc/oxbow/oxbow.toml";
+
+/// What `--config`, `--set` and the short flags say; shared by `serve` and `config`.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> settings;
+
+  void add_to(CLI::App& app) {
+    app.add_option("-c,--config", file,
+                   std::string("The configuration file. Default: ") + kDefaultFile + ", if there is one");
+    app.add_option("-s,--set", settings,
+                   "Override one option, e.g. --set storage.budget=200GiB; may be given many times");
+  }
+
+  config::LoadResult load() const {
+    std::optional<std::filesystem::path> path;
+    std::error_code ignored;
+    if (!file.empty())
+      path = file;
+    else if (std::filesystem::exists(kDefaultFile, ignored))
+      path = kDefaultFile;
+    config::Overrides overrides;
+    for (const auto& setting : settings) {
+      const auto equals = setting.find('=');
+      if (equals == std::string::npos) {
+        return std::unexpected(std::vector{
+            config::Diagnostic{"command line", 0, 0, "--set " + setting + ": write --set section.key=value"}});
+      }
+      overrides.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
+    }
+    return config::load(path, config::oxbow_environment(), overrides);
+  }
+};
+
+void print(const std::vector<config::Diagnostic>& diagnostics, const char* kind) {
+  for (const auto& diagnostic : diagnostics)
+    std::fprintf(stderr, "%s: %s\n", kind, config::to_string(diagnostic).c_str());
+}
+
+/// The configuration, or nothing after all its errors have been printed.
+std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) {
+  auto loaded = arguments.load();
+  if (!loaded) {
+    print(loaded.error(), "error");
+    std::fprintf(stderr, "oxbow: the configuration has %zu error%s\n", loaded.error().size(),
+                 loaded.error().size() == 1 ? "" : "s");
+    return std::nullopt;
+  }
+  print(loaded->warnings, "warning");
+  return std::move(loaded->config);
+}
+
+int serve(const ConfigArguments& arguments) {
+  auto config = load_or_explain(arguments);
+  if (!config) return 2;
+  log::init(to_log_level(config->log.level), config->log.format == config::LogFormat::kJson);
+  DaemonOptions options;
+  options.config = std::move(*config);
+  options.version = kVersion;
+  options.reload = [&arguments]() -> Result<config::Config> {
+    auto loaded = arguments.load();
+    if (loaded) return std::move(loaded->config);
+    std::string all;
+    for (const auto& diagnostic : loaded.error()) all += (all.empty() ? "" : "; ") + config::to_string(diagnostic);
+    return fail(Errc::kInvalid, all);
+  };
+  if (const auto ended = run_daemon(std::move(options)); !ended) {
+    log::error("cannot start", {log::Field(ended.error())});
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int run_cli(int argc, char** argv) {
+  CLI::App app{
+      "Oxbow: a containerd/OCI registry mirror.\n"
+      "Point containerd at it with hosts.toml; see README.md and docs/."};
+  app.require_subcommand(1);
+
+  ConfigArguments arguments;
+  auto* serve_command = app.add_subcommand("serve", "Run the mirror until SIGTERM; SIGHUP reloads the configuration");
+  arguments.add_to(*serve_command);
+
+  auto* config_command = app.add_subcommand("config", "Check or show the configuration");
+  config_command->require_subcommand(1);
+  auto* check_command =
+      config_command->add_subcommand("check", "Report everything that is wrong, with line and column");
+  arguments.add_to(*check_command);
+  auto* show_command = config_command->add_subcommand(
+      "show", "Print the effective configuration as TOML: defaults, file, environment, flags");
+  arguments.add_to(*show_command);
+
+  auto* version_command = app.add_subcommand("version", "Print the version");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+
+  if (serve_command->parsed()) return serve(arguments);
+  if (version_command->parsed()) {
+    std::printf("oxbow %s\n", kVersion);
+    return 0;
+  }
+  const auto config = load_or_explain(arguments);
+  if (!config) return 2;
+  if (show_command->parsed())
+    std::fputs(config::show(*config).c_str(), stdout);
+  else if (check_command->parsed())
+    std::puts("the configuration is good");
+  return 0;
+}
+
+}  // namespace oxbow::mirror

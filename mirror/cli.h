@@ -1,0 +1,9 @@
+// The command line.
+#pragma once
+
+namespace oxbow::mirror {
+
+/// Returns the exit code: 0 done, 1 failed, 2 the configuration or the arguments are wrong.
+int run_cli(int argc, char** argv);
+
+}  // namespace oxbow::mirror

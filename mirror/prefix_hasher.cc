@@ -1,0 +1,121 @@
+#include "mirror/prefix_hasher.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr std::size_t kReadBytes = 256UL * 1024;
+/// After this much the job goes to the back of the pool's queue, so that one big blob does not keep others waiting.
+constexpr std::uint64_t kTurnBytes = 16ULL * 1024 * 1024;
+
+/// Feeds a pinned range to `feed`. False when the file could not give it.
+bool read_range(const storage::PinnedRange& pinned, const std::function<void(std::span<const std::byte>)>& feed) {
+  thread_local std::vector<std::byte> buffer(kReadBytes);
+  std::uint64_t offset = pinned.range.begin;
+  while (offset < pinned.range.end) {
+    const auto want = std::min<std::uint64_t>(buffer.size(), pinned.range.end - offset);
+    const ssize_t got = ::pread(pinned.fd, buffer.data(), want, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    feed(std::span(buffer).first(static_cast<std::size_t>(got)));
+    offset += static_cast<std::uint64_t>(got);
+  }
+  return true;
+}
+
+/// Where to begin: after the last known midstate, also when stripes before it are missing (they are checked alone).
+Hasher first_state(const storage::Blob& blob) {
+  const auto midstates = blob.midstates();
+  const auto algorithm = blob.digest().algorithm();
+  if (!midstates.empty()) {
+    const std::uint64_t position = midstates.size() * blob.geometry().stripe_bytes();
+    if (auto hasher = Hasher::resume(algorithm, midstates.back(), position)) return *hasher;
+  }
+  return Hasher(algorithm);
+}
+
+}  // namespace
+
+PrefixHasher::PrefixHasher(std::shared_ptr<storage::Blob> blob, WorkPool& pool, std::function<void(Result<>)> done)
+    : blob_(std::move(blob)),
+      pool_(pool),
+      done_(std::move(done)),
+      hasher_(first_state(*blob_)),
+      position_(hasher_.bytes()) {}
+
+void PrefixHasher::poke() {
+  if (pokes_.fetch_add(1) == 0) pool_.submit([self = shared_from_this()] { self->run(); });
+}
+
+void PrefixHasher::run() {
+  const int seen = pokes_.load();
+  if (turn()) {
+    // Pokes that came meanwhile may mean bytes that this turn has not seen.
+    if (pokes_.fetch_sub(seen) == seen) return;
+  }
+  pool_.submit([self = shared_from_this()] { self->run(); });
+}
+
+bool PrefixHasher::turn() {
+  if (finished_) return true;
+  const auto& geometry = blob_->geometry();
+  std::uint64_t turn_left = kTurnBytes;
+  while (position_ < geometry.blob_bytes() && turn_left > 0) {
+    const std::uint64_t position = position_;
+    const auto stripe_index = geometry.stripe_at(position);
+    const auto stripe = geometry.stripe(stripe_index);
+    const std::uint64_t ready = blob_->readable(position, std::min(stripe.end - position, turn_left));
+    if (ready == 0) return true;
+    const auto pinned = blob_->acquire({position, position + ready});
+    if (!pinned) return true;
+    bool whole = false;
+    {
+      const std::lock_guard lock(mutex_);
+      Hasher next = hasher_;
+      whole = read_range(*pinned, [&](std::span<const std::byte> bytes) { next.update(bytes); });
+      if (whole) hasher_ = next;
+    }
+    if (!whole) return true;  // the next read of a client finds out and drops the stripe
+    position_ = position + ready;
+    turn_left -= ready;
+    if (position_ == stripe.end && stripe.end < geometry.blob_bytes()) {
+      blob_->add_midstate(stripe_index + 1, hasher_.midstate());
+    }
+  }
+  if (position_ < geometry.blob_bytes()) return false;
+  finished_ = true;
+  if (hasher_.digest() == blob_->digest()) {
+    blob_->set_verified();
+    done_({});
+  } else {
+    done_(fail(Errc::kCorrupt,
+               "the bytes hash to " + hasher_.digest().to_string() + ", not to " + blob_->digest().to_string()));
+  }
+  return true;
+}
+
+Hasher PrefixHasher::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return hasher_;
+}
+
+std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe) {
+  const auto& geometry = blob.geometry();
+  const auto midstates = blob.midstates();
+  const bool last = stripe + 1 == geometry.stripes();
+  if (midstates.size() < stripe || (!last && midstates.size() < stripe + 1)) return std::nullopt;
+  const auto algorithm = blob.digest().algorithm();
+  const auto range = geometry.stripe(stripe);
+  auto hasher =
+      stripe == 0 ? std::optional(Hasher(algorithm)) : Hasher::resume(algorithm, midstates[stripe - 1], range.begin);
+  if (!hasher) return std::nullopt;
+  const auto pinned = blob.acquire(range);
+  if (!pinned || !read_range(*pinned, [&](std::span<const std::byte> bytes) { hasher->update(bytes); }))
+    return std::nullopt;
+  return last ? hasher->digest() == blob.digest() : hasher->midstate() == midstates[stripe];
+}
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,104 @@
+#include "mirror/small_content.h"
+
+#include "core/log.h"
+#include "registry-api/manifest.h"
+
+namespace oxbow::mirror {
+
+std::string_view manifest_accept() noexcept {
+  return "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+         "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
+         "application/vnd.oci.artifact.manifest.v1+json, "
+         "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.3, */*;q=0.1";
+}
+
+std::vector<std::string> warnings_of(const http::Headers& headers) {
+  // distribution-spec, "Warnings": 4,096 bytes in all.
+  constexpr std::size_t kMaxBytes = 4096;
+  std::vector<std::string> warnings;
+  std::size_t bytes = 0;
+  for (const auto warning : headers.all("Warning")) {
+    bytes += warning.size();
+    if (bytes > kMaxBytes) break;
+    warnings.emplace_back(warning);
+  }
+  return warnings;
+}
+
+SmallContents::SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics)
+    : store_(store),
+      access_(access),
+      corrupt_(counter_family(metrics, "oxbow_verify_failures_total",
+                              "Stripes or blobs that did not match their digest or checksum")
+                   .Add({{"source", "upstream"}})) {}
+
+Task<std::shared_ptr<const storage::SmallBody>> SmallContents::stored(Digest digest) {
+  if (auto body = store_.small(digest)) co_return body;
+  co_return co_await await_callback<std::shared_ptr<const storage::SmallBody>>(
+      [this, digest](auto done) { store_.read_small(digest, std::move(done)); });
+}
+
+Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind) {
+  auto body = co_await stored(digest);
+  // A manifest that was first seen as a blob has no media type: upstream says it.
+  const bool usable = body != nullptr && (kind == Access::Kind::kBlob || !body->media_type.empty());
+  if (usable) {
+    const auto admitted = co_await access_.admit(asker, digest, kind);
+    if (!admitted) co_return std::unexpected(admitted.error());
+    if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body);
+    co_return SmallContent{std::move(body), true};
+  }
+  const auto key =
+      std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() + ' ' +
+      std::to_string(static_cast<int>(asker.identity.kind)) + ' ' +
+      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
+  co_return co_await fetches_.run(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
+}
+
+Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Access::Kind kind) {
+  auto answer =
+      co_await access_.ask(asker, {http::Method::kGet,
+                                   content_path(asker, digest, kind),
+                                   {},
+                                   kind == Access::Kind::kManifest ? std::string(manifest_accept()) : std::string()});
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return co_await take(asker, digest, kind, std::move(*answer));
+}
+
+Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Access::Kind kind,
+                                                upstream::WholeResponse answer) {
+  const auto actual = Digest::of(digest.algorithm(), std::as_bytes(std::span(answer.body)));
+  if (actual != digest) {
+    corrupt_.Increment();
+    log::error("upstream gave wrong bytes",
+               {{"digest", digest.to_string()}, {"got", actual.to_string()}, {"repository", asker.repository.text()}});
+    co_return failed(Errc::kCorrupt, "upstream's bytes hash to " + actual.to_string());
+  }
+  auto body = std::make_shared<storage::SmallBody>();
+  body->bytes = std::move(answer.body);
+  if (kind == Access::Kind::kManifest) {
+    // Clients compare it with the descriptor's: without parameters.
+    const auto type = answer.head.headers.find("Content-Type").value_or("application/octet-stream");
+    body->media_type = std::string(type.substr(0, type.find_first_of("; ")));
+  }
+  if (const auto kept = store_.put_small(digest, *body); !kept) {
+    log::debug("small content is not kept", {{"digest", digest.to_string()}, log::Field(kept.error())});
+  }
+  co_await access_.memory().remember(digest, asker.repository, body->bytes.size());
+  if (kind == Access::Kind::kManifest) co_await remember_children(asker, body);
+  co_return SmallContent{std::move(body), false, warnings_of(answer.head.headers)};
+}
+
+Task<> SmallContents::remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body) {
+  const auto manifest = registry_api::parse_manifest(body->bytes, body->media_type);
+  if (!manifest) {
+    log::debug("manifest names nothing that can be remembered", {log::Field(manifest.error())});
+    co_return;
+  }
+  for (const auto* child : manifest->contained()) {
+    co_await access_.memory().remember(child->digest, asker.repository, child->size);
+  }
+  for (const auto& child : manifest->unsized) co_await access_.memory().remember(child, asker.repository, std::nullopt);
+}
+
+}  // namespace oxbow::mirror

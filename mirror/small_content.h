@@ -1,0 +1,52 @@
+// Content that is fetched whole: manifests, and blobs of at most 64 KiB (image configs, small layers). Verified before
+// the first byte is given, kept in the index, served from memory. Thread rule: all methods on the loop of the request.
+// Lifetime: outlives the requests.
+#pragma once
+
+#include <memory>
+
+#include "core/metrics.h"
+#include "mirror/access.h"
+#include "mirror/coalesce.h"
+#include "storage/store.h"
+
+namespace oxbow::mirror {
+
+/// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first,
+/// because a registry may convert for those who do not ask for one.
+std::string_view manifest_accept() noexcept;
+
+/// The `Warning` fields of an answer, bounded.
+std::vector<std::string> warnings_of(const http::Headers& headers);
+
+struct SmallContent {
+  std::shared_ptr<const storage::SmallBody> body;
+  bool from_storage = false;
+  std::vector<std::string> warnings = {};  ///< upstream's `Warning` fields, for the client
+};
+
+class SmallContents {
+ public:
+  SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics);
+
+  /// Errors as Access::ask; kCorrupt when upstream's bytes do not match the digest.
+  Task<Outcome<SmallContent>> get(Asker asker, Digest digest, Access::Kind kind);
+
+  /// Takes a manifest that came with a tag: verified, kept, its children remembered. Errors: kCorrupt.
+  Task<Outcome<SmallContent>> take(Asker asker, Digest digest, Access::Kind kind, upstream::WholeResponse answer);
+
+  /// What is here already, without asking anybody.
+  Task<std::shared_ptr<const storage::SmallBody>> stored(Digest digest);
+
+ private:
+  Task<Outcome<SmallContent>> fetch(Asker asker, Digest digest, Access::Kind kind);
+  /// The digests that a manifest names belong to its repository too.
+  Task<> remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body);
+
+  storage::Store& store_;
+  Access& access_;
+  Counter& corrupt_;
+  Coalesce<Outcome<SmallContent>> fetches_;
+};
+
+}  // namespace oxbow::mirror

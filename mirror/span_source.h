@@ -1,0 +1,49 @@
+// Where a blob's bytes can be requested from, by range: what BlobFetch needs of the upstream client. One object stands
+// for one blob in one repository with one identity. The fake of the tests implements it too. Thread rule: `request` and
+// everything after it on the given loop. Lifetime: a request is cancelled by destroying it; the sink outlives the
+// request and is never called from within `request`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "core/error.h"
+#include "core/geometry.h"
+#include "core/task.h"
+
+namespace oxbow::mirror {
+
+struct SpanHead {
+  /// The first byte that will come. A source without range support gives the whole blob, from 0.
+  std::uint64_t begin = 0;
+  bool whole = false;
+  std::optional<std::uint64_t> blob_bytes;
+};
+
+class SpanSink {
+ public:
+  virtual ~SpanSink() = default;
+  virtual void on_head(const SpanHead& head) = 0;
+  /// Bytes taken. Fewer than given: nothing more comes before `SpanRequest::resume`, which gives the rest again.
+  virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
+  /// Once, last. Errors: kUnauthorized, kDenied, kNotFound (final: this source will not give this blob), kCorrupt (not
+  /// what was asked for), kUnavailable, kThrottled, kTimeout, kLimit (try again later).
+  virtual void on_done(Result<> outcome) = 0;
+};
+
+class SpanRequest {
+ public:
+  virtual ~SpanRequest() = default;
+  virtual void resume() = 0;
+};
+
+class SpanSource {
+ public:
+  virtual ~SpanSource() = default;
+  virtual std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) = 0;
+};
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,130 @@
+#include "mirror/tags.h"
+
+#include <charconv>
+
+#include "core/log.h"
+
+namespace oxbow::mirror {
+namespace {
+
+/// Upstream is down or busy, as opposed to having said no.
+bool may_serve_stale(Errc code) noexcept {
+  switch (code) {
+    case Errc::kUnavailable:
+    case Errc::kThrottled:
+    case Errc::kTimeout:
+    case Errc::kLimit:
+    case Errc::kCorrupt:
+    case Errc::kIo:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Tags::Tags(storage::Store& store, Access& access, SmallContents& contents, const Clock& clock, MetricsRegistry& metrics)
+    : store_(store),
+      access_(access),
+      contents_(contents),
+      clock_(clock),
+      stale_served_(
+          counter_family(metrics, "oxbow_tags_stale_served_total", "Tags answered from memory while upstream failed")
+              .Add({})) {}
+
+std::chrono::milliseconds Tags::wall_now() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch());
+}
+
+Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag) {
+  const auto key = asker.repository.text() + ' ' + tag;
+  const auto known = co_await recall(key);
+  if (known && access_.granted(asker) && wall_now() - known->validated < asker.registry->config.tag_ttl) {
+    co_return ResolvedTag{known->digest, false};
+  }
+  const auto identity =
+      std::to_string(static_cast<int>(asker.identity.kind)) +
+      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
+  co_return co_await questions_.run(key + ' ' + identity,
+                                    [this, asker, tag, key, known] { return revalidate(asker, tag, key, known); });
+}
+
+Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known) {
+  auto resolved = co_await ask_upstream(asker, tag);
+  if (resolved) {
+    co_await access_.memory().remember(resolved->digest, asker.repository, std::nullopt);
+    keep(key, {resolved->digest, wall_now()});
+    co_return resolved;
+  }
+  const auto code = resolved.error().error.code();
+  if (code == Errc::kNotFound) forget(key);
+  const bool fresh_enough = known && wall_now() - known->validated < asker.registry->config.stale_if_error;
+  if (fresh_enough && may_serve_stale(code) && access_.granted(asker)) {
+    stale_served_.Increment();
+    log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},
+                                                                          {"tag", tag},
+                                                                          {"digest", known->digest.to_string()},
+                                                                          log::Field(resolved.error().error)});
+    co_return ResolvedTag{known->digest, true};
+  }
+  co_return std::unexpected(std::move(resolved.error()));
+}
+
+Task<Outcome<ResolvedTag>> Tags::ask_upstream(Asker asker, std::string tag) {
+  const auto path = "/v2/" + asker.repository.repository + "/manifests/" + tag;
+  auto head = co_await access_.ask(asker, {http::Method::kHead, path, {}, std::string(manifest_accept())});
+  if (head) {
+    if (const auto header = head->head.headers.find("Docker-Content-Digest")) {
+      if (const auto digest = Digest::parse(*header))
+        co_return ResolvedTag{*digest, false, warnings_of(head->head.headers)};
+    }
+  } else if (head.error().error.code() != Errc::kUnsupported) {
+    co_return std::unexpected(std::move(head.error()));
+  }
+  // No digest in the answer, or no HEAD: the manifest itself has to say it.
+  auto whole = co_await access_.ask(asker, {http::Method::kGet, path, {}, std::string(manifest_accept())});
+  if (!whole) co_return std::unexpected(std::move(whole.error()));
+  const auto digest = Digest::sha256(whole->body);
+  auto taken = co_await contents_.take(asker, digest, Access::Kind::kManifest, std::move(*whole));
+  if (!taken) co_return std::unexpected(std::move(taken.error()));
+  co_return ResolvedTag{digest, false, std::move(taken->warnings)};
+}
+
+// Value: `digest validated_ms`.
+Task<std::optional<Tags::Entry>> Tags::recall(std::string key) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = recent_.find(key); known != recent_.end()) co_return known->second;
+  }
+  const auto stored = co_await await_callback<std::optional<std::string>>(
+      [this, &key](auto done) { store_.table_get(storage::Table::kTags, key, std::move(done)); });
+  if (!stored) co_return std::nullopt;
+  const auto blank = stored->find(' ');
+  if (blank == std::string::npos) co_return std::nullopt;
+  const auto digest = Digest::parse(std::string_view(*stored).substr(0, blank));
+  std::int64_t validated_ms = 0;
+  std::from_chars(stored->data() + blank + 1, stored->data() + stored->size(), validated_ms);
+  if (!digest) co_return std::nullopt;
+  const Entry entry{*digest, std::chrono::milliseconds(validated_ms)};
+  const std::lock_guard lock(mutex_);
+  if (recent_.size() >= kMaxCached) recent_.clear();
+  recent_.emplace(key, entry);
+  co_return entry;
+}
+
+void Tags::keep(const std::string& key, const Entry& entry) {
+  store_.table_put(storage::Table::kTags, key,
+                   entry.digest.to_string() + ' ' + std::to_string(entry.validated.count()));
+  const std::lock_guard lock(mutex_);
+  if (recent_.size() >= kMaxCached) recent_.clear();
+  recent_.insert_or_assign(key, entry);
+}
+
+void Tags::forget(const std::string& key) {
+  store_.table_erase(storage::Table::kTags, key);
+  const std::lock_guard lock(mutex_);
+  recent_.erase(key);
+}
+
+}  // namespace oxbow::mirror

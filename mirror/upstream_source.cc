@@ -1,0 +1,81 @@
+#include "mirror/upstream_source.h"
+
+namespace oxbow::mirror {
+namespace {
+
+class UpstreamSpan final : public SpanRequest, public upstream::Observer {
+ public:
+  UpstreamSpan(SpanSink& sink, std::shared_ptr<MirroredRegistry> registry)
+      : sink_(sink), registry_(std::move(registry)) {}
+
+  void start(upstream::CurlLoop& curl, upstream::FetchRequest request) {
+    transfer_ = registry_->upstream->start(curl, std::move(request), *this);
+  }
+
+  void resume() override { transfer_->resume(); }
+
+  void on_head(const upstream::Head& head) override {
+    if (head.status == 206 && head.content_range) {
+      sink_.on_head({head.content_range->first, false, head.content_range->total});
+    } else if (head.status == 200) {
+      sink_.on_head({0, true, head.content_length});
+    } else {
+      // A 206 without a usable Content-Range cannot be placed.
+      refused_ = head.status == 206 ? Error(Errc::kCorrupt, "upstream sent a 206 without a valid Content-Range")
+                                    : status_error(head.status, "blob");
+    }
+  }
+
+  std::size_t on_data(std::span<const std::byte> bytes) override {
+    return refused_ ? bytes.size() : sink_.on_data(bytes);
+  }
+
+  void on_done(Result<> result) override {
+    if (refused_ && (result || result.error().code() != Errc::kCancelled)) result = std::unexpected(*refused_);
+    sink_.on_done(std::move(result));
+  }
+
+ private:
+  SpanSink& sink_;
+  std::shared_ptr<MirroredRegistry> registry_;
+  std::optional<Error> refused_;
+  std::unique_ptr<upstream::Transfer> transfer_;
+};
+
+}  // namespace
+
+std::unique_ptr<SpanRequest> UpstreamSource::request(Loop& loop, ByteRange range, SpanSink& sink) {
+  upstream::FetchRequest request;
+  request.repository = repository_;
+  request.path = "/v2/" + repository_ + "/blobs/" + digest_.to_string();
+  request.range = upstream::ByteRange{range.begin, range.end - 1};
+  request.identity = identity_;
+  auto span = std::make_unique<UpstreamSpan>(sink, registry_);
+  span->start(curls_.at(loop), std::move(request));
+  return span;
+}
+
+Error status_error(int status, std::string_view what) {
+  const auto text = fmt::format("upstream answered {} for this {}", status, what);
+  switch (status) {
+    case 400:
+    case 404:
+    case 410:
+      return {Errc::kNotFound, text};
+    case 401:
+      return {Errc::kUnauthorized, text};
+    case 403:
+      return {Errc::kDenied, text};
+    case 416:
+      return {Errc::kCorrupt, text};
+    case 405:
+    case 501:
+      return {Errc::kUnsupported, text};
+    case 429:
+      return {Errc::kThrottled, text};
+    default:
+      return {Errc::kUnavailable, text};
+  }
+}
+
+}  // namespace oxbow::mirror

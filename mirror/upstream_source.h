@@ -1,0 +1,37 @@
+// A blob in a repository at its registry, with one identity, as a SpanSource.
+// Thread rule and lifetime: as SpanSource; holds its registry.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/digest.h"
+#include "mirror/registries.h"
+#include "mirror/span_source.h"
+
+namespace oxbow::mirror {
+
+class UpstreamSource final : public SpanSource {
+ public:
+  UpstreamSource(std::shared_ptr<MirroredRegistry> registry, std::string repository, Digest digest,
+                 upstream::Identity identity, CurlLoops& curls)
+      : registry_(std::move(registry)),
+        repository_(std::move(repository)),
+        digest_(digest),
+        identity_(std::move(identity)),
+        curls_(curls) {}
+
+  std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
+
+ private:
+  std::shared_ptr<MirroredRegistry> registry_;
+  std::string repository_;
+  Digest digest_;
+  upstream::Identity identity_;
+  CurlLoops& curls_;
+};
+
+/// What a final status of upstream other than 2xx means.
+Error status_error(int status, std::string_view what);
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,67 @@
+// Window mode (design section 8): the bytes cannot be kept, so one reader gets its own bounded window in memory,
+// straight from its source. Resumes by range after failures, gives up when no byte came for too long, and checks the
+// digest on the way when it has seen the whole prefix: then the last byte is withheld until it fits. Thread rule: one
+// loop. Lifetime: destroying it ends its request.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/clock.h"
+#include "core/http/body.h"
+#include "core/sha.h"
+#include "mirror/span_source.h"
+#include "mirror/waker.h"
+
+namespace oxbow::mirror {
+
+inline constexpr std::size_t kWindowBytes = 1024UL * 1024;
+
+class WindowStream final : public SpanSink {
+ public:
+  struct Options {
+    Digest digest;
+    std::uint64_t blob_bytes = 0;
+    ByteRange range;
+    /// The hash of a prefix: bytes from its position on are fed to it. Nothing: this reader cannot verify.
+    std::optional<Hasher> hasher;
+    std::chrono::milliseconds no_progress{8'000};
+  };
+
+  WindowStream(Options options, std::shared_ptr<SpanSource> source, const Clock& clock, std::shared_ptr<Waker> waker);
+  ~WindowStream() override;
+
+  /// MemoryPiece, Wait, End or Cut.
+  http::Piece next(std::size_t max_bytes);
+
+  void on_head(const SpanHead& head) override;
+  std::size_t on_data(std::span<const std::byte> bytes) override;
+  void on_done(Result<> outcome) override;
+
+ private:
+  void request();
+  void retry_later(Error error);
+  bool feed(std::span<const std::byte> bytes);
+
+  Options options_;
+  std::shared_ptr<SpanSource> source_;
+  const Clock& clock_;
+  std::shared_ptr<Waker> waker_;
+  asio::steady_timer retry_;
+  std::deque<std::shared_ptr<const std::string>> chunks_;
+  std::size_t front_used_ = 0;
+  std::size_t buffered_ = 0;
+  std::uint64_t received_;  ///< next byte of the blob expected in the buffer
+  std::uint64_t incoming_;  ///< where the running request stands; behind received_ when a source knows no ranges
+  bool paused_ = false;
+  std::optional<Error> failure_;
+  Clock::Steady last_progress_;
+  std::chrono::milliseconds backoff_{0};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::unique_ptr<SpanRequest> request_;
+};
+
+}  // namespace oxbow::mirror

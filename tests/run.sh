@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests. By default the fast tier; `--all` runs everything.
+#
+#   tests/run.sh [--all] [--only PART]... [--list]
+#
+# PARTS: format unit integration crash asan tsan fuzz tidy
+#   fast tier: format, unit, integration, crash (30 kills), asan (units, integration), tsan (units, some integration), fuzz (20 s each)
+#   --all:     also tidy; crash with 200 kills, the whole integration under tsan, fuzz 120 s each, long soaks
+# Logs: build/test-logs/. The last line sums up; the exit code is 1 on a failure, or if nothing ran.
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+
+every_part=(format unit integration crash asan tsan fuzz tidy)
+all=false
+only=()
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --all) all=true ;;
+    --only) only+=("${2:?--only needs a part}"); shift ;;
+    --list) printf '%s\n' "${every_part[@]}"; exit 0 ;;
+    *) sed -n '2,9p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
+  esac
+  shift
+done
+for part in "${only[@]}"; do
+  [[ " ${every_part[*]} " == *" $part "* ]] || { echo "tests/run.sh: no part '$part' (${every_part[*]})" >&2; exit 2; }
+done
+
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_BASEDIR=$root
+export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=0
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+# Debian's RocksDB, spdlog and prometheus-cpp are not instrumented: what happens inside them is theirs.
+export TSAN_OPTIONS=suppressions=$root/tests/tsan.supp:second_deadlock_stack=1:ignore_noninstrumented_modules=1:halt_on_error=0
+logs=$root/build/test-logs
+mkdir -p "$logs"
+jobs=$(nproc)
+
+passed=0 failed=0 skipped=0
+table=()
+
+# record NAME SECONDS PASSED FAILED SKIPPED
+record() {
+  passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + $5))
+  table+=("$(printf '%-28s %7d s %6d passed %4d failed %4d skipped' "$1" "$2" "$3" "$4" "$5")")
+  printf '    %s\n' "${table[-1]}"
+}
+
+show_end() { printf -- '    --- end of %s\n' "$1"; tail -n "${2:-40}" "$1" | sed 's/^/    | /'; }
+
+# build PRESET [target...]: one failed "test" if it does not build
+build() {
+  local preset=$1 log=$logs/build-$1.log began=$SECONDS
+  shift
+  printf '==> build %s\n' "$preset"
+  if { cmake --preset "$preset" -DOXBOW_TESTS=ON && cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}; } >"$log" 2>&1 </dev/null; then
+    printf '    built in %d s\n' $((SECONDS - began))
+  else
+    record "build-$preset" $((SECONDS - began)) 0 1 0
+    grep -E -m 20 'error:|FAILED|undefined' "$log" | sed 's/^/    | /'
+    show_end "$log" 20
+    return 1
+  fi
+}
+
+# units PRESET: ctest, counted by its own closing lines
+units() {
+  local log=$logs/unit-$1.log began=$SECONDS
+  printf '==> unit tests, %s\n' "$1"
+  ctest --test-dir "build/$1" -j "$jobs" --output-on-failure --no-tests=error --timeout 300 >"$log" 2>&1 </dev/null
+  local code=$? good bad skip
+  good=$(grep -cE '^ *[0-9]+/[0-9]+ Test .* Passed ' "$log")
+  skip=$(grep -cE '^ *[0-9]+/[0-9]+ Test .*\*\*\*Skipped' "$log")
+  bad=$(grep -cE '^ *[0-9]+/[0-9]+ Test .*(\*\*\*(Failed|Timeout|Exception|Not Run)|\*\*\*[A-Z])' "$log")
+  bad=$((bad > skip ? bad - skip : 0))
+  [[ $code -eq 0 || $bad -gt 0 ]] || bad=1
+  record "unit ($1)" $((SECONDS - began)) "$good" "$bad" "$skip"
+  [[ $bad -eq 0 ]] || { grep -E '\*\*\*|\[  FAILED  \]|: Failure' "$log" | sort -u | head -40 | sed 's/^/    | /'; show_end "$log" 60; }
+}
+
+# counted NAME command...: a program whose last line is `N passed, N failed, N skipped`
+counted() {
+  local name=$1 log began=$SECONDS sum
+  log=$logs/$(tr -c 'a-zA-Z0-9\n' '-' <<<"$name").log
+  shift
+  printf '==> %s\n' "$name"
+  "$@" >"$log" 2>&1 </dev/null
+  local code=$?
+  sum=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -1)
+  local numbers
+  read -r -a numbers <<<"$(tr -dc '0-9 ' <<<"$sum")"
+  [[ ${#numbers[@]} -eq 3 ]] || numbers=(0 0 0)
+  [[ $code -eq 0 || ${numbers[1]} -gt 0 ]] || numbers[1]=1
+  [[ ${numbers[0]} -gt 0 || ${numbers[1]} -gt 0 ]] || numbers[1]=1  # a part that ran nothing has failed
+  record "$name" $((SECONDS - began)) "${numbers[@]}"
+  grep -E '^skip ' "$log" | sed 's/^/    | /'
+  if [[ ${numbers[1]} -gt 0 ]]; then grep -E '^FAIL' "$log" | sed 's/^/    | /'; show_end "$log" 60; fi
+}
+
+integration() { OXBOW_BIN=$root/build/$1/bin/oxbow python3 tests/integration/run.py "${@:2}"; }
+
+part_format() {
+  local log=$logs/format.log began=$SECONDS
+  printf '==> format\n'
+  git ls-files '*.h' '*.cc' | xargs -r clang-format-19 --dry-run -Werror >"$log" 2>&1
+  local code=$? shell=0 script
+  for script in $(git ls-files '*.sh' .ci/run); do bash -n "$script" >>"$log" 2>&1 || shell=1; done
+  record format $((SECONDS - began)) $(((code == 0) + (shell == 0))) $(((code != 0) + (shell != 0))) 0
+  [[ $((code + shell)) -eq 0 ]] || show_end "$log"
+}
+
+part_unit() { build release && units release; }
+
+part_integration() { build release && counted "integration (release)" integration release; }
+
+part_crash() {
+  build release oxbow || return
+  counted "crash (release)" env OXBOW_BIN="$root/build/release/bin/oxbow" python3 tests/faults/crash.py --kills "$($all && echo 200 || echo 30)"
+}
+
+part_asan() {
+  build asan || return
+  units asan
+  # Clients that were built elsewhere gain nothing from an instrumented daemon twice.
+  counted "integration (asan)" integration asan --skip test_go_clients --skip Containerd2
+}
+
+part_tsan() {
+  build tsan || return
+  units tsan
+  if $all; then
+    counted "integration (tsan)" integration tsan --skip test_go_clients --skip Containerd2
+  else
+    counted "integration (tsan)" integration tsan --only test_curl --only Containerd1 --only test_rows_fetch --only test_access \
+      --only test_lifecycle
+  fi
+}
+
+part_fuzz() {
+  build fuzz || return
+  local seconds=20 fuzzer name log began good=0 bad=0 failures=()
+  $all && seconds=120
+  began=$SECONDS
+  printf '==> fuzz, %d s each, %d at a time\n' "$seconds" "$jobs"
+  local names=()
+  for fuzzer in build/fuzz/bin/*_fuzz; do [[ -x $fuzzer ]] && names+=("$(basename "$fuzzer")"); done
+  mkdir -p "$logs/fuzz"
+  printf '%s\n' "${names[@]}" | xargs -P "$jobs" -I{} sh -c '
+    mkdir -p "build/fuzz/corpus/{}"
+    seeds=""; [ -d "tests/fuzz/corpus/{}" ] && seeds="tests/fuzz/corpus/{}"
+    "build/fuzz/bin/{}" -max_total_time='"$seconds"' -rss_limit_mb=2048 -timeout=25 -print_final_stats=1 \
+      -artifact_prefix="'"$logs"'/fuzz/{}-" "build/fuzz/corpus/{}" $seeds >"'"$logs"'/fuzz/{}.log" 2>&1 </dev/null
+    echo $? >"'"$logs"'/fuzz/{}.code"'
+  for name in "${names[@]}"; do
+    if [[ $(cat "$logs/fuzz/$name.code") == 0 ]]; then good=$((good + 1)); else bad=$((bad + 1)); failures+=("$name"); fi
+  done
+  [[ ${#names[@]} -gt 0 ]] || bad=1
+  record fuzz $((SECONDS - began)) "$good" "$bad" 0
+  for name in "${failures[@]}"; do show_end "$logs/fuzz/$name.log" 30; done
+}
+
+part_tidy() {
+  build release || return
+  local log=$logs/tidy.log began=$SECONDS good bad
+  printf '==> clang-tidy\n'
+  git ls-files '*.cc' | grep -v '^tests/' >"$logs/tidy.files"
+  xargs -r -P "$jobs" -n 4 clang-tidy-19 --quiet -p build/release <"$logs/tidy.files" >"$log" 2>&1 </dev/null
+  bad=$(grep -E '(warning|error): .*\[' "$log" | sed 's/:.*//' | sort -u | wc -l)
+  good=$(($(wc -l <"$logs/tidy.files") - bad))
+  record tidy $((SECONDS - began)) "$good" "$bad" 0
+  [[ $bad -eq 0 ]] || grep -E '(warning|error): ' "$log" | sort -u | head -40 | sed 's/^/    | /'
+}
+
+packaging/dependencies.sh build test || exit 1
+
+if [[ ${#only[@]} -gt 0 ]]; then parts=("${only[@]}")
+elif $all; then parts=("${every_part[@]}")
+else parts=(format unit integration crash asan tsan fuzz); fi
+export OXTEST_ALL=$($all && echo 1 || true)
+
+for part in "${parts[@]}"; do "part_$part"; done
+
+printf '\n'
+printf '%s\n' "${table[@]}"
+printf '%-28s %7d s\n\n' total "$SECONDS"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[[ $failed -eq 0 && $passed -gt 0 ]]

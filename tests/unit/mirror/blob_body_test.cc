@@ -1,0 +1,340 @@
+// Fetching and reading together, over real storage in a directory of its own and a source that can fail.
+#include "mirror/blob_body.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <future>
+
+#include "fake_source.h"
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr std::size_t kMiB = 1024UL * 1024;
+
+struct Got {
+  std::string bytes;
+  std::optional<Error> cut;
+};
+
+/// Reads a body to its end on its loop, as a connection would.
+class Reader : public std::enable_shared_from_this<Reader> {
+ public:
+  Reader(Loop& loop, std::unique_ptr<BlobBody> body, std::size_t stop_after)
+      : loop_(loop), body_(std::move(body)), stop_after_(stop_after) {}
+
+  std::future<Got> run() {
+    auto future = done_.get_future();
+    asio::post(loop_, [self = shared_from_this()] { self->step(); });
+    return future;
+  }
+
+ private:
+  void step() {
+    for (;;) {
+      if (got_.bytes.size() >= stop_after_) return finish();
+      auto piece = body_->next(256 * 1024);
+      if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
+        got_.bytes += memory->bytes;
+      } else if (const auto* file = std::get_if<http::FilePiece>(&piece)) {
+        std::string part(file->length, '\0');
+        if (::pread(file->fd, part.data(), part.size(), static_cast<off_t>(file->offset)) !=
+            static_cast<ssize_t>(part.size())) {
+          got_.cut = Error(Errc::kIo, "short file");
+          return finish();
+        }
+        got_.bytes += part;
+      } else if (std::holds_alternative<http::Wait>(piece)) {
+        body_->on_ready([self = shared_from_this()] { self->step(); });
+        return;
+      } else {
+        if (const auto* cut = std::get_if<http::Cut>(&piece)) got_.cut = cut->error;
+        return finish();
+      }
+    }
+  }
+
+  void finish() {
+    body_.reset();
+    done_.set_value(std::move(got_));
+  }
+
+  Loop& loop_;
+  std::unique_ptr<BlobBody> body_;
+  std::size_t stop_after_;
+  Got got_;
+  std::promise<Got> done_;
+};
+
+class BlobBodyTest : public ::testing::Test {
+ protected:
+  BlobBodyTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "oxbow-blob-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    limits_.no_progress = std::chrono::milliseconds(1'500);
+    limits_.backoff_min = std::chrono::milliseconds(5);
+    limits_.backoff_max = std::chrono::milliseconds(20);
+    open();
+    loops_.start();
+  }
+  ~BlobBodyTest() override {
+    settle();
+    pool_.join();
+    loops_.finish(std::chrono::seconds(2));
+    blobs_.reset();
+    store_->close();
+    store_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void open() {
+    storage::Config config;
+    config.directory = directory_;
+    config.budget_bytes = budget_;
+    config.floor_bytes = 0;
+    auto store = storage::Store::open(config, clock_, metrics_);
+    ASSERT_TRUE(store) << store.error().what();
+    store_ = std::move(*store);
+    blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+  }
+
+  /// Waits for what is posted on every loop: the ends of readers and fetches.
+  void settle() {
+    for (int round = 0; round < 3; ++round) {
+      for (std::size_t i = 0; i < loops_.size(); ++i) {
+        std::promise<void> reached;
+        asio::post(loops_.at(i), [&] { reached.set_value(); });
+        reached.get_future().wait();
+      }
+    }
+  }
+
+  BlobRead whole(const std::string& content, std::shared_ptr<SpanSource> source) {
+    return {Digest::sha256(content), content.size(), {{0, content.size()}}, true, {}, std::move(source)};
+  }
+
+  std::future<Got> read_async(BlobRead read, std::size_t loop = 0, std::size_t stop_after = SIZE_MAX) {
+    auto promise = std::make_shared<std::promise<std::shared_ptr<Reader>>>();
+    asio::post(loops_.at(loop), [&, promise, loop, stop_after, read = std::move(read)]() mutable {
+      auto body = std::make_unique<BlobBody>(*blobs_, loops_.at(loop), std::move(read));
+      promise->set_value(std::make_shared<Reader>(loops_.at(loop), std::move(body), stop_after));
+    });
+    return promise->get_future().get()->run();
+  }
+  Got read(BlobRead what, std::size_t loop = 0, std::size_t stop_after = SIZE_MAX) {
+    return read_async(std::move(what), loop, stop_after).get();
+  }
+
+  std::string directory_;
+  std::uint64_t budget_ = 1024 * kMiB;
+  SystemClock clock_;
+  MetricsRegistry metrics_;
+  FetchLimits limits_;
+  WorkPool pool_{2};
+  Loops loops_{2};
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<Blobs> blobs_;
+};
+
+// The main job: a cold read gives every byte, each byte crosses the upstream link once, and the next read needs no
+// upstream.
+TEST_F(BlobBodyTest, ColdThenWarm) {
+  const auto content = pattern(10 * kMiB + 12'345);
+  auto source = std::make_shared<FakeSource>(content);
+  const auto cold = read(whole(content, source));
+  EXPECT_FALSE(cold.cut);
+  EXPECT_TRUE(cold.bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+  const int requests = source->requests();
+  const auto warm = read(whole(content, source));
+  EXPECT_TRUE(warm.bytes == content);
+  EXPECT_EQ(source->requests(), requests);
+  EXPECT_EQ(store_->lookup(Digest::sha256(content))->state(), storage::BlobState::kVerified);
+}
+
+// Many readers on several loops share one fetch.
+TEST_F(BlobBodyTest, ReadersShareOneFetch) {
+  const auto content = pattern(8 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  std::vector<std::future<Got>> readers;
+  for (std::size_t i = 0; i < 8; ++i) readers.push_back(read_async(whole(content, source), i % 2));
+  for (auto& reader : readers) EXPECT_TRUE(reader.get().bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+}
+
+// A reader that leaves early stops the fetch; what arrived is kept and not fetched again.
+TEST_F(BlobBodyTest, AbandonedReadStopsAndKeeps) {
+  const auto content = pattern(64 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  read(whole(content, source), 0, 100'000);
+  settle();
+  const auto given = source->bytes_given();
+  EXPECT_LE(given, 2 * kMiB);
+  const auto rest = read(whole(content, source));
+  EXPECT_TRUE(rest.bytes == content);
+  EXPECT_LE(source->bytes_given(), content.size() + 32'768);  // at most what was in flight when it stopped
+}
+
+// Closed ranges fetch what they cover and nothing ahead.
+TEST_F(BlobBodyTest, ClosedRangeHasNoReadAhead) {
+  const auto content = pattern(32 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  BlobRead range{Digest::sha256(content), content.size(), {{5 * kMiB + 10, 5 * kMiB + 60'010}}, false, {}, source};
+  const auto got = read(range);
+  EXPECT_TRUE(got.bytes == content.substr(5 * kMiB + 10, 60'000));
+  EXPECT_LE(source->bytes_given(), Geometry(content.size()).stripe_bytes());
+}
+
+// Several ranges in one response, in request order.
+TEST_F(BlobBodyTest, MultipartGivesEveryRange) {
+  const auto content = pattern(16 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  BlobRead ranges{Digest::sha256(content), content.size(), {{9 * kMiB, 9 * kMiB + 100}, {10, 20}}, false, {}, source};
+  ranges.layout.emplace(ranges.ranges, content.size(), "application/octet-stream", 7);
+  const auto total = ranges.layout->total_bytes();
+  const auto first = content.substr(9 * kMiB, 100);
+  const auto second = content.substr(10, 10);
+  const auto got = read(ranges);
+  EXPECT_EQ(got.bytes.size(), total);
+  const auto at = got.bytes.find(first);
+  ASSERT_NE(at, std::string::npos);
+  EXPECT_NE(got.bytes.find(second, at), std::string::npos);
+}
+
+// Upstream breaks off again and again: the read goes on from where it was, without asking for a byte twice.
+TEST_F(BlobBodyTest, ResumesAfterFailures) {
+  const auto content = pattern(6 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  source->fail_next(Errc::kUnavailable);
+  source->fail_next(Errc::kUnavailable, 300'000);
+  source->fail_next(Errc::kTimeout, 700'000);
+  source->fail_next(Errc::kThrottled);
+  const auto got = read(whole(content, source));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+}
+
+// A registry without range support: one request streams everything.
+TEST_F(BlobBodyTest, SourceWithoutRanges) {
+  const auto content = pattern(6 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  source->ignore_ranges();
+  const auto got = read(whole(content, source));
+  EXPECT_TRUE(got.bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+  EXPECT_EQ(source->requests(), 1);
+}
+
+// Wrong bytes from upstream: no client gets a complete response; the blob is purged and the next pull is clean.
+TEST_F(BlobBodyTest, WrongBytesNeverComplete) {
+  const auto content = pattern(3 * kMiB);
+  auto bad = std::make_shared<FakeSource>(content);
+  bad->corrupt_byte(kMiB);
+  const auto got = read(whole(content, bad));
+  ASSERT_TRUE(got.cut);
+  EXPECT_EQ(got.cut->code(), Errc::kCorrupt);
+  EXPECT_LT(got.bytes.size(), content.size());
+  settle();
+  EXPECT_EQ(store_->lookup(Digest::sha256(content)), nullptr);
+  auto good = std::make_shared<FakeSource>(content);
+  EXPECT_TRUE(read(whole(content, good)).bytes == content);
+}
+
+// A source that says no for good ends the read; one that has nothing for too long as well. Neither hangs.
+TEST_F(BlobBodyTest, GivesUpWithTheReason) {
+  const auto content = pattern(3 * kMiB);
+  auto missing = std::make_shared<FakeSource>(content);
+  missing->fail_always(Errc::kNotFound);
+  const auto got = read(whole(content, missing));
+  ASSERT_TRUE(got.cut);
+  EXPECT_EQ(got.cut->code(), Errc::kNotFound);
+  auto down = std::make_shared<FakeSource>(content);
+  down->fail_always(Errc::kUnavailable);
+  const auto later = read(whole(content, down));
+  ASSERT_TRUE(later.cut);
+  EXPECT_EQ(later.cut->code(), Errc::kUnavailable);
+}
+
+// One reader's source is refused, another reader's is not: both get their bytes.
+TEST_F(BlobBodyTest, AnotherReadersRightsServeAll) {
+  const auto content = pattern(3 * kMiB);
+  auto refused = std::make_shared<FakeSource>(content);
+  refused->hold();
+  auto first = read_async(whole(content, refused), 0);
+  settle();
+  auto good = std::make_shared<FakeSource>(content);
+  auto second = read_async(whole(content, good), 1);
+  settle();
+  refused->fail_always(Errc::kUnauthorized);
+  refused->release();
+  EXPECT_TRUE(first.get().bytes == content);
+  EXPECT_TRUE(second.get().bytes == content);
+}
+
+// A blob that can never be kept is served through a window, and still verified.
+TEST_F(BlobBodyTest, WindowWhenItCannotBeKept) {
+  blobs_.reset();
+  store_->close();
+  store_.reset();
+  budget_ = kMiB;
+  open();
+  const auto content = pattern(12 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  const auto got = read(whole(content, source));
+  EXPECT_FALSE(got.cut) << got.cut->what();
+  EXPECT_TRUE(got.bytes == content);
+  auto bad = std::make_shared<FakeSource>(content);
+  bad->corrupt_byte(12 * kMiB - 1);
+  const auto wrong = read(whole(content, bad));
+  ASSERT_TRUE(wrong.cut);
+  EXPECT_LT(wrong.bytes.size(), content.size());
+}
+
+// After a restart in the middle of a pull only what is missing is fetched, and the whole still verifies.
+TEST_F(BlobBodyTest, RestartFetchesOnlyWhatIsMissing) {
+  const auto content = pattern(32 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  read(whole(content, source), 0, 12 * kMiB);
+  settle();
+  const auto present = store_->lookup(Digest::sha256(content))->stripes_present();
+  ASSERT_GT(present, 0U);
+  blobs_.reset();
+  store_->close();
+  store_.reset();
+  open();
+  auto after = std::make_shared<FakeSource>(content);
+  EXPECT_TRUE(read(whole(content, after)).bytes == content);
+  const auto stripe = Geometry(content.size()).stripe_bytes();
+  EXPECT_EQ(after->bytes_given(), content.size() - present * stripe);
+}
+
+// A stripe that rots on disk is found at its first serve after a restart, fetched again, and checked between its
+// midstates.
+TEST_F(BlobBodyTest, RottenStripeIsFetchedAgain) {
+  const auto content = pattern(8 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  read(whole(content, source));
+  settle();
+  blobs_.reset();
+  store_->close();
+  store_.reset();
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ + "/blobs")) {
+    if (!entry.is_regular_file()) continue;
+    auto* file = std::fopen(entry.path().c_str(), "r+");
+    std::fseek(file, 2 * static_cast<long>(kMiB) + 77, SEEK_SET);
+    std::fputc(content[2 * kMiB + 77] ^ 4, file);
+    std::fclose(file);
+  }
+  open();
+  auto again = std::make_shared<FakeSource>(content);
+  const auto got = read(whole(content, again));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content);
+  EXPECT_EQ(again->bytes_given(), Geometry(content.size()).stripe_bytes());
+}
+
+}  // namespace
+}  // namespace oxbow::mirror
