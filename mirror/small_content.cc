@@ -5,13 +5,6 @@
 
 namespace oxbow::mirror {
 
-std::string_view manifest_accept() noexcept {
-  return "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-         "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
-         "application/vnd.oci.artifact.manifest.v1+json, "
-         "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.3, */*;q=0.1";
-}
-
 std::vector<std::string> warnings_of(const http::Headers& headers) {
   // distribution-spec, "Warnings": 4,096 bytes in all.
   constexpr std::size_t kMaxBytes = 4096;
