@@ -206,10 +206,9 @@ TEST_F(ServiceAccessTest, NodeCredentialServesAll) {
   bench_.registry().credential_source.username = "node";
   bench_.registry().credential_source.password_file = file;
   bench_.site["secret"].readers = {"Bearer of-the-node"};
-  bench_.site.server().script([&, tokens = 0](const upstream::testing::Seen& seen) mutable {
+  bench_.site.server().script([&](const upstream::testing::Seen& seen) {
     using upstream::testing::Reply;
     if (seen.path() == "/token") {
-      ++tokens;
       return Reply{.status = seen.header("authorization") == "Basic bm9kZTpwdw==" ? 200 : 401,
                    .body = R"({"token":"of-the-node","expires_in":300})"};
     }

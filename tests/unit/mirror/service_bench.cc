@@ -6,7 +6,10 @@ namespace {
 /// Gives one request to the service and reads what comes, as a connection would.
 Task<Answer> exchange(RegistryService& service, http::Request request) {
   auto response = co_await service.handle(std::move(request));
-  Answer answer{response.status, std::move(response.headers), response.content_length};
+  Answer answer;
+  answer.status = response.status;
+  answer.headers = std::move(response.headers);
+  answer.length = response.content_length;
   answer.has_body = response.body != nullptr;
   while (response.body) {
     auto piece = response.body->next(256UL * 1024);

@@ -19,7 +19,7 @@ class Site {
     std::map<std::string, std::pair<std::string, std::string>> manifests;  ///< digest → bytes, type
     std::map<std::string, std::string> tags;                               ///< tag → digest
     std::map<std::string, std::string> blobs;                              ///< digest → bytes
-    std::map<std::string, std::string> referrers;                          ///< digest → index
+    std::map<std::string, std::string> referrers{};                          ///< digest → index
     std::set<std::string> readers;                                         ///< `Authorization`; empty: everybody
   };
   /// What goes wrong.
@@ -32,7 +32,7 @@ class Site {
     bool no_ranges = false;
     bool corrupt = false;
     bool no_referrers_api = true;
-    std::optional<std::size_t> page;  ///< tags in one page
+    std::optional<std::size_t> page{};  ///< tags in one page
   };
 
   Site();
