@@ -40,6 +40,7 @@ void IndexWriter::run() {
 void IndexWriter::blob_changed(const Digest& digest, std::shared_ptr<const RowSource> blob) {
   {
     const std::lock_guard lock(mutex_);
+    if (blob->gone()) return;
     auto& entry = pending_.blobs[digest];
     entry.blob = std::move(blob);
     entry.row = true;
@@ -50,6 +51,7 @@ void IndexWriter::blob_changed(const Digest& digest, std::shared_ptr<const RowSo
 void IndexWriter::span_changed(const Digest& digest, std::shared_ptr<const RowSource> blob, std::uint32_t span) {
   {
     const std::lock_guard lock(mutex_);
+    if (blob->gone()) return;
     auto& entry = pending_.blobs[digest];
     entry.blob = std::move(blob);
     entry.spans.insert(span);

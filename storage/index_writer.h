@@ -25,6 +25,8 @@ class RowSource {
  public:
   virtual ~RowSource() = default;
   virtual std::string blob_row() const = 0;
+  /// Erased: what it still reports must not reach the rows of a new blob of the same digest.
+  virtual bool gone() const noexcept = 0;
   /// Nothing: the span holds nothing worth a row.
   virtual std::optional<std::string> span_row(std::uint32_t span) const = 0;
 };
@@ -43,7 +45,8 @@ class IndexWriter {
 
   void blob_changed(const Digest& digest, std::shared_ptr<const RowSource> blob);
   void span_changed(const Digest& digest, std::shared_ptr<const RowSource> blob, std::uint32_t span);
-  /// The blob's row and those of its `spans` spans; what is marked afterwards belongs to a new blob of the same digest.
+  /// The blob's row and those of its `spans` spans, once it is `gone`; what is marked afterwards belongs to a new blob
+  /// of the same digest.
   void blob_erased(const Digest& digest, std::uint32_t spans);
   void put(Family family, std::string key, std::string value);
   void erase(Family family, std::string key);

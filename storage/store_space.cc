@@ -116,8 +116,8 @@ void StoreImpl::forget_locked(const std::shared_ptr<BlobFile>& blob) {
   blob->account.listed = false;
   queue_.erase(blob->digest());
   blobs_.erase(blob->digest());
-  if (room_.writer) room_.writer->blob_erased(blob->digest(), blob->geometry().spans());
   blob->mark_gone();
+  if (room_.writer) room_.writer->blob_erased(blob->digest(), blob->geometry().spans());
   remove_file(blob, bytes);
 }
 

@@ -25,11 +25,26 @@ bool has_folded_line(std::string_view header) noexcept {
   return false;
 }
 
-std::size_t blank_lines_before(std::string_view input) noexcept {
-  // RFC 9112, section 2.2: an empty line or two before a request line are let pass.
+/// RFC 9112, section 2.2: an empty line or two before a request line are let pass.
+constexpr std::size_t kBlankBytesMax = 4;
+
+std::size_t blank_lines_before(std::string_view input, std::size_t passed) noexcept {
   std::size_t at = 0;
-  while (at < 4 && input.substr(at, 2) == "\r\n") at += 2;
+  while (passed + at < kBlankBytesMax && input.substr(at, 2) == "\r\n") at += 2;
   return at;
+}
+
+/// The length of the chunk head that `input` starts with, or of the last chunk with its trailer; npos when it is
+/// incomplete. Beast 1.81 asserts when it is shown the last chunk in parts, so it is only ever shown whole ones.
+std::size_t chunk_head_length(std::string_view input, bool first) noexcept {
+  const std::size_t start = first ? 0 : 2;  // the CRLF behind the chunk before
+  const auto line_end = input.find("\r\n", start);
+  if (line_end == std::string_view::npos) return line_end;
+  const auto size_end = input.find_first_not_of('0', start);
+  const bool last = size_end > start && (size_end == line_end || input[size_end] == ';' || input[size_end] == ' ');
+  if (!last) return line_end + 2;
+  const auto end = input.find("\r\n\r\n", line_end);
+  return end == std::string_view::npos ? end : end + 4;
 }
 
 }  // namespace
@@ -53,6 +68,9 @@ class Http1Parser::Machine final : public basic_parser<true> {
   bool coding_is_chunked = false;
   bool expect_continue = false;
   bool expect_other = false;
+  /// What comes next is a chunk's head or the trailer, which Beast takes whole.
+  bool at_chunk_head = true;
+  bool first_chunk = true;
 
  private:
   void on_request_impl(beast::verb, BeastView method, BeastView target_text, int version_number, ErrorCode&) override {
@@ -91,8 +109,14 @@ class Http1Parser::Machine final : public basic_parser<true> {
   void on_header_impl(ErrorCode&) override { trailers_ = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, ErrorCode&) override {}
   std::size_t on_body_impl(BeastView body, ErrorCode&) override { return keep(body); }
-  void on_chunk_header_impl(std::uint64_t, BeastView, ErrorCode&) override {}
-  std::size_t on_chunk_body_impl(std::uint64_t, BeastView body, ErrorCode&) override { return keep(body); }
+  void on_chunk_header_impl(std::uint64_t size, BeastView, ErrorCode&) override {
+    at_chunk_head = size == 0;
+    first_chunk = false;
+  }
+  std::size_t on_chunk_body_impl(std::uint64_t left, BeastView body, ErrorCode&) override {
+    at_chunk_head = body.size() >= left;
+    return keep(body);
+  }
   void on_finish_impl(ErrorCode&) override {}
 
   std::size_t keep(BeastView body) {
@@ -121,7 +145,8 @@ Http1Parser::Progress Http1Parser::feed(std::string_view input) {
 }
 
 Http1Parser::Progress Http1Parser::feed_header(std::string_view input) {
-  const auto blank = blank_lines_before(input);
+  const auto blank = blank_lines_before(input, blank_bytes_);
+  blank_bytes_ += blank;
   input.remove_prefix(blank);
   const auto end = input.find("\r\n\r\n", scanned_bytes_ > 3 ? scanned_bytes_ - 3 : 0);
   const auto line_end = input.find('\n');
@@ -164,14 +189,17 @@ Http1Parser::Progress Http1Parser::feed_body(std::string_view input, std::size_t
   while (!machine_->is_done()) {
     if (input.empty()) return {State::kNeedMore, consumed};
     ErrorCode error;
-    const auto used = machine_->put(boost::asio::buffer(input.data(), input.size()), error);
+    auto unit = input;
+    if (machine_->chunked() && machine_->at_chunk_head) {
+      const auto length = chunk_head_length(input, machine_->first_chunk);
+      if (std::min(length, input.size()) > limits_.header_bytes) return fail(400, "chunk header too large", consumed);
+      if (length == std::string_view::npos) return {State::kNeedMore, consumed};
+      unit = input.substr(0, length);
+    }
+    const auto used = machine_->put(boost::asio::buffer(unit.data(), unit.size()), error);
+    if (error == beast::error::need_more) return fail(400, "malformed request body", consumed);
     consumed += used;
     input.remove_prefix(used);
-    if (error == beast::error::need_more) {
-      // Chunk heads and trailers are taken whole: one that does not end is no request.
-      if (input.size() > limits_.header_bytes) return fail(400, "chunk header too large", consumed);
-      return {State::kNeedMore, consumed};
-    }
     if (error == beast::error::body_limit) return fail(413, "request body too large", consumed);
     if (error) return fail(400, "malformed request body", consumed);
   }
@@ -226,6 +254,7 @@ Request Http1Parser::take() {
   machine_.reset();
   header_done_ = false;
   scanned_bytes_ = 0;
+  blank_bytes_ = 0;
   return std::move(request_);
 }
 

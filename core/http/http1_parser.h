@@ -67,6 +67,7 @@ class Http1Parser {
   std::unique_ptr<Machine> machine_;
   Request request_;
   std::size_t scanned_bytes_ = 0;  // of an incomplete header, already searched for its end
+  std::size_t blank_bytes_ = 0;    // empty lines let pass before this request
   bool header_done_ = false;
   bool keep_alive_ = true;
   bool http10_ = false;

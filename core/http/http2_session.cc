@@ -215,6 +215,8 @@ bool Http2Session::feed(std::string_view bytes, Time now) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
   const auto used = nghttp2_session_mem_recv(session_, data, bytes.size());
   if (used < 0) {
+    // nghttp2 has a limit of its own: acknowledgements that the peer does not take.
+    if (used == NGHTTP2_ERR_FLOODED && !abused_) ++hits_.control_frames;
     nghttp2_session_terminate_session(session_,
                                       used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     return false;

@@ -137,7 +137,13 @@ void Listener::hand_over(int fd, std::string remote) {
   if (context.connections.load() >= limits.connections) {
     context.limits.connections.Increment();
     // Somebody idle makes room; who is served is not disturbed.
-    if (!workers_.front()->evict_idle()) return refuse(fd);
+    if (!workers_.front()->evict_idle()) {
+      // The other loops make room for the next ones.
+      for (std::size_t i = 1; i < workers_.size(); ++i) {
+        asio::post(workers_[i]->loop(), [worker = workers_[i]] { worker->evict_idle(); });
+      }
+      return refuse(fd);
+    }
   }
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -14,6 +14,8 @@ constexpr int kFailuresToOpen = 5;
 constexpr milliseconds kFirstOpen{1'000};
 constexpr milliseconds kLongestOpen{60'000};
 constexpr milliseconds kFirstThrottle{1'000};
+// Also where the registry names no time or less: it must not be asked in a tight loop.
+constexpr milliseconds kLeastThrottle{50};
 constexpr int kMostDoublings = 5;
 
 }  // namespace
@@ -68,7 +70,8 @@ void Endpoint::undecided() {
 
 void Endpoint::throttle(std::optional<milliseconds> retry_after) {
   std::lock_guard lock(mutex_);
-  const auto wait = retry_after.value_or(kFirstThrottle * (1 << std::min(throttles_, kMostDoublings)));
+  const auto doublings = 1 << std::min(throttles_, kMostDoublings);
+  const auto wait = std::max(retry_after.value_or(kFirstThrottle * doublings), kLeastThrottle * doublings);
   ++throttles_;
   probing_ = false;
   throttled_until_ = std::max(throttled_until_, clock_.steady() + wait);

@@ -152,7 +152,7 @@ class Token(Case):
                 else:
                     path = os.path.join(folder, "config.json")
                     with open(path, "w") as out:
-                        json.dump({"auths": {"registry.test": {"auth": base64.b64encode(b"alice:alice-secret").decode()}}}, out)
+                        json.dump({"auths": {self.registry.host: {"auth": base64.b64encode(b"alice:alice-secret").decode()}}}, out)
                     credentials = {"docker_config": path}
                 mirror = self.start(self.mirror_of(self.registry.url, registry={"credentials": "node", "credential_source": credentials}))
                 self.assertEqual(mirror.get("/v2/team/private/manifests/1").status, 200)

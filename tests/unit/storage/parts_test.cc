@@ -102,7 +102,7 @@ TEST(WakeListTest, DestroyingWaitsForTheCallback) {
 
 // Dropped pages are seen as not resident, by both probes; just written ones as resident.
 TEST(ResidencyTest, ColdPagesAreSeen) {
-  TempDir dir;
+  TempDir dir(TempDir::Where::kDisk);
   const std::string path = dir.path() + "/file";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   const auto content = pattern(kMiB, 1);
@@ -179,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, ::testing::Values(false, true),
 
 // Cold pages are read by `prepare` through the engine, so that sendfile does not block.
 TEST(PrepareTest, ColdPagesAreReadFirst) {
-  StoreFixture fixture;
+  StoreFixture fixture(IoEngineKind::kAuto, TempDir::Where::kDisk);
   ASSERT_TRUE(fixture.open());
   const auto content = pattern(2 * kMiB, 1);
   ASSERT_TRUE(write_blob(*fixture.store, digest_of(1), content));

@@ -10,8 +10,10 @@ namespace oxbow::storage {
 
 namespace fs = std::filesystem;
 
-TempDir::TempDir() {
-  std::string name = (fs::temp_directory_path() / "oxbow-storage-XXXXXX").string();
+TempDir::TempDir(Where where) {
+  std::error_code error;
+  const bool memory = where == Where::kMemory && fs::is_directory("/dev/shm", error);
+  std::string name = ((memory ? fs::path("/dev/shm") : fs::temp_directory_path()) / "oxbow-storage-XXXXXX").string();
   OXBOW_INVARIANT(::mkdtemp(name.data()) != nullptr);
   path_ = name;
 }
@@ -152,7 +154,7 @@ std::unique_ptr<IoEngine> faulty_engine(std::shared_ptr<Faults> faults, std::uni
   return std::make_unique<FaultyEngine>(std::move(faults), std::move(real));
 }
 
-StoreFixture::StoreFixture(IoEngineKind engine) {
+StoreFixture::StoreFixture(IoEngineKind engine, TempDir::Where where) : dir(where) {
   config.directory = dir.path();
   config.budget_bytes = 1024 * kMiB;
   config.floor_bytes = 0;

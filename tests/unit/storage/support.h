@@ -18,7 +18,9 @@ inline constexpr std::uint64_t kMiB = 1024ULL * 1024;
 
 class TempDir {
  public:
-  TempDir();
+  /// In memory where the machine has it: the index syncs its files, which waits for whatever else the disk does.
+  enum class Where { kMemory, kDisk };
+  explicit TempDir(Where where = Where::kMemory);
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
@@ -60,7 +62,7 @@ std::unique_ptr<IoEngine> faulty_engine(std::shared_ptr<Faults> faults, std::uni
 /// A store in a temporary directory, with faults, that can be closed and opened again.
 class StoreFixture {
  public:
-  explicit StoreFixture(IoEngineKind engine = IoEngineKind::kThreads);
+  explicit StoreFixture(IoEngineKind engine = IoEngineKind::kThreads, TempDir::Where where = TempDir::Where::kMemory);
   ~StoreFixture();
 
   Result<> open();

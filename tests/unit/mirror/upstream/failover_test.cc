@@ -127,7 +127,12 @@ TEST(UpstreamFailover, ThrottleIsWaitedOut) {
   });
   Bench bench;
   const auto registry = bench.at({fake.url()});
-  EXPECT_EQ(bench.get(*registry, manifest_request())->head.status, 200);
+  auto got = bench.start_get(*registry, manifest_request());
+  ASSERT_TRUE(eventually([&] {
+    bench.clock.advance(10ms);
+    return got.wait_for(0s) == std::future_status::ready;
+  }));
+  EXPECT_EQ(got.get()->head.status, 200);
   EXPECT_EQ(fake.seen().size(), 2);
 }
 
