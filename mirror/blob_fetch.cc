@@ -327,8 +327,10 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
       // To the end of a span: else the window would move on by a stripe and ask for a stripe, again and again.
       end_stripe = (end_stripe + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
     }
-    add_missing(out,
-                {reader.position, std::min(reader.wants.ranges.front().end, end_stripe * geometry.stripe_bytes())});
+    const auto range = reader.wants.ranges.front();
+    const auto end =
+        reader.position >= held_begin(range) ? range.end : std::min(range.end, end_stripe * geometry.stripe_bytes());
+    add_missing(out, {reader.position, end});
   }
   return out;
 }

@@ -154,6 +154,17 @@ TEST_F(BlobBodyTest, ColdThenWarm) {
   EXPECT_EQ(store_->lookup(Digest::sha256(content))->state(), storage::BlobState::kVerified);
 }
 
+// The last stripe lies in the held end, and the window before it is still one stripe: it has to be asked for all the same.
+TEST_F(BlobBodyTest, SizesAroundTheFirstWindow) {
+  for (const std::size_t size : {kMiB - 1, kMiB, kMiB + 1, kMiB + 6'247, kMiB + 65'537}) {
+    const auto content = pattern(size, size);
+    auto source = std::make_shared<FakeSource>(content);
+    auto reading = read_async(whole(content, source));
+    ASSERT_EQ(reading.wait_for(std::chrono::seconds(20)), std::future_status::ready) << size;
+    EXPECT_TRUE(reading.get().bytes == content) << size;
+  }
+}
+
 // Many readers on several loops share one fetch.
 TEST_F(BlobBodyTest, ReadersShareOneFetch) {
   const auto content = pattern(8 * kMiB);
