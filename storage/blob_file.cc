@@ -274,7 +274,8 @@ void BlobFile::wake_soon() {
 bool BlobFile::close_if_idle() {
   const std::lock_guard lock(mutex_);
   if (!file_) return true;
-  if (file_.use_count() > 1 || active() || gone()) return false;
+  // An unfinished stripe is known in memory only: its bytes must stay in the very file that they were written to.
+  if (file_.use_count() > 1 || active() || gone() || !slots_.empty()) return false;
   file_.reset();
   return true;
 }

@@ -95,6 +95,8 @@ void BlobFile::fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arrivi
   // The first write creates the file, which blocks.
   room_.submit([self = shared_from_this(), stripe, arriving] {
     auto file = self->open_file();
+    // Recorded, and not there: what was in it has just been dropped, and a new one is made.
+    if (!file && file.error().code() == Errc::kNotFound && !self->gone()) file = self->open_file();
     if (file) return self->send(stripe, arriving, std::move(*file));
     self->after_landing(stripe, arriving, arriving->refuse(file.error()));
   });

@@ -87,6 +87,29 @@ TEST_F(RecoveryTest, AMissingFileIsAMiss) {
   EXPECT_EQ(read_range(*blob, whole(*blob)).value(), content_);
 }
 
+// A blob that was reserved and of which nothing came has a row and no file: it can be written after a restart.
+TEST_F(RecoveryTest, AReservedBlobCanBeWrittenAfterARestart) {
+  ASSERT_TRUE(store().reserve(digest_of(1), content_.size()));
+  fixture_.reopen();
+  EXPECT_TRUE(fixture_.dir.blob_files().empty());
+  ASSERT_TRUE(write_blob(store(), digest_of(1), content_));
+}
+
+// A file that vanished is made anew by the next writer, without an error to him.
+TEST_F(RecoveryTest, AWriterMakesALostFileAnew) {
+  const auto old_blob = store().reserve(digest_of(1), content_.size()).value();
+  ASSERT_TRUE(write_stripe(*old_blob, 3, content_));
+  fixture_.close();
+  fs::remove(fixture_.dir.blob_files().at(0));
+  ASSERT_TRUE(fixture_.open());
+  const auto blob = store().lookup(digest_of(1));
+  EXPECT_TRUE(blob->has(3));
+  ASSERT_TRUE(write_stripe(*blob, 0, content_));
+  EXPECT_FALSE(blob->has(3));
+  ASSERT_TRUE(write_blob(store(), digest_of(1), content_));
+  EXPECT_EQ(read_range(*blob, whole(*blob)).value(), content_);
+}
+
 // A file that is shorter than recorded is as lost as one that is gone.
 TEST_F(RecoveryTest, AShortFileIsAMiss) {
   ASSERT_TRUE(write_blob(store(), digest_of(1), content_));

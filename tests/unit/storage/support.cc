@@ -216,6 +216,11 @@ bool wait_for(const std::function<bool()>& done) {
 
 ::testing::AssertionResult write_stripe(Blob& blob, std::uint32_t stripe, std::span<const std::byte> content) {
   auto writer = blob.begin_stripe(stripe);
+  // Busy passes: its bytes are on their way, or its span is just being evicted.
+  wait_for([&] {
+    if (!writer && writer.error().code() == Errc::kBusy) writer = blob.begin_stripe(stripe);
+    return writer || writer.error().code() != Errc::kBusy;
+  });
   if (!writer) {
     if (writer.error().code() == Errc::kCancelled) return ::testing::AssertionSuccess();
     return ::testing::AssertionFailure() << writer.error().what();
