@@ -2,6 +2,7 @@
 #include "mirror/prefix_hasher.h"
 
 #include <condition_variable>
+#include <latch>
 
 #include "fake_source.h"
 #include "scratch.h"
@@ -56,12 +57,12 @@ class PrefixHasherTest : public ::testing::Test {
                                            [promise](Result<> outcome) { promise->set_value(std::move(outcome)); }),
             std::move(done)};
   }
-  /// Jobs submitted so far have run, and those that they submitted.
+  /// Jobs submitted so far have run, and those that they submitted: both threads of the pool are here at once.
   void settle() {
-    for (int round = 0; round < 40; ++round) {
-      std::promise<void> reached;
-      scratch_.pool().submit([&] { reached.set_value(); });
-      reached.get_future().wait();
+    for (int round = 0; round < 20; ++round) {
+      auto reached = std::make_shared<std::latch>(3);
+      for (int i = 0; i < 2; ++i) scratch_.pool().submit([reached] { reached->arrive_and_wait(); });
+      reached->arrive_and_wait();
     }
   }
 

@@ -45,7 +45,7 @@ TEST_F(RegistriesTest, Finds) {
 // What is not configured is not found, and does not fall back to the default.
 TEST_F(RegistriesTest, UnknownIsNothing) {
   const auto registries = make();
-  for (const auto* ns : {"evil.test", "", "127.0.0.1", "reg.test.evil", "reg.test/x", "reg.test:80"}) {
+  for (const auto* ns : {"evil.test", "127.0.0.1", "reg.test.evil", "reg.test/x", "reg.test:80"}) {
     const auto found = registries->find(ns, "", "a");
     EXPECT_FALSE(found.registry) << ns;
     EXPECT_FALSE(found.unspecified) << ns;
