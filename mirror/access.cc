@@ -52,16 +52,20 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
 Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind kind) {
   const auto known = co_await memory_.membership(digest, asker.repository);
   if (known.belongs && granted(asker)) co_return Admitted{known.size, false};
+  co_return co_await admit_anew(std::move(asker), digest, kind);
+}
 
+Task<Outcome<Access::Admitted>> Access::admit_anew(Asker asker, Digest digest, Kind kind) {
   // Without Accept, registries say 404 for a manifest whose type their oldest clients would not know.
   const auto accept = kind == Kind::kManifest ? std::string(manifest_accept()) : std::string();
-  auto head = co_await ask(asker, {http::Method::kHead, content_path(asker, digest, kind), {}, accept});
-  if (!head) {
-    const auto code = head.error().error.code();
+  const auto path = content_path(asker, digest, kind);
+  auto head = co_await ask(asker, {http::Method::kHead, path, {}, accept});
+  if (!head && head.error().error.code() == Errc::kUnsupported) {
     // HEAD is not offered here; GET decides.
-    if (kind == Kind::kBlob && code == Errc::kUnsupported) co_return co_await probe(asker, digest);
-    co_return std::unexpected(std::move(head.error()));
+    if (kind == Kind::kBlob) co_return co_await probe(asker, digest);
+    head = co_await ask(asker, {http::Method::kGet, path, {}, accept});
   }
+  if (!head) co_return std::unexpected(std::move(head.error()));
   const auto size = head->head.content_length;
   if (kind == Kind::kBlob && !size) co_return co_await probe(asker, digest);
   co_await memory_.remember(digest, asker.repository, size);
@@ -100,7 +104,10 @@ Task<Outcome<Access::Admitted>> Access::probe(Asker asker, Digest digest) {
   std::optional<std::uint64_t> size;
   if (head->status == 206 && head->content_range) size = head->content_range->total;
   if (head->status == 200) size = head->content_length;
+  // Only an empty blob has no first byte.
+  if (head->status == 416) size = 0;
   if (!size) {
+    if (head->status == 401 || head->status == 403) grants_.revoke(asker.repository, asker.identity);
     Failure failure{status_error(head->status, "blob")};
     for (const auto challenge : head->headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
     co_return std::unexpected(std::move(failure));

@@ -50,6 +50,8 @@ class Access {
   /// Whether the asker may have this digest from its repository: granted and known to belong there, else upstream is
   /// asked with a HEAD. The size is what that repository says of it.
   Task<Outcome<Admitted>> admit(Asker asker, Digest digest, Kind kind);
+  /// The same, whatever is known: upstream is asked. For a blob the size is always there.
+  Task<Outcome<Admitted>> admit_anew(Asker asker, Digest digest, Kind kind);
 
  private:
   /// For registries that answer no useful HEAD for blobs (405, or no length): one byte by GET tells the size.

@@ -31,6 +31,8 @@ BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
   });
   if (read_.layout) text_ = read_.layout->part_header(0);
   blob_ = blobs_.store().lookup(read_.digest);
+  // Somebody's manifest claims another size. Whose is right shows when the bytes come; they are not mixed.
+  if (blob_ && blob_->geometry().blob_bytes() != read_.size) blob_ = nullptr;
   if (blob_ && blob_->complete()) {
     settled_ = settled_ || blob_->state() == storage::BlobState::kVerified;
     if (settled_) return;
@@ -51,10 +53,6 @@ BlobBody::~BlobBody() {
 bool BlobBody::attach() {
   auto fetch = blobs_.fetch(read_.digest, read_.size, waker_->loop());
   if (!fetch) {
-    if (fetch.error().code() == Errc::kInvalid) {
-      failure_ = fetch.error();
-      return false;
-    }
     log::debug("blob cannot be kept", {{"digest", read_.digest.to_string()}, log::Field(fetch.error())});
     use_window();
     return false;

@@ -36,9 +36,20 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   auto& known = fetches_[digest];
   if (auto running = known.lock()) {
     const auto status = running->status();
-    if (!status.failure && !status.disk_failure && !running->blob().gone()) return running;
+    if (!status.failure && !status.disk_failure && !running->blob().gone()) {
+      if (running->blob().geometry().blob_bytes() == size) return running;
+      return fail(Errc::kInvalid, "the blob is being fetched with another size");
+    }
   }
   auto blob = store_.reserve(digest, size);
+  if (!blob && blob.error().code() == Errc::kInvalid) {
+    // A manifest may have claimed the other size. Nothing came of it, so nothing speaks for it.
+    const auto stored = store_.lookup(digest);
+    if (stored && stored->stripes_present() == 0 && stored->state() == storage::BlobState::kPartial) {
+      store_.purge(digest);
+      blob = store_.reserve(digest, size);
+    }
+  }
   if (!blob) {
     fetches_.erase(digest);
     return std::unexpected(std::move(blob.error()));

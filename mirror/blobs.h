@@ -20,8 +20,8 @@ class Blobs final : public FetchObserver {
   const Clock& clock() const noexcept { return clock_; }
   const FetchLimits& limits() const noexcept { return limits_; }
 
-  /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace and kIo
-  /// mean window mode.
+  /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
+  /// kInvalid (of another size here, by the word of another repository) mean window mode.
   Result<std::shared_ptr<BlobFetch>> fetch(const Digest& digest, std::uint64_t size, Loop& home);
 
   /// Bytes given to clients, by where they were when the reader came.

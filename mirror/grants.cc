@@ -86,9 +86,10 @@ std::optional<std::chrono::milliseconds> bearer_lifetime(std::string_view author
   if (!json.is_object()) return std::nullopt;
   const auto exp = json.find("exp");
   if (exp == json.end() || !exp->is_number_integer()) return std::nullopt;
-  const auto seconds =
-      exp->get<std::int64_t>() - std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, 86'400));
+  // Anybody can write any number here: compared before it is subtracted from.
+  constexpr std::int64_t kMost = 86'400;
+  const auto since = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  return std::chrono::seconds(std::clamp(exp->get<std::int64_t>(), since, since + kMost) - since);
 }
 
 }  // namespace oxbow::mirror

@@ -53,6 +53,26 @@ bool range_applies(const http::Request& request, const Digest& digest) {
   return !if_range || *if_range == '"' + digest.to_string() + '"';
 }
 
+/// Decoded text of a client that may go back in a header field.
+bool is_printable(std::string_view text) noexcept {
+  return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+/// What of a query leads to a page at upstream: all but what is ours.
+std::string page_parameters(std::string_view query) {
+  std::string out;
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const auto pair = query.substr(0, end);
+    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+    const auto name = pair.substr(0, pair.find('='));
+    if (pair.empty() || name == "ns" || name == "artifactType") continue;
+    if (!out.empty()) out += '&';
+    out += pair;
+  }
+  return out;
+}
+
 void add_content_headers(http::Response& response, const Digest& digest) {
   response.headers.add("Docker-Content-Digest", digest.to_string());
   response.headers.add("ETag", '"' + digest.to_string() + '"');
@@ -89,7 +109,8 @@ Task<http::Response> RegistryService::handle(http::Request request) {
   call.route = registry_api::parse_route(call.request.path);
   call.ns = query_value(call.request.query, "ns");
   auto response = co_await route(call);
-  if (call.ns && call.route.kind != RouteKind::kPing) response.headers.add("OCI-Namespace", *call.ns);
+  if (call.ns && call.route.kind != RouteKind::kPing && is_printable(*call.ns))
+    response.headers.add("OCI-Namespace", *call.ns);
   if (call.is_head()) response.body = nullptr;
   count(call, response.status);
   if (received != std::chrono::steady_clock::time_point{}) {
@@ -214,7 +235,8 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
   const auto range = registry_api::parse_range(header, bytes.size(), max_ranges_);
   using Kind = registry_api::RangeRequest::Kind;
   std::string_view part = bytes;
-  if (range.kind == Kind::kUnsatisfiable) {
+  // Never for a manifest: containerd would give up on it, while the whole is always good.
+  if (range.kind == Kind::kUnsatisfiable && call.route.kind != RouteKind::kManifest) {
     response = registry_api::oci_error(416, OciCode::kRangeInvalid, "the range is outside the content");
     response.headers.add("Content-Range", registry_api::unsatisfied_range(bytes.size()));
     return response;
@@ -259,23 +281,25 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   if (!admitted) co_return to_response(admitted.error(), Subject::kBlob);
   // What has verified here has the size that it has; before, the repository's own word counts.
   std::optional<std::uint64_t> size = admitted->size;
-  if (stored && (!size || stored->state() == storage::BlobState::kVerified)) size = stored->geometry().blob_bytes();
+  if (stored && stored->state() == storage::BlobState::kVerified) size = stored->geometry().blob_bytes();
   if (!size) {
     if (auto body = co_await parts_.contents.stored(*digest)) size = body->bytes.size();
   }
-  if (!size) {
-    // Named by a manifest that gives no sizes: upstream knows.
-    auto head =
-        co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, *digest, Access::Kind::kBlob)});
-    if (!head) co_return to_response(head.error(), Subject::kBlob);
-    size = head->head.content_length;
-    if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
-    co_await parts_.access.memory().remember(*digest, asker.repository, size);
+  if (!size && !admitted->asked) {
+    // Named by a manifest that gives no sizes, or a wrong one: upstream knows.
+    admitted = co_await parts_.access.admit_anew(asker, *digest, Access::Kind::kBlob);
+    if (!admitted) co_return to_response(admitted.error(), Subject::kBlob);
+    size = admitted->size;
   }
+  if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
   if (*size <= storage::kSmallBytes) {
     auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob);
-    if (!content) co_return to_response(content.error(), Subject::kBlob);
-    co_return small_response(call, *digest, std::move(*content));
+    if (content) co_return small_response(call, *digest, std::move(*content));
+    // Too large to be taken whole: its manifest claimed less than there is.
+    if (content.error().error.code() == Errc::kLimit) {
+      co_await parts_.access.memory().forget_size(*digest, asker.repository);
+    }
+    co_return to_response(content.error(), Subject::kBlob);
   }
   co_return co_await large_blob(call, std::move(asker), *digest, *size);
 }
@@ -391,6 +415,9 @@ Task<Outcome<std::string>> RegistryService::fallback_referrers(Asker asker, Dige
   }
   const auto content = co_await parts_.contents.get(asker, resolved->digest, Access::Kind::kManifest);
   if (!content) co_return std::unexpected(content.error());
+  if (const auto index = registry_api::check_referrers(content->body->bytes); !index) {
+    co_return failed(Errc::kCorrupt, "the fallback tag holds no index: " + index.error().what());
+  }
   co_return content->body->bytes;
 }
 
@@ -400,15 +427,15 @@ Task<http::Response> RegistryService::referrers(Call& call, Asker asker) {
   const auto artifact_type = query_value(call.request.query, "artifactType");
   std::string index;
   std::optional<std::string> link;
-  auto answer =
-      co_await parts_.access.ask(asker, {http::Method::kGet,
-                                         "/v2/" + asker.repository.repository + "/referrers/" + digest->to_string(),
-                                         {},
-                                         std::string(registry_api::kOciIndexType)});
+  auto answer = co_await parts_.access.ask(
+      asker, {http::Method::kGet, "/v2/" + asker.repository.repository + "/referrers/" + digest->to_string(),
+              page_parameters(call.request.query), std::string(registry_api::kOciIndexType)});
   if (answer && registry_api::check_referrers(answer->body)) {
     index = std::move(answer->body);
     if (const auto upstream_link = answer->head.headers.find("Link")) {
       link = registry_api::rewrite_link(*upstream_link, {call.request.path, call.ns});
+      // The filter is ours, so upstream's link does not carry it on.
+      if (link && artifact_type) link->insert(link->find('>'), "&artifactType=" + percent_encode(*artifact_type));
     }
   } else if (answer || answer.error().error.code() == Errc::kNotFound ||
              answer.error().error.code() == Errc::kUnsupported) {

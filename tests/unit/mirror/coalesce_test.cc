@@ -51,7 +51,8 @@ TEST_F(CoalesceTest, JoinersShareTheLeadersRun) {
   Gate gate;
   std::vector<std::future<int>> askers;
   for (std::size_t i = 0; i < 50; ++i) {
-    askers.push_back(scratch_.start(coalesce_.run("key", [&gate, i] { return gate.work(static_cast<int>(i)); }), i % 2));
+    askers.push_back(
+        scratch_.start(coalesce_.run("key", [&gate, i] { return gate.work(static_cast<int>(i)); }), i % 2));
   }
   settle(scratch_);
   EXPECT_EQ(gate.runs, 1);

@@ -89,10 +89,12 @@ TEST_F(DigestMemoryTest, PlacesAreBounded) {
 // What falls out of memory comes back from the index.
 TEST_F(DigestMemoryTest, TheIndexRemembersWhatMemoryDrops) {
   remember(kApp, 7);
-  scratch_.start([](DigestMemory& memory) -> Task<> {
-    for (std::size_t i = 0; i <= DigestMemory::kMaxCached; ++i)
-      co_await memory.remember(Digest::sha256(std::to_string(i)), kLib, i);
-  }(*memory_)).get();
+  scratch_
+      .start([](DigestMemory& memory) -> Task<> {
+        for (std::size_t i = 0; i <= DigestMemory::kMaxCached; ++i)
+          co_await memory.remember(Digest::sha256(std::to_string(i)), kLib, i);
+      }(*memory_))
+      .get();
   EXPECT_EQ(membership(kApp).size, 7U);
 }
 

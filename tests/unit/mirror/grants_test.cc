@@ -25,8 +25,8 @@ std::string bearer(const std::string& payload) {
   return "Bearer eyJhbGciOiJSUzI1NiJ9." + encoded + ".c2ln";
 }
 std::string bearer_until(Clock::Wall at) {
-  return bearer(
-      fmt::format(R"({{"sub":"x?>","exp":{}}})", std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count()));
+  return bearer(fmt::format(R"({{"sub":"x?>","exp":{}}})",
+                            std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count()));
 }
 
 class GrantsTest : public ::testing::Test {
@@ -165,10 +165,10 @@ TEST(BearerLifetime, ReadsOnlyWhatIsThere) {
   EXPECT_EQ(bearer_lifetime(bearer(R"({"exp":1700000300})"), now), 300s);
   EXPECT_EQ(bearer_lifetime("bearer " + bearer(R"({"exp":1700000300})").substr(7), now), 300s) << "case of the scheme";
   EXPECT_EQ(bearer_lifetime(bearer(R"({"exp":1})"), now), 0s);
-  for (const auto& text : {std::string(), std::string("Bearer"), std::string("Bearer "), std::string("Bearer opaque"),
-                           std::string("Bearer a.b"), std::string("Bearer .."), std::string("Bearer a.%%.c"),
-                           std::string("Basic eDp5"), bearer("[]"), bearer("{}"), bearer(R"({"exp":"soon"})"),
-                           bearer("not json")}) {
+  for (const auto& text :
+       {std::string(), std::string("Bearer"), std::string("Bearer "), std::string("Bearer opaque"),
+        std::string("Bearer a.b"), std::string("Bearer .."), std::string("Bearer a.%%.c"), std::string("Basic eDp5"),
+        bearer("[]"), bearer("{}"), bearer(R"({"exp":"soon"})"), bearer("not json")}) {
     EXPECT_FALSE(bearer_lifetime(text, now)) << text;
   }
   // Numbers at the edges neither overflow nor grant for ever.

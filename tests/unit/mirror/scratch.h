@@ -18,7 +18,10 @@ namespace oxbow::mirror {
 class Scratch {
  public:
   explicit Scratch(bool start = true) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "oxbow-mirror-XXXXXX").string();
+    // In memory where the machine has it: the index syncs its files, which waits for whatever else the disk does.
+    const std::filesystem::path memory = "/dev/shm";
+    const auto root = ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
+    std::string pattern = (root / "oxbow-mirror-XXXXXX").string();
     directory_ = ::mkdtemp(pattern.data());
     open();
     if (start) loops_.start();
@@ -66,13 +69,12 @@ class Scratch {
   std::future<T> start(Task<T> task, std::size_t index = 0) {
     auto promise = std::make_shared<std::promise<T>>();
     auto future = promise->get_future();
-    asio::co_spawn(loops_.at(index), std::move(task),
-                   [promise](const std::exception_ptr& thrown, T value) {
-                     if (thrown)
-                       promise->set_exception(thrown);
-                     else
-                       promise->set_value(std::move(value));
-                   });
+    asio::co_spawn(loops_.at(index), std::move(task), [promise](const std::exception_ptr& thrown, T value) {
+      if (thrown)
+        promise->set_exception(thrown);
+      else
+        promise->set_value(std::move(value));
+    });
     return future;
   }
   std::future<void> start(Task<> task, std::size_t index = 0) {

@@ -138,8 +138,7 @@ TEST_F(ServiceAccessTest, GrantEndsAtAccessTtl) {
 // A JWT that expires earlier ends its grant earlier.
 TEST_F(ServiceAccessTest, GrantEndsWithTheToken) {
   const auto until = std::chrono::duration_cast<std::chrono::seconds>((bench_.clock().wall() + 30s).time_since_epoch());
-  const auto token =
-      "Bearer e30." + base64_encode(fmt::format(R"({{"exp":{}}})", until.count())) + ".c2ln";
+  const auto token = "Bearer e30." + base64_encode(fmt::format(R"({{"exp":{}}})", until.count())) + ".c2ln";
   bench_.site["secret"].readers = {token};
   EXPECT_EQ(bench_.get(blob(small_), with(token)).status, 200);
   bench_.site.change([&] { bench_.site["secret"].readers = {"Bearer carol"}; });

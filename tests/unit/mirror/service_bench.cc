@@ -21,9 +21,8 @@ Task<Answer> exchange(RegistryService& service, http::Request request) {
       EXPECT_EQ(got, static_cast<ssize_t>(part.size()));
       answer.body += part;
     } else if (std::holds_alternative<http::Wait>(piece)) {
-      co_await await_callback<bool>([&](auto done) {
-        response.body->on_ready([done = std::move(done)]() mutable { done(true); });
-      });
+      co_await await_callback<bool>(
+          [&](auto done) { response.body->on_ready([done = std::move(done)]() mutable { done(true); }); });
     } else {
       if (const auto* cut = std::get_if<http::Cut>(&piece)) answer.cut = cut->error;
       break;

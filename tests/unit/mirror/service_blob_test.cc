@@ -111,8 +111,9 @@ TEST_F(ServiceBlobTest, SizeWithoutHead) {
 
 // The same for a blob that a manifest named without a size.
 TEST_F(ServiceBlobTest, UnsizedBlobWithoutHead) {
-  const auto manifest = fmt::format(
-      R"({{"schemaVersion":1,"name":"app","tag":"v","fsLayers":[{{"blobSum":"{}"}}],"history":[]}})", blob_.to_string());
+  const auto manifest =
+      fmt::format(R"({{"schemaVersion":1,"name":"app","tag":"v","fsLayers":[{{"blobSum":"{}"}}],"history":[]}})",
+                  blob_.to_string());
   for (const auto& faults : {Site::Faults{}, Site::Faults{.no_head_of_blobs = true}, Site::Faults{.no_length = true}}) {
     ServiceBench bench;
     bench.site.add_blob("app", content_);
@@ -170,6 +171,33 @@ TEST_F(ServiceBlobTest, ClaimsHarmOnlyTheirRepository) {
   bench_.get(blob("liar"));
   expect_served_soon(blob());
   EXPECT_TRUE(bench_.get(blob()).body == content_);
+}
+
+// Nor while an honest pull of it is under way: both go on, each with the size of its own repository.
+TEST_F(ServiceBlobTest, ClaimsDoNotHarmARunningPull) {
+  bench_.site.add_blob("liar", content_);
+  claim(content_.size());
+  for (const auto claimed : {2 * content_.size(), content_.size() / 2}) {
+    claim(claimed, "liar");
+    std::vector<std::future<Answer>> honest;
+    std::vector<std::future<Answer>> lied_to;
+    for (std::size_t i = 0; i < 4; ++i) {
+      honest.push_back(bench_.start(blob(), {}, http::Method::kGet, i % 2));
+      lied_to.push_back(
+          bench_.start(blob("liar"), i < 2 ? ServiceBench::Fields{} : range("-10"), http::Method::kGet, i % 2));
+    }
+    for (auto& reader : lied_to) {
+      const auto got = reader.get();
+      EXPECT_TRUE(got.cut || got.status >= 500 || got.body == content_ || content_.ends_with(got.body)) << got.status;
+    }
+    // A first answer may be an error while the sizes are at odds; the next one is right.
+    for (auto& reader : honest) {
+      const auto got = reader.get();
+      EXPECT_TRUE(got.body == content_ || got.cut || got.status >= 500) << got.status;
+    }
+    EXPECT_TRUE(bench_.get(blob()).body == content_);
+    bench_.scratch.store().purge(blob_);
+  }
 }
 
 // Wrong bytes never make a complete response, and the next pull of a healed upstream is right.

@@ -110,8 +110,8 @@ TEST_F(ServiceContentTest, Ranges) {
     const char* asked;
     std::size_t first;
     std::size_t last;
-  } cases[] = {{"500-1499", 500, 1499}, {"500-", 500, 2047}, {"-500", 1548, 2047},
-               {"2000-5000", 2000, 2047}, {"0-0", 0, 0},     {"-9999", 0, 2047}};
+  } cases[] = {{"500-1499", 500, 1499},   {"500-", 500, 2047}, {"-500", 1548, 2047},
+               {"2000-5000", 2000, 2047}, {"0-0", 0, 0},       {"-9999", 0, 2047}};
   for (const auto& [asked, first, last] : cases) {
     const auto got = bench_.get(blob(), range(asked));
     EXPECT_EQ(got.status, 206) << asked;

@@ -72,9 +72,8 @@ TEST_F(ServiceListTest, TagsArePaged) {
 // An unknown repository is NAME_UNKNOWN; a list that is none is upstream's fault.
 TEST_F(ServiceListTest, TagsOfNothing) {
   EXPECT_TRUE(bench_.get("/v2/none/tags/list").is(404, "NAME_UNKNOWN"));
-  bench_.site.server().script([](const upstream::testing::Seen&) {
-    return upstream::testing::Reply{.body = "<html>welcome</html>"};
-  });
+  bench_.site.server().script(
+      [](const upstream::testing::Seen&) { return upstream::testing::Reply{.body = "<html>welcome</html>"}; });
   EXPECT_EQ(bench_.get("/v2/app/tags/list").status, 502);
 }
 
@@ -138,7 +137,7 @@ TEST_F(ServiceListTest, ReferrersThatAreNoIndex) {
 TEST_F(ServiceListTest, FallbackTagThatIsNoIndex) {
   bench_.site.add_manifest("app", manifest_of({}), "sha256-" + subject_.hex());
   const auto got = bench_.get(referrers());
-  EXPECT_TRUE(got.status == 502 || got.body.contains("\"manifests\":[]")) << got.status << got.body;
+  EXPECT_TRUE(got.is(502, "UNKNOWN")) << got.status << got.body;
 }
 
 // Pages of referrers: following Link gives all of them, once, and comes to an end.
@@ -149,8 +148,8 @@ TEST_F(ServiceListTest, ReferrersArePaged) {
     if (const auto at = seen.query().find("page="); at != std::string::npos) page = seen.query()[at + 5] - '0';
     upstream::testing::Reply reply{.headers = {{"Content-Type", kIndexType}}, .body = index_of({types[page]})};
     if (page < 2) {
-      reply.headers.emplace_back("Link", fmt::format("</v2/app/referrers/{}?page={}>; rel=\"next\"",
-                                                     subject_.to_string(), page + 1));
+      reply.headers.emplace_back(
+          "Link", fmt::format("</v2/app/referrers/{}?page={}>; rel=\"next\"", subject_.to_string(), page + 1));
     }
     return reply;
   });

@@ -58,8 +58,8 @@ TEST_F(ServiceRouteTest, EchoesTheNamespace) {
 // A registry that is not configured is 404, never another registry's content, and is not talked to.
 TEST_F(ServiceRouteTest, UnknownRegistryIs404) {
   EXPECT_TRUE(bench_.get("/v2/app/manifests/v1?ns=evil.test").is(404, "NAME_UNKNOWN"));
-  EXPECT_TRUE(bench_.get("/v2/app/blobs/" + Digest::sha256("from reg").to_string() + "?ns=evil.test")
-                  .is(404, "NAME_UNKNOWN"));
+  EXPECT_TRUE(
+      bench_.get("/v2/app/blobs/" + Digest::sha256("from reg").to_string() + "?ns=evil.test").is(404, "NAME_UNKNOWN"));
   EXPECT_TRUE(bench_.get("/v2/app/manifests/v1?ns=127.0.0.1:" + std::to_string(bench_.other.server().port()))
                   .is(404, "NAME_UNKNOWN"));
   EXPECT_EQ(bench_.site.requests() + bench_.other.requests(), 0U);
@@ -88,9 +88,8 @@ TEST_F(ServiceRouteTest, Filters) {
   bench_.apply();
   EXPECT_EQ(bench_.get("/v2/app/manifests/v1").status, 200);
   const auto asked = bench_.site.requests();
-  for (const auto* refused :
-       {"/v2/other/manifests/v1", "/v2/team/secret/manifests/v1", "/v2/team/secrets/tags/list",
-        "/v2/reg.test/team/secret/manifests/v1", "/v2/team/secret/manifests/v1?ns=alias.test"}) {
+  for (const auto* refused : {"/v2/other/manifests/v1", "/v2/team/secret/manifests/v1", "/v2/team/secrets/tags/list",
+                              "/v2/reg.test/team/secret/manifests/v1", "/v2/team/secret/manifests/v1?ns=alias.test"}) {
     EXPECT_TRUE(bench_.get(refused).is(403, "DENIED")) << refused;
   }
   EXPECT_TRUE(bench_.get("/v2/x/blobs/" + Digest::sha256("from reg").to_string()).is(403, "DENIED"));

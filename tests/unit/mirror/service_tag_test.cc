@@ -14,9 +14,7 @@ class ServiceTagTest : public ::testing::Test {
  protected:
   ServiceTagTest() { first_ = bench_.site.add_manifest("app", manifest_of({}), "v1"); }
   /// Moves the tag.
-  Digest move() {
-    return bench_.site.add_manifest("app", manifest_of({{Digest::sha256("layer"), 5}}), "v1");
-  }
+  Digest move() { return bench_.site.add_manifest("app", manifest_of({{Digest::sha256("layer"), 5}}), "v1"); }
 
   ServiceBench bench_;
   Digest first_ = Digest::sha256("");
@@ -63,10 +61,9 @@ TEST_F(ServiceTagTest, OneQuestionForMany) {
   auto opened = gate.get_future().share();
   bench_.site.server().script([&, body = manifest_of({})](const upstream::testing::Seen& seen) {
     if (seen.method == "HEAD") opened.wait();
-    return upstream::testing::Reply{
-        .headers = {{"Docker-Content-Digest", first_.to_string()},
-                    {"Content-Type", "application/vnd.oci.image.manifest.v1+json"}},
-        .body = body};
+    return upstream::testing::Reply{.headers = {{"Docker-Content-Digest", first_.to_string()},
+                                                {"Content-Type", "application/vnd.oci.image.manifest.v1+json"}},
+                                    .body = body};
   });
   std::vector<std::future<Answer>> askers;
   for (std::size_t i = 0; i < 50; ++i) askers.push_back(bench_.start(kTag, {}, http::Method::kGet, i % 2));

@@ -52,6 +52,7 @@ Site::Reply Site::answer(const Seen& seen) {
   const auto found = repositories_.find(name);
   if (found == repositories_.end()) return {.status = 404};
   const auto& repository = found->second;
+  if (seen.method == "HEAD" && rest.starts_with("/blobs/") && faults_.no_head_of_blobs) return {.status = 405};
   if (!repository.readers.empty() && !repository.readers.contains(seen.header("authorization"))) {
     return {.status = 401,
             .headers = {{"WWW-Authenticate", challenge(name)}, {"WWW-Authenticate", "Basic realm=\"site\""}},
@@ -79,7 +80,6 @@ Site::Reply Site::manifest(const Repository& repository, std::string reference, 
 }
 
 Site::Reply Site::blob(const Repository& repository, const std::string& digest, const Seen& seen) {
-  if (seen.method == "HEAD" && faults_.no_head_of_blobs) return {.status = 405};
   const auto found = repository.blobs.find(digest);
   if (found == repository.blobs.end()) return {.status = 404};
   auto content = found->second;

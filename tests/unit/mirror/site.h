@@ -19,7 +19,7 @@ class Site {
     std::map<std::string, std::pair<std::string, std::string>> manifests;  ///< digest → bytes, type
     std::map<std::string, std::string> tags;                               ///< tag → digest
     std::map<std::string, std::string> blobs;                              ///< digest → bytes
-    std::map<std::string, std::string> referrers{};                          ///< digest → index
+    std::map<std::string, std::string> referrers{};                        ///< digest → index
     std::set<std::string> readers;                                         ///< `Authorization`; empty: everybody
   };
   /// What goes wrong.
