@@ -4,6 +4,13 @@
 
 namespace oxbow::mirror {
 
+std::string_view manifest_accept() noexcept {
+  return "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
+         "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
+         "application/vnd.oci.artifact.manifest.v1+json, "
+         "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.3, */*;q=0.1";
+}
+
 std::string content_path(const Asker& asker, const Digest& digest, Access::Kind kind) {
   return "/v2/" + asker.repository.repository + (kind == Access::Kind::kBlob ? "/blobs/" : "/manifests/") +
          digest.to_string();
@@ -46,7 +53,9 @@ Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind k
   const auto known = co_await memory_.membership(digest, asker.repository);
   if (known.belongs && granted(asker)) co_return Admitted{known.size, false};
 
-  auto head = co_await ask(asker, {http::Method::kHead, content_path(asker, digest, kind)});
+  // Without Accept, registries say 404 for a manifest whose type their oldest clients would not know.
+  const auto accept = kind == Kind::kManifest ? std::string(manifest_accept()) : std::string();
+  auto head = co_await ask(asker, {http::Method::kHead, content_path(asker, digest, kind), {}, accept});
   if (!head) {
     const auto code = head.error().error.code();
     // HEAD is not offered here; GET decides.

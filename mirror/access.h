@@ -60,6 +60,10 @@ class Access {
   CurlLoops& curls_;
 };
 
+/// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first,
+/// because a registry may convert for those who do not ask for one.
+std::string_view manifest_accept() noexcept;
+
 /// `/v2/<repository>/blobs/<digest>` or manifests.
 std::string content_path(const Asker& asker, const Digest& digest, Access::Kind kind);
 

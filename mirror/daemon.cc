@@ -146,10 +146,6 @@ Result<> run_daemon(DaemonOptions options) {
 
   auto store = storage::Store::open(storage_config(config.storage), ground.clock, ground.metrics);
   if (!store) return std::unexpected(std::move(store.error()).in("storage"));
-  log::info("storage open", {{"directory", config.storage.directory},
-                             {"io_engine", (*store)->io_engine()},
-                             {"writable", (*store)->usage().writable},
-                             {"blobs", (*store)->usage().blobs}});
 
   CurlLoops curls(ground.loops);
   const upstream::Services services{ground.clock, ground.pool, ground.metrics, options.version};

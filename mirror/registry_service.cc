@@ -187,15 +187,19 @@ Task<http::Response> RegistryService::manifest(Call& call, Asker asker) {
   if (!reference) co_return registry_api::oci_error_from(reference.error(), Subject::kManifest);
   std::optional<Digest> digest = reference->digest;
   bool stale = false;
+  std::vector<std::string> warnings;
   if (!digest) {
-    const auto resolved = co_await parts_.tags.resolve(asker, reference->tag);
+    auto resolved = co_await parts_.tags.resolve(asker, reference->tag);
     if (!resolved) co_return to_response(resolved.error(), Subject::kManifest);
     digest = resolved->digest;
     stale = resolved->stale;
+    warnings = std::move(resolved->warnings);
   }
   auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kManifest);
   if (!content) co_return to_response(content.error(), Subject::kManifest);
+  if (warnings.empty()) warnings = std::move(content->warnings);
   auto response = small_response(call, *digest, std::move(*content));
+  for (auto& warning : warnings) response.headers.add("Warning", std::move(warning));
   if (stale) response.headers.add("Warning", "111 oxbow \"Revalidation Failed\"");
   co_return response;
 }

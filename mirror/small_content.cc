@@ -5,11 +5,17 @@
 
 namespace oxbow::mirror {
 
-std::string_view manifest_accept() noexcept {
-  return "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-         "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, "
-         "application/vnd.oci.artifact.manifest.v1+json, "
-         "application/vnd.docker.distribution.manifest.v1+prettyjws;q=0.3, */*;q=0.1";
+std::vector<std::string> warnings_of(const http::Headers& headers) {
+  // distribution-spec, "Warnings": 4,096 bytes in all.
+  constexpr std::size_t kMaxBytes = 4096;
+  std::vector<std::string> warnings;
+  std::size_t bytes = 0;
+  for (const auto warning : headers.all("Warning")) {
+    bytes += warning.size();
+    if (bytes > kMaxBytes) break;
+    warnings.emplace_back(warning);
+  }
+  return warnings;
 }
 
 SmallContents::SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics)
@@ -73,7 +79,7 @@ Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Acce
   }
   co_await access_.memory().remember(digest, asker.repository, body->bytes.size());
   if (kind == Access::Kind::kManifest) co_await remember_children(asker, body);
-  co_return SmallContent{std::move(body), false};
+  co_return SmallContent{std::move(body), false, warnings_of(answer.head.headers)};
 }
 
 Task<> SmallContents::remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body) {

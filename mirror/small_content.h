@@ -12,13 +12,13 @@
 
 namespace oxbow::mirror {
 
-/// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first,
-/// because a registry may convert for those who do not ask for one.
-std::string_view manifest_accept() noexcept;
+/// The `Warning` fields of an answer, bounded.
+std::vector<std::string> warnings_of(const http::Headers& headers);
 
 struct SmallContent {
   std::shared_ptr<const storage::SmallBody> body;
   bool from_storage = false;
+  std::vector<std::string> warnings = {};  ///< upstream's `Warning` fields, for the client
 };
 
 class SmallContents {

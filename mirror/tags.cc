@@ -51,13 +51,13 @@ Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag) {
 }
 
 Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known) {
-  auto digest = co_await ask_upstream(asker, tag);
-  if (digest) {
-    co_await access_.memory().remember(*digest, asker.repository, std::nullopt);
-    keep(key, {*digest, wall_now()});
-    co_return ResolvedTag{*digest, false};
+  auto resolved = co_await ask_upstream(asker, tag);
+  if (resolved) {
+    co_await access_.memory().remember(resolved->digest, asker.repository, std::nullopt);
+    keep(key, {resolved->digest, wall_now()});
+    co_return resolved;
   }
-  const auto code = digest.error().error.code();
+  const auto code = resolved.error().error.code();
   if (code == Errc::kNotFound) forget(key);
   const bool fresh_enough = known && wall_now() - known->validated < asker.registry->config.stale_if_error;
   if (fresh_enough && may_serve_stale(code) && access_.granted(asker)) {
@@ -65,18 +65,19 @@ Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::s
     log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},
                                                                           {"tag", tag},
                                                                           {"digest", known->digest.to_string()},
-                                                                          log::Field(digest.error().error)});
+                                                                          log::Field(resolved.error().error)});
     co_return ResolvedTag{known->digest, true};
   }
-  co_return std::unexpected(std::move(digest.error()));
+  co_return std::unexpected(std::move(resolved.error()));
 }
 
-Task<Outcome<Digest>> Tags::ask_upstream(Asker asker, std::string tag) {
+Task<Outcome<ResolvedTag>> Tags::ask_upstream(Asker asker, std::string tag) {
   const auto path = "/v2/" + asker.repository.repository + "/manifests/" + tag;
   auto head = co_await access_.ask(asker, {http::Method::kHead, path, {}, std::string(manifest_accept())});
   if (head) {
     if (const auto header = head->head.headers.find("Docker-Content-Digest")) {
-      if (const auto digest = Digest::parse(*header)) co_return *digest;
+      if (const auto digest = Digest::parse(*header))
+        co_return ResolvedTag{*digest, false, warnings_of(head->head.headers)};
     }
   } else if (head.error().error.code() != Errc::kUnsupported) {
     co_return std::unexpected(std::move(head.error()));
@@ -87,7 +88,7 @@ Task<Outcome<Digest>> Tags::ask_upstream(Asker asker, std::string tag) {
   const auto digest = Digest::sha256(whole->body);
   auto taken = co_await contents_.take(asker, digest, Access::Kind::kManifest, std::move(*whole));
   if (!taken) co_return std::unexpected(std::move(taken.error()));
-  co_return digest;
+  co_return ResolvedTag{digest, false, std::move(taken->warnings)};
 }
 
 // Value: `digest validated_ms`.

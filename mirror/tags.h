@@ -15,6 +15,7 @@ namespace oxbow::mirror {
 struct ResolvedTag {
   Digest digest;
   bool stale = false;
+  std::vector<std::string> warnings = {};  ///< upstream's, when it was asked just now
 };
 
 class Tags {
@@ -35,7 +36,7 @@ class Tags {
   void keep(const std::string& key, const Entry& entry);
   void forget(const std::string& key);
   Task<Outcome<ResolvedTag>> revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known);
-  Task<Outcome<Digest>> ask_upstream(Asker asker, std::string tag);
+  Task<Outcome<ResolvedTag>> ask_upstream(Asker asker, std::string tag);
   std::chrono::milliseconds wall_now() const;
 
   storage::Store& store_;

@@ -97,6 +97,7 @@ mkdir -p build
 current_log=$root/build/quickstart-build.log
 oxbow=${OXBOW_BIN:-$root/build/release/bin/oxbow}  # OXBOW_BIN: one that is built already
 [[ -n ${OXBOW_BIN:-} ]] || { cmake --preset release && cmake --build --preset release --target oxbow; } >"$current_log" 2>&1
+unset OXBOW_BIN  # where the daemon would look for options of its own
 done_in "$("$oxbow" version | head -1)"
 
 work=$(mktemp -d /tmp/oxbow-quickstart-XXXXXX)

@@ -34,6 +34,19 @@ std::size_t blank_lines_before(std::string_view input, std::size_t passed) noexc
   return at;
 }
 
+/// The length of the chunk head that `input` starts with, or of the last chunk with its trailer; npos when it is
+/// incomplete. Beast 1.81 asserts when it is shown the last chunk in parts, so it is only ever shown whole ones.
+std::size_t chunk_head_length(std::string_view input, bool first) noexcept {
+  const std::size_t start = first ? 0 : 2;  // the CRLF behind the chunk before
+  const auto line_end = input.find("\r\n", start);
+  if (line_end == std::string_view::npos) return line_end;
+  const auto size_end = input.find_first_not_of('0', start);
+  const bool last = size_end > start && (size_end == line_end || input[size_end] == ';' || input[size_end] == ' ');
+  if (!last) return line_end + 2;
+  const auto end = input.find("\r\n\r\n", line_end);
+  return end == std::string_view::npos ? end : end + 4;
+}
+
 }  // namespace
 
 /// What Beast calls while it parses.
@@ -57,6 +70,7 @@ class Http1Parser::Machine final : public basic_parser<true> {
   bool expect_other = false;
   /// What comes next is a chunk's head or the trailer, which Beast takes whole.
   bool at_chunk_head = true;
+  bool first_chunk = true;
 
  private:
   void on_request_impl(beast::verb, BeastView method, BeastView target_text, int version_number, ErrorCode&) override {
@@ -95,7 +109,10 @@ class Http1Parser::Machine final : public basic_parser<true> {
   void on_header_impl(ErrorCode&) override { trailers_ = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, ErrorCode&) override {}
   std::size_t on_body_impl(BeastView body, ErrorCode&) override { return keep(body); }
-  void on_chunk_header_impl(std::uint64_t size, BeastView, ErrorCode&) override { at_chunk_head = size == 0; }
+  void on_chunk_header_impl(std::uint64_t size, BeastView, ErrorCode&) override {
+    at_chunk_head = size == 0;
+    first_chunk = false;
+  }
   std::size_t on_chunk_body_impl(std::uint64_t left, BeastView body, ErrorCode&) override {
     at_chunk_head = body.size() >= left;
     return keep(body);
@@ -172,14 +189,17 @@ Http1Parser::Progress Http1Parser::feed_body(std::string_view input, std::size_t
   while (!machine_->is_done()) {
     if (input.empty()) return {State::kNeedMore, consumed};
     ErrorCode error;
-    const bool whole = machine_->chunked() && machine_->at_chunk_head;
-    const auto used = machine_->put(boost::asio::buffer(input.data(), input.size()), error);
-    const bool more = error == beast::error::need_more;
-    if (whole && (more ? input.size() : used) > limits_.header_bytes)
-      return fail(400, "chunk header too large", consumed);
+    auto unit = input;
+    if (machine_->chunked() && machine_->at_chunk_head) {
+      const auto length = chunk_head_length(input, machine_->first_chunk);
+      if (std::min(length, input.size()) > limits_.header_bytes) return fail(400, "chunk header too large", consumed);
+      if (length == std::string_view::npos) return {State::kNeedMore, consumed};
+      unit = input.substr(0, length);
+    }
+    const auto used = machine_->put(boost::asio::buffer(unit.data(), unit.size()), error);
+    if (error == beast::error::need_more) return fail(400, "malformed request body", consumed);
     consumed += used;
     input.remove_prefix(used);
-    if (more) return {State::kNeedMore, consumed};
     if (error == beast::error::body_limit) return fail(413, "request body too large", consumed);
     if (error) return fail(400, "malformed request body", consumed);
   }

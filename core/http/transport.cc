@@ -236,7 +236,7 @@ Transfer Transport::flush_tls(OutQueue& out, std::size_t budget, std::span<char>
         const auto& segment = out.segment(i);
         const auto part = std::min(segment.length, scratch.size() - length);
         if (!segment.is_file()) {
-          std::copy_n(segment.memory().data(), part, scratch.data() + length);
+          segment.memory().copy(scratch.data() + length, part);
         } else if (!read_fully(segment.fd, segment.offset, scratch.data() + length, part)) {
           break;
         }

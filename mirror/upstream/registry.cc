@@ -24,12 +24,12 @@ class RunningTransfer final : public Transfer {
 
 class Collecting final : public Observer {
  public:
-  Collecting(const asio::any_io_executor& executor, std::size_t max_body_bytes)
-      : done(executor), max_body_bytes_(max_body_bytes) {}
+  Collecting(const asio::any_io_executor& executor, const FetchRequest& request)
+      : done(executor), max_body_bytes_(request.max_body_bytes), expects_body_(request.method != http::Method::kHead) {}
 
   void on_head(const Head& head) override {
     response.head = head;
-    if (head.content_length.value_or(0) > max_body_bytes_) too_long();
+    if (expects_body_ && head.content_length.value_or(0) > max_body_bytes_) too_long();
   }
   std::size_t on_data(std::span<const std::byte> bytes) override {
     if (response.body.size() + bytes.size() > max_body_bytes_) {
@@ -55,6 +55,7 @@ class Collecting final : public Observer {
   }
 
   std::size_t max_body_bytes_;
+  bool expects_body_;
 };
 
 Transport transport_of(const UpstreamConfig& config, const std::string& version) {
@@ -126,7 +127,7 @@ Task<Result<WholeResponse>> Registry::get(CurlLoop& loop, FetchRequest request) 
   const auto core = loop.core();
   const auto until = std::chrono::steady_clock::now() + request.head_timeout;
   for (int attempt = 1;; ++attempt) {
-    Collecting collecting(co_await asio::this_coro::executor, request.max_body_bytes);
+    Collecting collecting(co_await asio::this_coro::executor, request);
     {
       const auto fetch = std::make_shared<Fetch>(shared, core, request, collecting);
       fetch->launch();

@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto whole = run(bytes, bytes.size() + 1);
   const auto parts = run(bytes, step);
   require(whole.requests == parts.requests);
-  // A limit and a syntax error may be found in another order when the bytes come slowly; never one and not the other.
+  // Which error is found first may differ; whether there is one may not.
   require((whole.status == 0) == (parts.status == 0));
   return 0;
 }

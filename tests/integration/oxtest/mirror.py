@@ -12,8 +12,13 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..")
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)(?: \d+)?$")
 
 
+# Taken out of the environment, where the daemon would look for options of its own.
+BINARY = os.path.abspath(os.environ.pop("OXBOW_BIN", os.path.join(ROOT, "build", "release", "bin", "oxbow")))
+SANITIZED = bool(re.search("/(asan|tsan)/", BINARY))  # memory is not what it is otherwise
+
+
 def binary():
-    return os.environ.get("OXBOW_BIN", os.path.join(ROOT, "build", "release", "bin", "oxbow"))
+    return BINARY
 
 
 def _toml(value):

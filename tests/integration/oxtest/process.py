@@ -1,5 +1,6 @@
 """Processes that a test starts, and waiting for events instead of sleeping."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -48,6 +49,15 @@ def tail(path, lines=30):
         return f"(no log: {error})"
 
 
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _end_with_the_test():
+    """In the child, before exec: when the test program is killed, nothing that it started stays."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Process:
     """One child with its output in a file. Stopped by its own pid only."""
 
@@ -62,7 +72,7 @@ class Process:
     def start(self, ready=None, timeout_s=30.0):
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                          env=self.env, cwd=self.cwd)
+                                          env=self.env, cwd=self.cwd, preexec_fn=_end_with_the_test)
         if ready is not None:
             try:
                 wait_until(lambda: self._alive() and ready(), timeout_s, f"{self.name} to be ready")

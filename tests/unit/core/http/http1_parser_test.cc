@@ -55,6 +55,24 @@ TEST(Http1Parser, AnySplitGivesTheSameRequest) {
   }
 }
 
+// Byte by byte too: Beast's parser asserts when the last chunk reaches it in parts.
+TEST(Http1Parser, TakesAChunkedBodyByteByByte) {
+  const std::string bytes =
+      "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n000;e=1\r\nT: 1\r\n\r\n";
+  Http1Parser parser({}, true);
+  std::string waiting;
+  auto state = State::kNeedMore;
+  for (const char c : bytes) {
+    ASSERT_EQ(state, State::kNeedMore);
+    waiting += c;
+    const auto progress = parser.feed(waiting);
+    waiting.erase(0, progress.consumed);
+    state = progress.state;
+  }
+  EXPECT_EQ(state, State::kComplete);
+  EXPECT_EQ(parser.take().body, "hello");
+}
+
 // What one reader takes for the end of a request and another does not is refused.
 TEST(Http1Parser, RefusesWhatCouldBeSmuggled) {
   const std::string start = "POST / HTTP/1.1\r\nHost: h\r\n";
