@@ -16,9 +16,6 @@
 
 namespace oxbow::mirror {
 
-/// The last bytes of an open-ended response that are only trickled while verification is under way.
-inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
-
 struct BlobRead {
   Digest digest;
   std::uint64_t size = 0;

@@ -5,6 +5,9 @@
 namespace oxbow::mirror {
 namespace {
 
+/// From here on a reader is held back, so it has to want everything: it will not come any further by itself.
+std::uint64_t held_begin(ByteRange range) noexcept { return range.end - std::min(range.size(), kHeldBytes); }
+
 bool is_final(Errc code) noexcept {
   switch (code) {
     case Errc::kUnauthorized:
@@ -252,12 +255,12 @@ std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> sourc
                                                std::shared_ptr<Waker> waker) {
   OXBOW_INVARIANT(!wants.ranges.empty());
   const auto id = next_reader_.fetch_add(1);
-  const auto start = wants.ranges.front().begin;
-  asio::post(context_.home, [self = shared_from_this(), id, start, source = std::move(source), wants = std::move(wants),
-                             waker = std::move(waker)]() mutable {
+  const auto range = wants.ranges.front();
+  asio::post(context_.home, [self = shared_from_this(), id, start = range.begin, source = std::move(source),
+                             wants = std::move(wants), waker = std::move(waker)]() mutable {
     self->add_reader(id, Reader{std::move(source), std::move(wants), start, start, std::move(waker), {}});
   });
-  return std::unique_ptr<FetchReader>(new FetchReader(shared_from_this(), id, start));
+  return std::unique_ptr<FetchReader>(new FetchReader(shared_from_this(), id, range));
 }
 
 FetchReader::~FetchReader() {
@@ -267,10 +270,10 @@ FetchReader::~FetchReader() {
 void FetchReader::advance(std::uint64_t position) {
   // The home loop is told at stripe boundaries and where the window opens, not at every piece.
   const auto& geometry = fetch_->blob_->geometry();
-  const auto cautious_end = start_ + fetch_->context_.limits.cautious_bytes;
   const bool boundary = geometry.stripe_at(position) != geometry.stripe_at(told_);
-  const bool opens = told_ < cautious_end && position >= cautious_end;
-  if (!boundary && !opens) return;
+  const auto passes = [&](std::uint64_t mark) { return told_ < mark && position >= mark; };
+  if (!boundary && !passes(range_.begin + fetch_->context_.limits.cautious_bytes) && !passes(held_begin(range_)))
+    return;
   told_ = position;
   asio::post(fetch_->context_.home, [fetch = fetch_, id = id_, position] {
     const auto reader = fetch->readers_.find(id);

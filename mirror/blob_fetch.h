@@ -61,6 +61,9 @@ struct FetchLimits {
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
+/// The end of an open-ended response that is only trickled while verification is under way.
+inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
+
 /// What a reader wants: from a position to an end with read-ahead, or exactly some closed ranges.
 struct ReaderWants {
   std::vector<ByteRange> ranges;  ///< one, if `read_ahead`
@@ -178,12 +181,12 @@ class FetchReader {
 
  private:
   friend class BlobFetch;
-  FetchReader(std::shared_ptr<BlobFetch> fetch, std::uint64_t id, std::uint64_t start)
-      : fetch_(std::move(fetch)), id_(id), start_(start), told_(start) {}
+  FetchReader(std::shared_ptr<BlobFetch> fetch, std::uint64_t id, ByteRange range)
+      : fetch_(std::move(fetch)), id_(id), range_(range), told_(range.begin) {}
 
   std::shared_ptr<BlobFetch> fetch_;
   std::uint64_t id_;
-  std::uint64_t start_;
+  ByteRange range_;
   std::uint64_t told_;
 };
 

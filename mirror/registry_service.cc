@@ -307,6 +307,7 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
     response.content_length = range.ranges[0].size();
     read.ranges = std::move(range.ranges);
     read.open_ended = range.open_ended;
+    response.may_be_abandoned = range.open_ended;
   } else {
     response.status = 206;
     read.layout.emplace(range.ranges, size, "application/octet-stream", random_nonce());

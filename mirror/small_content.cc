@@ -5,6 +5,15 @@
 
 namespace oxbow::mirror {
 
+namespace {
+
+/// A manifest that was first seen as a blob has no media type: upstream says it.
+bool usable(const std::shared_ptr<const storage::SmallBody>& body, Access::Kind kind) {
+  return body != nullptr && (kind == Access::Kind::kBlob || !body->media_type.empty());
+}
+
+}  // namespace
+
 std::vector<std::string> warnings_of(const http::Headers& headers) {
   // distribution-spec, "Warnings": 4,096 bytes in all.
   constexpr std::size_t kMaxBytes = 4096;
@@ -31,15 +40,17 @@ Task<std::shared_ptr<const storage::SmallBody>> SmallContents::stored(Digest dig
       [this, digest](auto done) { store_.read_small(digest, std::move(done)); });
 }
 
+Task<Outcome<SmallContent>> SmallContents::give(Asker asker, Digest digest, Access::Kind kind,
+                                                std::shared_ptr<const storage::SmallBody> body) {
+  const auto admitted = co_await access_.admit(asker, digest, kind);
+  if (!admitted) co_return std::unexpected(admitted.error());
+  if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body);
+  co_return SmallContent{std::move(body), true};
+}
+
 Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind) {
-  auto body = co_await stored(digest);
-  // A manifest that was first seen as a blob has no media type: upstream says it.
-  const bool usable = body != nullptr && (kind == Access::Kind::kBlob || !body->media_type.empty());
-  if (usable) {
-    const auto admitted = co_await access_.admit(asker, digest, kind);
-    if (!admitted) co_return std::unexpected(admitted.error());
-    if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body);
-    co_return SmallContent{std::move(body), true};
+  if (auto body = co_await stored(digest); usable(body, kind)) {
+    co_return co_await give(std::move(asker), digest, kind, std::move(body));
   }
   const auto key =
       std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() + ' ' +
@@ -49,6 +60,10 @@ Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Acces
 }
 
 Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Access::Kind kind) {
+  // Another fetch may have ended between the look and this turn.
+  if (auto body = store_.small(digest); usable(body, kind)) {
+    co_return co_await give(std::move(asker), digest, kind, std::move(body));
+  }
   auto answer =
       co_await access_.ask(asker, {http::Method::kGet,
                                    content_path(asker, digest, kind),

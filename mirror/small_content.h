@@ -35,6 +35,9 @@ class SmallContents {
   Task<std::shared_ptr<const storage::SmallBody>> stored(Digest digest);
 
  private:
+  /// What is here, to those who may have it.
+  Task<Outcome<SmallContent>> give(Asker asker, Digest digest, Access::Kind kind,
+                                   std::shared_ptr<const storage::SmallBody> body);
   Task<Outcome<SmallContent>> fetch(Asker asker, Digest digest, Access::Kind kind);
   /// The digests that a manifest names belong to its repository too.
   Task<> remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body);

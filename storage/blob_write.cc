@@ -106,12 +106,12 @@ void BlobFile::send(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriv
   ++room_.flights;
   ++active_;
   const int fd = file->fd();
-  room_.writes().write(fd, flight->parts, flight->offset,
-                       [self = shared_from_this(), stripe, arriving, file = std::move(file)](std::int64_t result) {
-                         self->landed(stripe, arriving, result);
-                         --self->active_;
-                         --self->room_.flights;
-                       });
+  room_.engine->write(fd, flight->parts, flight->offset,
+                      [self = shared_from_this(), stripe, arriving, file = std::move(file)](std::int64_t result) {
+                        self->landed(stripe, arriving, result);
+                        --self->active_;
+                        --self->room_.flights;
+                      });
 }
 
 void BlobFile::landed(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::int64_t result) {

@@ -71,10 +71,8 @@ struct Room {
   std::unique_ptr<Index> index;
   std::unique_ptr<IndexWriter> writer;  ///< none when the index cannot be written
   std::unique_ptr<WorkPool> pool;
-  std::unique_ptr<IoEngine> write_engine;  ///< none: writes go through `read_engine`
-  std::unique_ptr<IoEngine> read_engine;
+  std::unique_ptr<IoEngine> engine;
   std::unique_ptr<RangeReader> reader;
-  IoEngine& writes() { return write_engine ? *write_engine : *read_engine; }
 };
 
 }  // namespace oxbow::storage

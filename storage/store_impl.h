@@ -19,12 +19,10 @@
 
 namespace oxbow::storage {
 
-/// What tests replace, and what joins the store to the ring.
+/// What tests replace.
 struct Parts {
-  std::unique_ptr<Disk> disk;              ///< none: the real one
-  std::unique_ptr<IoEngine> read_engine;   ///< none: as the config says
-  std::unique_ptr<IoEngine> write_engine;  ///< none: the pool, or what `read_engine` is
-  /// Wraps the engines that the store has chosen itself.
+  std::unique_ptr<Disk> disk;  ///< none: the real one
+  /// Wraps the engine that the store has chosen.
   std::function<std::unique_ptr<IoEngine>(std::unique_ptr<IoEngine>)> wrap_engine;
 };
 
@@ -64,7 +62,7 @@ class StoreImpl final : public Store, public BlobHost {
 
   // Opening.
   Result<> open_directory(bool& writable);
-  Result<> choose_engines(Parts& parts);
+  Result<> choose_engine(Parts& parts);
   Result<> recover_index(bool writable);
   Result<> try_index(const std::string& path, bool writable);
   Result<> read_meta(bool writable);

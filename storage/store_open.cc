@@ -64,9 +64,8 @@ StoreImpl::StoreImpl(Config config, const Clock& clock, MetricsRegistry& metrics
 
 StoreImpl::~StoreImpl() {
   close();
-  // Engines first: their destructors wait for reads that still run, whose callbacks use the blobs and the pool.
-  room_.write_engine.reset();
-  room_.read_engine.reset();
+  // The engine first: its destructor waits for reads that still run, whose callbacks use the blobs and the pool.
+  room_.engine.reset();
   room_.pool.reset();
 }
 
@@ -74,9 +73,9 @@ Result<> StoreImpl::start(Parts parts) {
   room_.disk = parts.disk ? std::move(parts.disk) : make_posix_disk();
   bool writable = true;  // the directory is there and ours; a full disk is seen by the probe
   if (auto opened = open_directory(writable); !opened) return opened;
-  if (auto chosen = choose_engines(parts); !chosen) return chosen;
+  if (auto chosen = choose_engine(parts); !chosen) return chosen;
   room_.pool = std::make_unique<WorkPool>(kPoolThreads);
-  room_.reader = std::make_unique<RangeReader>(*room_.read_engine, kReadBuffers);
+  room_.reader = std::make_unique<RangeReader>(*room_.engine, kReadBuffers);
   if (auto recovered = recover_index(writable); !recovered) return recovered;
   refresh_space();
   if (opened_writable_) {
@@ -118,30 +117,22 @@ Result<> StoreImpl::open_directory(bool& writable) {
   return {};
 }
 
-Result<> StoreImpl::choose_engines(Parts& parts) {
-  const auto wrap = [&parts](std::unique_ptr<IoEngine> engine) {
-    return parts.wrap_engine ? parts.wrap_engine(std::move(engine)) : std::move(engine);
-  };
-  room_.read_engine = std::move(parts.read_engine);
-  room_.write_engine = std::move(parts.write_engine);
-  if (!room_.read_engine && config_.io_engine != IoEngineKind::kThreads) {
+// The ring reads and writes where it is allowed: it is the cheaper one at both (docs/decisions/0005-io-engines.md).
+Result<> StoreImpl::choose_engine(Parts& parts) {
+  if (config_.io_engine != IoEngineKind::kThreads) {
     auto ring = make_uring_engine();
     if (ring) {
-      room_.read_engine = wrap(std::move(*ring));
+      room_.engine = std::move(*ring);
     } else if (config_.io_engine == IoEngineKind::kUring) {
       return std::unexpected(std::move(ring.error()).in("io_engine = \"io_uring\""));
     } else {
       log::info("io_uring is not to be had; using threads", {log::Field(ring.error())});
     }
   }
-  // Buffered writes are cheaper on threads (docs/decisions/0005-io-engines.md); a forced engine does everything.
-  const bool ring_only = config_.io_engine == IoEngineKind::kUring;
-  if (!room_.write_engine && !ring_only) room_.write_engine = wrap(make_thread_engine(kIoThreads));
-  if (!room_.read_engine) room_.read_engine = wrap(make_thread_engine(kIoThreads));
-  engine_name_ = room_.read_engine->name();
-  gauge_family(metrics_, "oxbow_storage_io_engine", "1 for the engine that reads")
-      .Add({{"engine", engine_name_}})
-      .Set(1);
+  if (!room_.engine) room_.engine = make_thread_engine(kIoThreads);
+  if (parts.wrap_engine) room_.engine = parts.wrap_engine(std::move(room_.engine));
+  engine_name_ = room_.engine->name();
+  gauge_family(metrics_, "oxbow_storage_io_engine", "1 for the engine in use").Add({{"engine", engine_name_}}).Set(1);
   return {};
 }
 

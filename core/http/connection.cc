@@ -20,7 +20,9 @@ Connection::Connection(Worker& worker, int fd, SSL* ssl, std::string remote)
       transport_(fd, ssl),
       remote_(std::move(remote)),
       phase_(ssl != nullptr ? Phase::kHandshake : Phase::kDetect),
-      deadline_(worker.now() + (ssl != nullptr ? worker.limits().tls_timeout : worker.limits().idle_timeout)) {}
+      deadline_(worker.now() + (ssl != nullptr ? worker.limits().tls_timeout : worker.limits().idle_timeout)) {
+  transport_.set_unsent_limit(worker.limits().unsent_bytes);
+}
 
 Connection::~Connection() = default;
 

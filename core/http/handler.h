@@ -41,6 +41,9 @@ struct Response {
   Headers headers;
   std::optional<std::uint64_t> content_length;
   std::unique_ptr<Body> body;
+  /// Clients are known to leave such a response in the middle (an open-ended range of a lazy reader): little of it is
+  /// given to the kernel ahead.
+  bool may_be_abandoned = false;
 
   static Response text(int status, std::string content_type, std::string content);
 };

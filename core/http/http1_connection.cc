@@ -76,6 +76,8 @@ class Http1Connection final : public Protocol {
   std::unique_ptr<Body> body_;
   Framing framing_ = Framing::kNone;
   std::uint64_t body_left_ = 0;
+  std::uint64_t response_sent_bytes_ = 0;
+  bool may_be_abandoned_ = false;
   bool body_done_ = true;
   bool waiting_ = false;
   bool cut_ = false;
@@ -222,6 +224,9 @@ bool Http1Connection::begin_response() {
   out_.push_bytes(write_head(response, framing_, method_, close_after_, connection_.worker().date()));
   log_.status = response.status;
   log_.body_bytes = 0;
+  response_sent_bytes_ = 0;
+  may_be_abandoned_ = response.may_be_abandoned;
+  connection_.transport().set_unsent_limit(connection_.limits().unsent_bytes);
   cut_ = false;
   waiting_ = false;
   body_left_ = response.content_length.value_or(0);
@@ -253,6 +258,11 @@ bool Http1Connection::send_response() {
     const auto sent = transport.flush(out_, budget, connection_.worker().write_scratch());
     if (sent.bytes > 0) {
       connection_.context().sent_h1.Increment(static_cast<double>(sent.bytes));
+      response_sent_bytes_ += sent.bytes;
+      // Whoever has taken this much is going to take the rest.
+      if (!may_be_abandoned_ && response_sent_bytes_ >= connection_.limits().bulk_after_bytes) {
+        transport.set_unsent_limit(connection_.limits().bulk_unsent_bytes);
+      }
       connection_.set_deadline(now() + connection_.limits().send_timeout);
     }
     budget -= std::min(budget, sent.bytes);

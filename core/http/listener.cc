@@ -147,8 +147,6 @@ void Listener::hand_over(int fd, std::string remote) {
   }
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const auto unsent = static_cast<int>(std::min<std::size_t>(limits.unsent_bytes, 1UL << 30));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
   ++context.connections;
   const auto& worker = *std::min_element(workers_.begin(), workers_.end(),
                                          [](const auto& a, const auto& b) { return a->load() < b->load(); });

@@ -1,5 +1,7 @@
 #include "core/http/transport.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -260,6 +262,13 @@ Transfer Transport::flush_tls(OutQueue& out, std::size_t budget, std::span<char>
     if (wrote <= 0) return {tls_status(wrote), sent};
   }
   return {Io::kDone, sent};
+}
+
+void Transport::set_unsent_limit(std::size_t bytes) noexcept {
+  if (bytes == unsent_limit_) return;
+  unsent_limit_ = bytes;
+  const auto limit = static_cast<int>(std::min<std::size_t>(bytes, 1UL << 30));
+  ::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &limit, sizeof limit);
 }
 
 void Transport::finish_writing() {

@@ -57,6 +57,8 @@ class Transport {
   /// Writes from `out` until it is empty, the socket is full or `budget` bytes are out. `scratch` is free memory of at
   /// least 64 KiB, used within the call only.
   Transfer flush(OutQueue& out, std::size_t budget, std::span<char> scratch);
+  /// TCP_NOTSENT_LOWAT: how much unsent data the kernel takes. A system call only when it changes.
+  void set_unsent_limit(std::size_t bytes) noexcept;
   /// Says that nothing more comes: close_notify where possible, then FIN.
   void finish_writing();
   /// Throws away what can be read now: before close(), which sends RST when input is unread.
@@ -69,6 +71,8 @@ class Transport {
   int socket_read(char* into, int length);
 
  private:
+  std::size_t unsent_limit_ = 0;
+
   Transfer flush_plain(OutQueue& out, std::size_t budget, std::span<char> scratch);
   Transfer flush_tls(OutQueue& out, std::size_t budget, std::span<char> scratch);
   Io send_gathered(OutQueue& out, std::size_t budget, std::span<char> scratch, std::size_t& sent);

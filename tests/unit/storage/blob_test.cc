@@ -111,7 +111,10 @@ TEST_P(BlobTest, AnUnfinishedStripeIsForgottenByARestart) {
 TEST_P(BlobTest, ShortWritesAreCompleted) {
   const auto content = pattern(300'000, 4);
   const auto blob = reserve(content.size());
-  fixture_.faults->short_writes = {1, 4095, 17};
+  {
+    const std::lock_guard lock(fixture_.faults->mutex);
+    fixture_.faults->short_writes = {1, 4095, 17};
+  }
   ASSERT_TRUE(write_stripe(*blob, 0, content));
   EXPECT_EQ(blob->stripe_checksum(0), checksum(content));
   EXPECT_EQ(read_range(*blob, whole(*blob)).value(), content);

@@ -85,9 +85,11 @@ class ModelTest : public ::testing::TestWithParam<unsigned> {
       case 4:
         if (pick(10) == 0) fixture_.reopen();
         break;
-      case 5:
-        fixture_.faults->short_writes.clear();
+      case 5: {
+        const std::lock_guard lock(fixture_.faults->mutex);
+        fixture_.faults->short_writes = {pick(70'000) + 1};
         break;
+      }
       case 6:
       case 7:
       case 8:

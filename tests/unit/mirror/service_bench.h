@@ -1,0 +1,79 @@
+// The whole mirror but its sockets: RegistryService over real storage and the real upstream client, in front of two
+// registries of the test. Requests go in as the HTTP server would give them; bodies are read to their end.
+#pragma once
+
+#include "config/config.h"
+#include "mirror/registry_service.h"
+#include "scratch.h"
+#include "site.h"
+
+namespace oxbow::mirror {
+
+struct Answer {
+  int status = 0;
+  http::Headers headers;
+  std::optional<std::uint64_t> length;
+  bool has_body = false;
+  std::string body;
+  std::optional<Error> cut;
+
+  std::string header(std::string_view name) const { return std::string(headers.find(name).value_or("")); }
+  /// Whether it is an OCI error with that code.
+  bool is(int expected, std::string_view code) const {
+    return status == expected && body.contains("\"code\":\"" + std::string(code) + '"');
+  }
+};
+
+class ServiceBench {
+ public:
+  ServiceBench();
+  ~ServiceBench();
+
+  /// Everything but the sites is closed and built again over the same directory, as after a restart.
+  void restart();
+  /// Makes and sets the registries anew from `config`.
+  void apply();
+
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  std::future<Answer> start(const std::string& target, Fields fields = {}, http::Method method = http::Method::kGet,
+                            std::size_t loop = 0);
+  Answer get(const std::string& target, Fields fields = {}, std::size_t loop = 0) {
+    return start(target, std::move(fields), http::Method::kGet, loop).get();
+  }
+  Answer head(const std::string& target, Fields fields = {}) {
+    return start(target, std::move(fields), http::Method::kHead).get();
+  }
+
+  /// `reg.test`, also known as `alias.test`: the default. `other.test` is the second one.
+  Site site;
+  Site other;
+  config::Config config = config::defaults();
+  Scratch scratch{false};
+
+  ManualClock& clock() { return scratch.clock(); }
+  config::Registry& registry() { return config.registries[0]; }
+  DigestMemory& memory() { return joined_->memory; }
+  RegistryService& service() { return joined_->service; }
+
+ private:
+  struct Joined {
+    explicit Joined(ServiceBench& bench);
+    Blobs blobs;
+    Grants grants;
+    DigestMemory memory;
+    Access access;
+    SmallContents contents;
+    Tags tags;
+    RegistryService service;
+  };
+  std::shared_ptr<Registries> registries();
+
+  SystemClock system_clock_;  ///< of the fetches, whose waits are real
+  CurlLoops curls_{scratch.loops()};
+  std::unique_ptr<Joined> joined_;
+};
+
+inline ServiceBench::Fields with(std::string authorization) { return {{"Authorization", std::move(authorization)}}; }
+inline ServiceBench::Fields range(std::string bytes) { return {{"Range", "bytes=" + std::move(bytes)}}; }
+
+}  // namespace oxbow::mirror
