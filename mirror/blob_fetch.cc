@@ -219,6 +219,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
+  arena_space_.reset();
   progress_->clear();
   running_.clear();
 }
@@ -236,6 +237,8 @@ void BlobFetch::begin() {
     if (const auto self = weak.lock()) self->on_progress();
   });
   subscription_ = blob_->on_progress([progress = progress_] { progress->wake(); });
+  // A fetch that was refused room in the write arena may have nothing on its way that would wake it.
+  arena_space_ = context_.store.on_arena_space([progress = progress_] { progress->wake(); });
 }
 
 p2p::Time BlobFetch::now() const {

@@ -86,6 +86,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     const Clock& clock;
     FetchObserver& observer;
     FetchLimits limits;
+    storage::Store& store;
   };
 
   static std::shared_ptr<BlobFetch> create(Context context, std::shared_ptr<storage::Blob> blob,
@@ -144,6 +145,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::shared_ptr<PrefixHasher> hasher_;
   std::shared_ptr<Waker> progress_;
   std::unique_ptr<storage::Subscription> subscription_;
+  std::unique_ptr<storage::Subscription> arena_space_;
   asio::steady_timer timer_;
 
   std::map<std::uint64_t, Reader> readers_;

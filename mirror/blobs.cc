@@ -57,7 +57,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   // Now and then the map is swept of fetches that have ended.
   if (fetches_.size() > 256) std::erase_if(fetches_, [](const auto& entry) { return entry.second.expired(); });
   const Geometry geometry((*blob)->geometry());
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_}, std::move(*blob),
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_}, std::move(*blob),
                                 std::make_unique<p2p::Single>(geometry));
   fetches_[digest] = made;
   return made;

@@ -41,6 +41,7 @@ class Http2Connection final : public Protocol {
   void dispatch(Http2Session::Incoming incoming);
   bool read_turn();
   bool write_turn();
+  void choose_unsent_limit(std::size_t sent_bytes);
   void count_hits();
   void set_deadline();
   void write_log(const Http2Session::Outcome& outcome) const;
@@ -51,7 +52,9 @@ class Http2Connection final : public Protocol {
   OutQueue out_;
   std::size_t handlers_ = 0;
   Connection::Time progress_at_;
-  bool pending_ = false;  // there is something to send
+  std::uint64_t sent_alone_bytes_ = 0;  // by the one stream that sends
+  bool may_be_abandoned_ = false;       // one of the responses since all was last silent
+  bool pending_ = false;                // there is something to send
   bool running_ = false;
   bool ending_ = false;  // nothing is read any more; what is queued is sent, then FIN
   bool ended_ = false;
@@ -121,6 +124,7 @@ void Http2Connection::dispatch(Http2Session::Incoming incoming) {
                  --handlers_;
                  if (ended_ || connection_.closed()) return;
                  connection_.worker().touch_clock();
+                 may_be_abandoned_ = response.may_be_abandoned || (may_be_abandoned_ && session_.sending() > 0);
                  session_.respond(id, std::move(response), connection_.worker().date());
                  run();
                });
@@ -139,6 +143,7 @@ bool Http2Connection::write_turn() {
     if (sent.bytes > 0) {
       connection_.context().sent_h2.Increment(static_cast<double>(sent.bytes));
       progress_at_ = now();
+      choose_unsent_limit(sent.bytes);
     }
     budget -= std::min(budget, sent.bytes);
     switch (sent.status) {
@@ -159,6 +164,15 @@ bool Http2Connection::write_turn() {
     }
   }
   return true;
+}
+
+/// One stream alone that has taken much takes the rest: it gets the larger backlog of bulk responses. As soon as
+/// several send, none of them waits behind more than `unsent_bytes` of another.
+void Http2Connection::choose_unsent_limit(std::size_t sent_bytes) {
+  const auto& limits = connection_.limits();
+  sent_alone_bytes_ = session_.sending() == 1 ? sent_alone_bytes_ + sent_bytes : 0;
+  const bool bulk = !may_be_abandoned_ && sent_alone_bytes_ >= limits.bulk_after_bytes;
+  connection_.transport().set_unsent_limit(bulk ? limits.bulk_unsent_bytes : limits.unsent_bytes);
 }
 
 void Http2Connection::count_hits() {

@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kMaxHeadBytes = 256 * 1024;
 constexpr long kMaxRedirects = 8;
 // Blob bodies come at link speed; larger reads save wake-ups (libcurl still hands them on in 16 KiB pieces).
-constexpr long kLargeReadBytes = 512 * 1024;
+constexpr long kLargeReadBytes = 128 * 1024;
 constexpr long kSmallReadBytes = 32 * 1024;
 constexpr long kKeepAliveSeconds = 30;
 
