@@ -82,7 +82,8 @@ std::shared_ptr<const SmallBody> SmallBodies::load(const Digest& digest, Index* 
   const std::string key = digest_key(digest);
   const auto row = writer != nullptr ? writer->get(Family::kSmall, key) : index->get(Family::kSmall, key);
   if (row && row->has_value()) {
-    // Checked above, which the linter does not see through the Result. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    // Checked above, which the linter does not see through the Result.
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
     if (auto body = decode_small(row->value())) {
       auto shared = std::make_shared<const SmallBody>(std::move(*body));
       const std::lock_guard lock(mutex_);
