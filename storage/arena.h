@@ -12,7 +12,7 @@
 
 namespace oxbow::storage {
 
-inline constexpr std::size_t kChunkBytes = 64 * 1024;
+inline constexpr std::size_t kChunkBytes = 64UL * 1024;
 
 class WriteArena {
  public:

@@ -5,9 +5,10 @@
 namespace oxbow::storage {
 
 Arriving::~Arriving() {
-  std::vector<std::byte*> chunks;
-  for (const auto& piece : queue_) chunks.push_back(piece.chunk);
   OXBOW_INVARIANT(flight_.empty());
+  std::vector<std::byte*> chunks;
+  chunks.reserve(queue_.size());
+  for (const auto& piece : queue_) chunks.push_back(piece.chunk);
   static_cast<void>(arena_.release(chunks));
 }
 

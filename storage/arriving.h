@@ -22,7 +22,7 @@ namespace oxbow::storage {
 
 class Arriving {
  public:
-  static constexpr std::size_t kFlightBytes = 1024 * 1024;
+  static constexpr std::size_t kFlightBytes = 1024UL * 1024;
 
   Arriving(WriteArena& arena, ByteRange stripe)
       : arena_(arena), stripe_(stripe), accepted_(stripe.begin), watermark_(stripe.begin) {}

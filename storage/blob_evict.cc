@@ -49,7 +49,9 @@ void BlobFile::keep_open() {
     const std::lock_guard lock(mutex_);
     exists = exists_;
   }
-  if (exists) static_cast<void>(open_file());
+  if (!exists) return;
+  // Lost already: those who hold it will find so.
+  if (auto file = open_file(); !file) log::debug("blob not kept open", {log::Field(file.error())});
 }
 
 // Under the opener's lock: a writer that was about to create the file has either done so, or sees that the blob is

@@ -141,7 +141,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   // Checking.
   bool ready_now(ByteRange range);
   void prepare_slowly(ByteRange range, std::move_only_function<void(Result<>)> done);
-  void warm(const std::shared_ptr<PrepareJob>& job, std::shared_ptr<OpenFile> file);
+  void warm(const std::shared_ptr<PrepareJob>& job, const std::shared_ptr<OpenFile>& file);
   void checked(std::uint32_t stripe, const Checksum& found, Result<> read);
   bool drop_locked(std::uint32_t stripe);
   void mark_span(std::uint32_t span);

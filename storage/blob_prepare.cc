@@ -106,7 +106,7 @@ void BlobFile::prepare_slowly(ByteRange range, std::move_only_function<void(Resu
 }
 
 // The stripes are right; what of the range is cold (also: has become cold again) is read.
-void BlobFile::warm(const std::shared_ptr<PrepareJob>& job, std::shared_ptr<OpenFile> file) {
+void BlobFile::warm(const std::shared_ptr<PrepareJob>& job, const std::shared_ptr<OpenFile>& file) {
   if (!job->result || is_resident(file->fd(), job->range)) return job->done(std::move(job->result));
   std::shared_ptr<const void> pin;
   {
@@ -140,17 +140,20 @@ void BlobFile::cool(std::uint32_t stripe) {
 void BlobFile::verify(std::uint32_t stripe, std::move_only_function<void(Result<>)> done) {
   auto file = open_file();
   if (!file) return done(std::unexpected(file.error()));
+  bool there = false;
   std::shared_ptr<const void> pin;
   {
     const std::lock_guard lock(mutex_);
-    if (has(stripe)) {
+    there = has(stripe);
+    if (there) {
       const auto [at, first] = checks_.try_emplace(stripe);
       at->second.waiters.push_back(std::move(done));
       if (!first) return;
       pin = pin_spans(stripe_range(stripe), *file);
     }
   }
-  if (!pin) return done(fail(Errc::kNotFound, "not in storage"));
+  if (!there)
+    return done(fail(Errc::kNotFound, "not in storage"));  // NOLINT(bugprone-use-after-move): moved only if there
   auto sum = std::make_shared<ChecksumState>();
   room_.reader->read((*file)->fd(), std::move(pin), stripe_range(stripe),
                      [sum](std::span<const std::byte> bytes) { sum->update(bytes); },

@@ -20,7 +20,7 @@ IndexWriter::~IndexWriter() {
   }
   changed_.notify_all();
   thread_.join();
-  static_cast<void>(flush());
+  told_(flush());
 }
 
 void IndexWriter::run() {

@@ -118,7 +118,7 @@ class RocksIndex final : public Index {
                 const std::function<bool(std::string_view, std::string_view)>& row) override {
     rocksdb::ReadOptions options;
     options.fill_cache = false;
-    options.readahead_size = 256 * 1024;
+    options.readahead_size = 256UL * 1024;
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, at(family)));
     for (it->Seek(slice(prefix)); it->Valid() && it->key().starts_with(slice(prefix)); it->Next()) {
       if (!row({it->key().data(), it->key().size()}, {it->value().data(), it->value().size()})) break;
@@ -157,6 +157,7 @@ class RocksIndex final : public Index {
 Result<std::unique_ptr<Index>> open_index(const std::string& directory, bool writable) {
   const rocksdb::Options options = make_options();
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  descriptors.reserve(kNames.size());
   for (const char* name : kNames) descriptors.emplace_back(name, rocksdb::ColumnFamilyOptions(options));
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
   rocksdb::DB* raw = nullptr;

@@ -81,8 +81,10 @@ std::shared_ptr<const SmallBody> SmallBodies::load(const Digest& digest, Index* 
   if (!recorded(digest) || index == nullptr) return nullptr;
   const std::string key = digest_key(digest);
   const auto row = writer != nullptr ? writer->get(Family::kSmall, key) : index->get(Family::kSmall, key);
-  if (row && *row) {
-    if (auto body = decode_small(**row)) {
+  if (row && row->has_value()) {
+    // Checked above, which the linter does not see through the Result.
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    if (auto body = decode_small(row->value())) {
       auto shared = std::make_shared<const SmallBody>(std::move(*body));
       const std::lock_guard lock(mutex_);
       if (!kept_.contains(digest)) return nullptr;
@@ -92,7 +94,7 @@ std::shared_ptr<const SmallBody> SmallBodies::load(const Digest& digest, Index* 
     }
   }
   // Not readable, or wrong: it is fetched again.
-  if (!row || *row) {
+  if (!row || row->has_value()) {
     verify_failures.Increment();
     log::error("small body in the index is corrupt; dropped", {{"digest", digest.to_string()}});
   }

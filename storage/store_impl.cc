@@ -161,7 +161,9 @@ void StoreImpl::table_get(Table table, std::string key,
 void StoreImpl::table_scan(Table table, std::string_view prefix,
                            const std::function<bool(std::string_view, std::string_view)>& row) {
   if (!room_.index || room_.closed.load()) return;
-  if (room_.writer) static_cast<void>(room_.writer->flush());
+  if (room_.writer) {
+    if (auto flushed = room_.writer->flush(); !flushed) room_.health.write_failed(flushed.error());
+  }
   const auto scanned =
       room_.index->scan(Family::kTables, table_key(table, prefix),
                         [&](std::string_view key, std::string_view value) { return row(key.substr(1), value); });

@@ -78,6 +78,12 @@ Result<> StoreImpl::start(Parts parts) {
   room_.reader = std::make_unique<RangeReader>(*room_.engine, kReadBuffers);
   if (auto recovered = recover_index(writable); !recovered) return recovered;
   refresh_space();
+  log::info("storage open", {{"directory", config_.directory},
+                             {"io_engine", engine_name_},
+                             {"blobs", blobs_.size()},
+                             {"stored_bytes", stored_bytes_},
+                             {"budget_bytes", budget_bytes_},
+                             {"writable", opened_writable_}});
   if (opened_writable_) {
     room_.writer = std::make_unique<IndexWriter>(*room_.index, limit_counter(metrics_, "storage.index_queue"),
                                                  [this](const Result<>& written) {
@@ -87,12 +93,6 @@ Result<> StoreImpl::start(Parts parts) {
     scrub_thread_ = std::thread([this] { scrub_forever(); });
   }
   upkeep_thread_ = std::thread([this] { upkeep(); });
-  log::info("storage open", {{"directory", config_.directory},
-                             {"io_engine", engine_name_},
-                             {"blobs", blobs_.size()},
-                             {"stored_bytes", stored_bytes_},
-                             {"budget_bytes", budget_bytes_},
-                             {"writable", opened_writable_}});
   return {};
 }
 
@@ -323,11 +323,11 @@ void StoreImpl::close() {
       blob->row_in_main = queue_.in_main(blob->digest());
       room_.writer->blob_changed(blob->digest(), blob);
     }
-    const bool flushed = room_.writer->flush().has_value();
+    Result<> flushed = room_.writer->flush();
     room_.writer.reset();
-    if (flushed && room_.index->flush()) {
-      static_cast<void>(room_.index->apply({{Family::kMeta, "clean", "1"}}, true));
-    }
+    if (flushed) flushed = room_.index->flush();
+    if (flushed) flushed = room_.index->apply({{Family::kMeta, "clean", "1"}}, true);
+    if (!flushed) log::error("storage index not closed cleanly", {log::Field(flushed.error())});
   }
   room_.index.reset();
   lock_.release();

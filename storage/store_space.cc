@@ -95,6 +95,7 @@ std::uint64_t StoreImpl::evict_span_of_locked(const std::shared_ptr<BlobFile>& b
   auto spans = blob->evictable_spans();
   if (span_rank_) {
     std::vector<std::pair<double, std::uint32_t>> ranked;
+    ranked.reserve(spans.size());
     for (const std::uint32_t span : spans) ranked.emplace_back(span_rank_(blob->digest(), span), span);
     std::ranges::sort(ranked);
     std::ranges::transform(ranked, spans.begin(), &std::pair<double, std::uint32_t>::second);

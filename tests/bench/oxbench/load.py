@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import resource
 import subprocess
 import time
 
@@ -19,10 +20,16 @@ class Sample:
     wall_s: float
     bytes: int = 0
     requests: int = 0
+    client_cpu_s: float = 0
 
     @property
     def cpu_s_per_gb(self):
         return self.cpu_s / (self.bytes / 1e9)
+
+    @property
+    def both_cpu_s_per_gb(self):
+        """The server's and the clients': the kernel charges the work of a loopback connection to either."""
+        return (self.cpu_s + self.client_cpu_s) / (self.bytes / 1e9)
 
     @property
     def requests_per_s(self):
@@ -39,6 +46,11 @@ class Transfer:
 
     paths: list
     byte_range: str = ""
+
+
+def _cpu_of_ended_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _on_client_cores():
@@ -74,6 +86,7 @@ class CurlLoad:
 
     def run(self, server, url):
         configs = [self._config(index, url) for index in range(len(self.transfers))]
+        clients_before = _cpu_of_ended_children()
         before, began = server.cpu_seconds(), time.monotonic()
         curls = [subprocess.Popen([self.curl, *self.options, "-K", config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, preexec_fn=_on_client_cores) for config in configs]
@@ -87,7 +100,7 @@ class CurlLoad:
             got += sum(int(line.split()[1]) for line in out.splitlines())
         if got != self.total_bytes:
             raise RuntimeError(f"{server.name} gave {got} bytes instead of {self.total_bytes}")
-        return Sample(cpu, wall, bytes=got)
+        return Sample(cpu, wall, bytes=got, client_cpu_s=_cpu_of_ended_children() - clients_before)
 
 
 def fetch_time(url, byte_count, options=()):

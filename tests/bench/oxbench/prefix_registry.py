@@ -74,6 +74,9 @@ class PrefixRegistry:
             daemon_threads = True
             request_queue_size = 1024
 
+            def handle_error(self, *_):
+                pass  # a client that closed a kept connection
+
         self.fd = os.open(self.path, os.O_RDONLY)
         self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"

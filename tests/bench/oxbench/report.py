@@ -28,7 +28,8 @@ Made by `tests/bench/run.sh`; every number was measured in this one run.
 
 **Method.** Samples come in interleaved pairs (A B B A …); a result is the median of the pairwise ratios with its 95 % bootstrap
 interval, and no outlier is dropped. CPU is user and system time of all processes of the server, from their CPU clocks (nanoseconds).
-The server runs on one core, the clients on the other; everything is on loopback and in the page cache; the body of every path was checked
+"With clients" adds what the clients used: on loopback the kernel charges much of a connection's work to whoever triggers it, and a
+server with a large unsent backlog has its packets pulled by its client. The server runs on one core, the clients on the other; everything is on loopback and in the page cache; the body of every path was checked
 against its digest first, and every sample against its length. A null test compares nginx with itself: outside 0.97–1.03 the rows
 of its group are called disturbed, and count for little. nginx: `sendfile`, `tcp_nopush`, one worker a core, no access log; TLS 1.3 with
 AES-128-GCM for both, P-256 certificate; `http2_chunk_size 16k`. docker-registry: file system storage, descriptors cached in memory, access log on.

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import statistics
 import time
 
@@ -50,9 +51,13 @@ def first_hit(run, stripes, rounds, why):
     run_program([filler, "fill", mirror.mirror.directory, str(stripes)])
     run.started(mirror)
     load.check_content(mirror.url + content.blob_path(digest), digest)
-    kept = mirror.mirror.metric("oxbow_storage_bytes")
     mirror.stop()
     run.stop(registry)  # what is served from here on comes from disk
+    _first_hit_ms(mirror, digest)
+    kept = int(re.findall(r"stored_bytes=(\d+)", mirror.mirror.log())[-1])
+    if kept < stripes * (512 << 10):
+        raise RuntimeError(f"the index holds {kept} bytes")
+    mirror.stop()
     rows = []
     for how in ("a clean stop", "kill -9"):
         times = []

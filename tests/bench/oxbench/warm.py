@@ -83,6 +83,14 @@ def _cpu(sample):
     return sample.cpu_s_per_gb
 
 
+def _both(sample):
+    return sample.both_cpu_s_per_gb
+
+
+def _costs(name, median):
+    return f"{name}{median(_cpu):.3f} s/GB, with clients {median(_both):.2f}"
+
+
 def bodies(bench, kind, target, run, why):
     """CPU per GB of Oxbow over nginx's, by shape; and the null test. `kind`: plain, tls or h2."""
     tls, http2 = kind != "plain", kind == "h2"
@@ -108,9 +116,8 @@ def bodies(bench, kind, target, run, why):
             null = run.pairs(f"{kind}: nginx against itself", sample_theirs, sample_theirs).ratio(_cpu)
         pairs = run.pairs(f"{kind}: {name}", sample_ours, sample_theirs)
         ratio = pairs.ratio(_cpu)
-        rows.append(Row(name, f"{pairs.median_a(_cpu):.3f} s/GB", f"nginx {pairs.median_b(_cpu):.3f} s/GB", f"{ratio} × CPU/GB",
-                        f"≤ {target:.2f}", ratio.median <= target, ratio.pairs, not null.undisturbed,
-                        why.get((kind, index), why.get(kind, ""))))
+        rows.append(Row(name, _costs("", pairs.median_a), _costs("nginx ", pairs.median_b), f"{ratio} × CPU/GB", f"≤ {target:.2f}",
+                        ratio.median <= target, ratio.pairs, not null.undisturbed, why.get(kind, "")))
     return rows, null
 
 
@@ -153,6 +160,6 @@ def against_registry(bench, run, why):
         sample_ours(), sample_theirs()
         pairs = run.pairs(f"blobs against docker-registry: {name}", sample_ours, sample_theirs)
         ratio = pairs.ratio(_cpu)
-        rows.append(Row(name, f"{pairs.median_a(_cpu):.3f} s/GB", f"docker-registry {pairs.median_b(_cpu):.3f} s/GB",
-                        f"{ratio} × CPU/GB", "none", None, ratio.pairs))
+        rows.append(Row(name, _costs("", pairs.median_a), _costs("docker-registry ", pairs.median_b), f"{ratio} × CPU/GB", "none", None,
+                        ratio.pairs))
     return rows, None
