@@ -154,7 +154,8 @@ TEST_F(BlobBodyTest, ColdThenWarm) {
   EXPECT_EQ(store_->lookup(Digest::sha256(content))->state(), storage::BlobState::kVerified);
 }
 
-// The last stripe lies in the held end, and the window before it is still one stripe: it has to be asked for all the same.
+// The last stripe lies in the held end, and the window before it is still one stripe: it has to be asked for all the
+// same.
 TEST_F(BlobBodyTest, SizesAroundTheFirstWindow) {
   for (const std::size_t size : {kMiB - 1, kMiB, kMiB + 1, kMiB + 6'247, kMiB + 65'537}) {
     const auto content = pattern(size, size);
