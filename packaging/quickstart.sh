@@ -176,7 +176,10 @@ ctr plugins ls | grep -Eq 'snapshotter.v1 +overlayfs .* ok' || snapshotter=nativ
 pull() { ctr images pull --hosts-dir "$work/certs.d" --snapshotter "$snapshotter" "$image" >>"$current_log" 2>&1; }
 run_it() {
   local said
-  if said=$(ctr run --rm --snapshotter "$snapshotter" --runc-root "$work/runc" "$image" "quickstart-$RANDOM" 2>>"$current_log"); then
+  # Through a file that the shim writes: ctr itself may lose the output of a container that ends at once.
+  if ctr run --rm --snapshotter "$snapshotter" --runc-root "$work/runc" --log-uri "file://$work/run.log" "$image" "quickstart-$RANDOM" 2>>"$current_log"; then
+    said=$(cat "$work/run.log")
+    : >"$work/run.log"
     say "the container says: $said"
   else
     say "the container cannot be run on this machine: $(tail -1 "$current_log")"
