@@ -89,6 +89,12 @@ Result<socklen_t> parse_address(const std::string& address, sockaddr_storage& ou
   return static_cast<socklen_t>(sizeof v4);
 }
 
+/// A machine without IPv6 lacks even `[::1]`, which is in the defaults: that alone is not to keep it from starting.
+bool lacks_ipv6(int error, const sockaddr_storage& address) noexcept {
+  if (address.ss_family != AF_INET6 || (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) return false;
+  return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+}
+
 }  // namespace
 
 Result<BoundSocket> bind_address(const std::string& address) {
@@ -97,6 +103,8 @@ Result<BoundSocket> bind_address(const std::string& address) {
   const auto length = parse_address(address, storage);
   if (!length) return std::unexpected(length.error());
   const int fd = ::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const auto no_ipv6 = [&] { return fail(Errc::kUnsupported, address + ": this machine has no IPv6"); };
+  if (fd < 0 && lacks_ipv6(errno, storage)) return no_ipv6();
   if (fd < 0) return std::unexpected(errno_error(errno, "socket for " + address));
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -104,6 +112,7 @@ Result<BoundSocket> bind_address(const std::string& address) {
   if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), *length) != 0 || ::listen(fd, kBacklog) != 0) {
     const int error = errno;
     ::close(fd);
+    if (lacks_ipv6(error, storage)) return no_ipv6();
     if (error == EADDRINUSE) return fail(Errc::kBusy, fmt::format("listen on {}: the address is in use", address));
     return std::unexpected(errno_error(error, "listen on " + address));
   }

@@ -16,7 +16,8 @@ struct BoundSocket {
   std::string address;  ///< with the real port
 };
 
-/// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo.
+/// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo,
+/// kUnsupported (`[::1]` on a machine without IPv6).
 Result<BoundSocket> bind_address(const std::string& address);
 
 class Listener final : public EventTarget {

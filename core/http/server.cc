@@ -65,10 +65,15 @@ Result<std::unique_ptr<Server>> Server::create(ServerConfig config, Loops& loops
   }
   for (const auto& address : settings.listen) {
     auto socket = bind_address(address);
+    if (!socket && socket.error().code() == Errc::kUnsupported && settings.listen.size() > 1) {
+      log::warn("not listening here", {{"server", settings.name}, log::Field(socket.error())});
+      continue;
+    }
     if (!socket) return in_context(socket.error());
     state->addresses.push_back(socket->address);
     state->sockets.push_back(std::move(*socket));
   }
+  if (state->sockets.empty()) return in_context(Error(Errc::kInvalid, "there is no address to listen on"));
   for (std::size_t i = 0; i < loops.size(); ++i) {
     auto worker = Worker::create(loops.at(i), state->context);
     if (!worker) return in_context(worker.error());

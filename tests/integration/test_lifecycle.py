@@ -2,13 +2,16 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
+import subprocess
+import tempfile
 import threading
 
 from oxtest.case import Case, Mirror, test_image
 from oxtest.http import fetch
-from oxtest.mirror import SANITIZED
+from oxtest.mirror import SANITIZED, binary
 from oxtest.process import free_port, wait_until
 from test_rows_fetch import get_and_hang_up
 
@@ -122,6 +125,25 @@ class Lifecycle(Case):
         _, mirror, data, _, path = self.scene(2 * MIB, "v6", client={"listen": [f"127.0.0.1:{port}", f"[::1]:{port}"]})
         for host in ("127.0.0.1", "[::1]"):
             self.assert_whole(fetch(f"http://{host}:{port}{path}"), data)
+
+    def test_a_machine_without_ipv6_needs_no_configuration(self):
+        for tool in ("unshare", "ip", "sysctl"):
+            if not shutil.which(tool):
+                self.skipTest(f"{tool} is not on this machine")
+        folder = tempfile.mkdtemp(prefix="oxt-no-ipv6-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        # The defaults, [::1] among them, in a network namespace of its own; `curl` waits until the mirror answers.
+        script = (f"sysctl -qw net.ipv6.conf.all.disable_ipv6=1 && ip link set lo up || exit 99; {binary()} serve "
+                  f"--set storage.directory={folder} --set admin.socket= 2>{folder}/log & "
+                  "curl -sS -o /dev/null -w '%{http_code}' --retry 50 --retry-delay 1 --retry-connrefused "
+                  "http://127.0.0.1:5050/v2/; kill $!; wait $!")
+        done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, timeout=90)
+        if done.returncode == 99:
+            self.skipTest("no network namespaces on this machine")
+        with open(os.path.join(folder, "log"), encoding="utf-8") as log:
+            said = log.read()
+        self.assertEqual((done.returncode, done.stdout), (0, "200"), said)
+        self.assertIn("this machine has no IPv6", said)
 
     def test_the_metrics_say_where_the_bytes_came_from(self):
         upstream, mirror, data, digest, path = self.scene(12 * MIB, "metrics")
