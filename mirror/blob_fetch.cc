@@ -38,15 +38,18 @@ class BlobFetch::Running final : public SpanSink {
   Running(BlobFetch& owner, const p2p::Fetch& fetch, std::shared_ptr<SpanSource> source, std::uint64_t reader)
       : owner_(owner), fetch_(fetch), source_(std::move(source)), reader_(reader), geometry_(owner.blob_->geometry()) {}
 
-  /// False: nothing to request (all of it is here or being written).
-  bool begin() {
+  void begin() {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
     end_ = geometry_.stripe(fetch_.stripes.end - 1).end;
     started_ = owner_.now();
-    if (!open_writer()) return false;
+    auto writer = owner_.blob_->begin_stripe(fetch_.stripes.begin);
+    if (!writer && writer.error().code() == Errc::kBusy) {
+      // An earlier request's last bytes are still on their way into the file: asking now would ask for them twice.
+      return finish(std::unexpected(std::move(writer.error())));
+    }
+    if (!take_writer(std::move(writer))) return;
     if (writer_) position_ = writer_->position();  // where an earlier writer stopped
     request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
-    return true;
   }
 
   void on_head(const SpanHead& head) override {
@@ -124,10 +127,11 @@ class BlobFetch::Running final : public SpanSink {
 
  private:
   /// A writer for the stripe at position_, or skipping when the stripe is here already. False after a disk failure.
-  bool open_writer() {
+  bool open_writer() { return take_writer(owner_.blob_->begin_stripe(geometry_.stripe_at(position_))); }
+
+  bool take_writer(Result<std::unique_ptr<storage::StripeWriter>> writer) {
     const auto stripe = geometry_.stripe_at(position_);
     skipping_ = false;
-    auto writer = owner_.blob_->begin_stripe(stripe);
     if (writer) {
       writer_ = std::move(*writer);
       // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
@@ -214,8 +218,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       progress_(std::make_shared<Waker>(context.home)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
-      relinked_(blob_->geometry().stripes()),
-      fetched_(std::make_unique<std::atomic<bool>[]>(blob_->geometry().stripes())) {}
+      relinked_(blob_->geometry().stripes()) {}
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
@@ -248,10 +251,6 @@ p2p::Time BlobFetch::now() const {
 FetchStatus BlobFetch::status() const {
   const std::lock_guard lock(mutex_);
   return status_;
-}
-
-bool BlobFetch::fetched(std::uint32_t stripe) const noexcept {
-  return fetched_[stripe].load(std::memory_order_relaxed);
 }
 
 std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> source, ReaderWants wants,
@@ -416,7 +415,6 @@ void BlobFetch::on_progress() {
 }
 
 void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
-  fetched_[stripe].store(true, std::memory_order_relaxed);
   tell(p2p::StripeArrived{running.fetch().id, stripe});
   context_.observer.on_stripe({blob_->digest(), stripe, blob_->geometry().stripe(stripe).size(), running.fetch().source,
                                now() - running.started(), retries_[stripe]});

@@ -102,8 +102,6 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   FetchStatus status() const;
   storage::Blob& blob() noexcept { return *blob_; }
   const std::shared_ptr<storage::Blob>& shared_blob() const noexcept { return blob_; }
-  /// Came from upstream through this object (and not from storage).
-  bool fetched(std::uint32_t stripe) const noexcept;
   Hasher prefix_snapshot() const { return hasher_->snapshot(); }
 
  private:
@@ -164,7 +162,6 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool in_pump_ = false;
   std::optional<Error> last_error_;
 
-  std::unique_ptr<std::atomic<bool>[]> fetched_;
   std::atomic<std::uint64_t> next_reader_ = 1;
   mutable std::mutex mutex_;  ///< status_
   FetchStatus status_;
