@@ -1,6 +1,7 @@
 #include "mirror/upstream/http_values.h"
 
 #include <curl/curl.h>
+#include <limits>
 
 #include <algorithm>
 #include <charconv>
@@ -25,13 +26,19 @@ std::optional<std::uint64_t> query_number(std::string_view query, std::string_vi
   return value ? parse_number(*value) : std::nullopt;
 }
 
+/// The system clock counts nanoseconds in 64 bits, which end in the year 2262; a text can name any year.
+Clock::Wall wall_at(std::time_t seconds_since_1970) noexcept {
+  constexpr std::time_t kLast = 9'000'000'000;  // 2255
+  return Clock::Wall(seconds(std::clamp<std::time_t>(seconds_since_1970, 0, kLast)));
+}
+
 /// "20260131T235959Z" and "2026-01-31T23:59:59Z".
 std::optional<Clock::Wall> parse_iso_time(std::string text) {
   std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
   std::tm parts{};
   const char* end = strptime(text.c_str(), "%Y%m%dT%H%M%S", &parts);
   if (end == nullptr || (*end != 'Z' && *end != '.' && *end != '\0')) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return wall_at(timegm(&parts));
 }
 
 std::optional<Clock::Wall> signed_expiry(std::string_view query) {
@@ -43,7 +50,8 @@ std::optional<Clock::Wall> signed_expiry(std::string_view query) {
     if (begin) return *begin + seconds(std::min<std::uint64_t>(*life, 7 * 86400));
   }
   if (const auto at = query_number(query, "Expires")) {
-    return Clock::Wall(seconds(std::min<std::uint64_t>(*at, 9'000'000'000ULL)));
+    return wall_at(
+        static_cast<std::time_t>(std::min<std::uint64_t>(*at, std::numeric_limits<std::int32_t>::max() * 8ULL)));
   }
   if (const auto at = query_value(query, "se")) return parse_iso_time(*at);
   return std::nullopt;
@@ -91,7 +99,7 @@ std::optional<milliseconds> parse_retry_after(std::string_view value, Clock::Wal
   }
   const auto at = curl_getdate(std::string(value).c_str(), nullptr);
   if (at < 0) return std::nullopt;
-  const auto wait = std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::from_time_t(at) - now);
+  const auto wait = std::chrono::duration_cast<milliseconds>(wall_at(at) - now);
   return std::clamp<milliseconds>(wait, milliseconds(0), kMaxRetryAfter);
 }
 

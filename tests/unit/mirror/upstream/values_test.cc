@@ -88,6 +88,9 @@ TEST(UpstreamValues, RetryAfter) {
   EXPECT_EQ(parse_retry_after("Tue, 14 Nov 2023 22:14:20 GMT", now), 60s);
   EXPECT_EQ(parse_retry_after("Tue, 14 Nov 2023 22:12:20 GMT", now), 0s);
   EXPECT_EQ(parse_retry_after("99999999999999999999", now), 3600s);
+  // Years that the system clock cannot count to.
+  EXPECT_EQ(parse_retry_after("\x8a\"$91111111", now), 3600s);
+  EXPECT_EQ(parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT", now), 3600s);
   EXPECT_EQ(parse_retry_after("86400", now), 3600s);
   EXPECT_FALSE(parse_retry_after("", now));
   EXPECT_FALSE(parse_retry_after("soon", now));
