@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <future>
 #include <thread>
@@ -26,6 +27,7 @@ struct Server::State {
   std::vector<BoundSocket> sockets;                  // until `start`
   std::vector<std::shared_ptr<Listener>> listeners;  // on the first worker's loop
   std::vector<std::string> addresses;
+  std::shared_ptr<std::atomic<std::size_t>> steps_due = std::make_shared<std::atomic<std::size_t>>(0);
   bool started = false;
   bool drained = false;
 
@@ -33,12 +35,17 @@ struct Server::State {
     for (const auto& socket : sockets) ::close(socket.fd);
   }
   void on_each_loop(void (Worker::*step)()) {
+    steps_due->fetch_add(workers.size());
     for (const auto& worker : workers) {
-      asio::post(worker->loop(), [worker, step] { ((*worker).*step)(); });
+      asio::post(worker->loop(), [worker, step, due = steps_due] {
+        ((*worker).*step)();
+        due->fetch_sub(1);
+      });
     }
   }
   bool wait_until_gone(std::chrono::steady_clock::time_point deadline, bool handlers_too) const {
-    while (context->connections.load() > 0 || (handlers_too && context->handlers.load() > 0)) {
+    // A step that the loops have not run yet counts too: a worker that never stops keeps its last connections for ever.
+    while (steps_due->load() > 0 || context->connections.load() > 0 || (handlers_too && context->handlers.load() > 0)) {
       if (std::chrono::steady_clock::now() >= deadline) return false;
       std::this_thread::sleep_for(kDrainPoll);
     }
