@@ -127,7 +127,10 @@ struct FakeRegistry::Server {
     const auto end = std::min({reply.body.size(), reply.cut_after, reply.stall_after});
     constexpr std::size_t kPiece = 64 * 1024;
     for (std::size_t at = 0; at < end && !failed; at += kPiece) {
-      fake.body_bytes_ += asio::write(stream, asio::buffer(reply.body.data() + at, std::min(kPiece, end - at)), failed);
+      // Counted first: whoever has received the last byte may look at the count at once.
+      const auto piece = std::min(kPiece, end - at);
+      fake.body_bytes_ += piece;
+      asio::write(stream, asio::buffer(reply.body.data() + at, piece), failed);
     }
     if (failed) return false;
     if (end == reply.stall_after && end < reply.body.size()) return wait_for_end();
