@@ -337,11 +337,8 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   return out;
 }
 
-BlobFetch::Reader* BlobFetch::pick_reader() {
-  for (auto& [id, reader] : readers_) {
-    if (!reader.refused) return &reader;
-  }
-  return nullptr;
+std::map<std::uint64_t, BlobFetch::Reader>::iterator BlobFetch::pick_reader() {
+  return std::ranges::find_if(readers_, [](const auto& entry) { return !entry.second.refused; });
 }
 
 void BlobFetch::pump() {
@@ -381,21 +378,14 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
 }
 
 void BlobFetch::start(const p2p::Fetch& fetch) {
-  Reader* reader = nullptr;
-  std::uint64_t reader_id = 0;
-  for (auto& [id, candidate] : readers_) {
-    if (candidate.refused) continue;
-    reader = &candidate;
-    reader_id = id;
-    break;
-  }
-  if (reader == nullptr || status().disk_failure) {
+  const auto reader = pick_reader();
+  if (reader == readers_.end() || status().disk_failure) {
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id] {
       self->ended(id, oxbow::fail(Errc::kCancelled, "no reader may fetch"));
     });
     return;
   }
-  auto running = std::make_unique<Running>(*this, fetch, reader->source, reader_id);
+  auto running = std::make_unique<Running>(*this, fetch, reader->second.source, reader->first);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
   entry.begin();
 }
@@ -491,7 +481,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     if (is_final(outcome.error().code())) {
       if (const auto reader = readers_.find(reader_id); reader != readers_.end())
         reader->second.refused = outcome.error();
-      if (!readers_.empty() && pick_reader() == nullptr) {
+      if (!readers_.empty() && pick_reader() == readers_.end()) {
         fail(outcome.error());
         return;
       }

@@ -132,7 +132,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_timer();
   std::vector<p2p::StripeRange> wanted() const;
   void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
-  Reader* pick_reader();
+  /// The first reader whose source has not said no for good.
+  std::map<std::uint64_t, Reader>::iterator pick_reader();
   void wake_readers();
   void settle();
   p2p::Time now() const;

@@ -139,7 +139,6 @@ Result<> run_daemon(DaemonOptions options) {
 
   const auto& config = options.config;
   Ground ground;
-  counter_family(ground.metrics, "oxbow_config_reloads_total", "Reloads of the configuration").Add({});
   gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
       .Add({{"version", options.version}})
       .Set(1);
