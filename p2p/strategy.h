@@ -2,11 +2,11 @@
 // source, in which order. A strategy is pure: events and a time go in, actions come out; no I/O, no clock, no threads,
 // no randomness but its seed. The daemon and the simulator run the same code.
 //
-// A strategy has a requester half (this node wants stripes) and a server half (this node answers for others). `single`
-// needs only the requester half; strategies with peers add their events and actions to the two variants below.
+// This is the requester half: one object a blob that is being fetched. The server half, where the wanters, holders and
+// leases of a blob meet, is p2p/coordinator.h.
 //
-// Late binding: whenever a fetch slot of a source is free the strategy is asked (SlotsFree), and only then commits
-// stripes to it. No stripe queues behind a slow source.
+// Late binding: whenever there is room for another fetch the strategy is asked, and only then commits stripes to a
+// source. No stripe queues behind a slow source.
 //
 // Thread rule: one thread at a time (the blob's home loop). Lifetime: one object a blob fetch.
 #pragma once
@@ -14,12 +14,16 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <variant>
 #include <vector>
 
 #include "core/error.h"
 #include "core/geometry.h"
+#include "p2p/peer_table.h"
+#include "p2p/protocol/messages.h"
 
 namespace oxbow::p2p {
 
@@ -33,9 +37,9 @@ struct StripeRange {
   bool operator==(const StripeRange&) const = default;
 };
 
-/// A source of stripes. `kUpstream` is the registry; peers are numbered from 1 by their place in the peer table.
-using SourceId = std::uint32_t;
-inline constexpr SourceId kUpstream = 0;
+/// A source of stripes: `kUpstream` is the registry, everything else a peer.
+using SourceId = PeerId;
+inline constexpr SourceId kUpstream = kNoPeer;
 
 using FetchId = std::uint64_t;  ///< chosen by the strategy, unique in its life
 
@@ -47,6 +51,7 @@ using FetchId = std::uint64_t;  ///< chosen by the strategy, unique in its life
 struct WindowChanged {
   std::vector<StripeRange> wanted;
   bool has_readers = true;
+  bool may_fetch = true;  ///< some reader's credential serves at upstream
 };
 /// How many more fetches `source` can take at this moment.
 struct SlotsFree {
@@ -58,27 +63,62 @@ struct StripeArrived {
   FetchId fetch = 0;
   std::uint32_t stripe = 0;
 };
-/// A fetch is over. With an error, the stripes of it that have not arrived are free to be assigned again.
+/// A fetch is over. With an error, the stripes of it that have not arrived are free to be assigned again. A peer's
+/// errors: kBusy (no slot; `alternatives` it named), kNotFound (does not have it), kCorrupt (bad bytes: suspended),
+/// kUnavailable and kTimeout (not reached, broken, no progress).
 struct FetchEnded {
   FetchId fetch = 0;
   Result<> outcome;
+  std::vector<PeerId> alternatives = {};
 };
 /// A stripe that had arrived turned out wrong or was evicted: it is missing again.
 struct StripeLost {
   std::uint32_t stripe = 0;
 };
-/// The time asked for by SetTimer has come.
-struct TimerFired {};
+/// The time asked for by SetTimer has come. `progress`: bytes that running fetches have brought, by fetch.
+struct FetchProgress {
+  FetchId fetch = 0;
+  std::uint64_t bytes = 0;
+  std::chrono::milliseconds since_last{0};  ///< since its last byte (or its start)
+};
+struct TimerFired {
+  std::vector<FetchProgress> progress = {};
+};
+/// The first event of a strategy with peers, and whenever the table changes.
+struct PeersChanged {
+  std::shared_ptr<const PeerSnapshot> peers;
+};
+/// A coordinator's answer to a Send, or why there is none.
+struct Replied {
+  PeerId peer = kNoPeer;
+  Result<AnnounceReply> reply;
+};
+/// News from a peer's have stream; `load` may ride on other answers too.
+struct HaveChanged {
+  PeerId peer = kNoPeer;
+  HaveUpdate update;
+};
+/// A have stream ended: the peer does not know the blob (kNotFound), or is gone.
+struct HaveEnded {
+  PeerId peer = kNoPeer;
+  Error why;
+};
 
-using Event = std::variant<WindowChanged, SlotsFree, StripeArrived, FetchEnded, StripeLost, TimerFired>;
+using Event = std::variant<WindowChanged, SlotsFree, StripeArrived, FetchEnded, StripeLost, TimerFired, PeersChanged,
+                           Replied, HaveChanged, HaveEnded>;
 
 // ---- actions ----
 
-/// Fetch `stripes` (contiguous) from `source`.
+/// Fetch `stripes` (contiguous; from a peer always one) from `source`. With `hedge_of`, a late stripe's missing tail is
+/// asked for at a second source: its bytes land elsewhere and fill only what is missing in the end; the first to
+/// complete ends the other with kCancelled.
 struct Fetch {
   FetchId id = 0;
   SourceId source = kUpstream;
   StripeRange stripes;
+  std::optional<FetchId> hedge_of = {};
+  /// For `fingers`: the peers, nearest first, that pass the request on when the asked one does not have the stripe.
+  std::vector<PeerId> path = {};
 };
 /// Stop a fetch; what has arrived is kept. FetchEnded (kCancelled) follows.
 struct CancelFetch {
@@ -88,13 +128,39 @@ struct CancelFetch {
 struct SetTimer {
   Time at{0};
 };
+/// Tell a coordinator (it may be this node). Replied follows. Digest, and load are filled in by the machinery.
+struct Send {
+  PeerId peer = kNoPeer;
+  Announce announce;
+};
+/// Follow a peer's have stream; HaveChanged and in the end HaveEnded follow.
+struct WatchHave {
+  PeerId peer = kNoPeer;
+};
+struct UnwatchHave {
+  PeerId peer = kNoPeer;
+};
 
-using Action = std::variant<Fetch, CancelFetch, SetTimer>;
+using Action = std::variant<Fetch, CancelFetch, SetTimer, Send, WatchHave, UnwatchHave>;
 
 class Strategy {
  public:
   virtual ~Strategy() = default;
   virtual std::vector<Action> on_event(Time now, const Event& event) = 0;
 };
+
+/// What a strategy is made from.
+struct StrategyContext {
+  Digest digest;
+  Geometry geometry;
+  HaveMap present;  ///< stripes that are here already
+  std::uint64_t seed = 0;
+  std::uint32_t replicas = 3;
+  std::chrono::milliseconds started{0};
+};
+
+enum class StrategyKind : std::uint8_t { kSwarm, kRing, kFingers, kSingle };
+std::string_view to_string(StrategyKind kind) noexcept;
+std::unique_ptr<Strategy> make_strategy(StrategyKind kind, StrategyContext context);
 
 }  // namespace oxbow::p2p

@@ -1,0 +1,50 @@
+// The server half of the swarm: where holders, wanters and leases of a blob meet. The ring names a blob's coordinator;
+// a node that is asked as one acts as one. Soft state, rebuilt from announcements; pure: a time and a message go in, an
+// answer comes out.
+// Thread rule: one thread at a time. Lifetime: one a node.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include "p2p/peer_table.h"
+#include "p2p/protocol/messages.h"
+#include "p2p/strategy.h"
+
+namespace oxbow::p2p {
+
+struct CoordinatorOptions {
+  std::uint32_t neighbours = 32;      ///< half of the asker's own tier, half random
+  std::uint32_t parallel_leases = 8;  ///< of one blob in the cluster, unless fewer nodes want it
+  std::uint32_t leases_per_node = 6;  ///< as many as a node fetches spans in parallel
+  std::chrono::milliseconds lease_min{2'000};
+  std::chrono::milliseconds again{1'000};           ///< between a wanter's announcements
+  std::chrono::milliseconds again_holder{300'000};  ///< between a holder's
+  std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
+  std::size_t blobs = 65'536;                       ///< known at most; the one longest unheard of goes first
+  std::size_t members_per_blob = 512;               ///< remembered at most; random ones go first, wanters last
+};
+
+class Coordinator {
+ public:
+  Coordinator(CoordinatorOptions options, std::uint64_t seed, Time started);
+  ~Coordinator();
+
+  AnnounceReply on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers);
+  /// Ends leases and members that went silent.
+  void tick(Time now, const PeerSnapshot& peers);
+  /// A list of midstates was found false, or its publisher was suspended: forget what it published.
+  void forget_publisher(std::string_view name);
+
+  std::size_t blobs() const noexcept;
+  std::size_t leases() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace oxbow::p2p

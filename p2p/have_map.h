@@ -1,0 +1,39 @@
+// Which stripes of a blob somebody has: a bitmap with its wire form. A value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+
+namespace oxbow::p2p {
+
+class HaveMap {
+ public:
+  HaveMap() = default;
+  explicit HaveMap(std::uint32_t stripes, bool all = false);
+
+  std::uint32_t size() const noexcept { return size_; }
+  std::uint32_t count() const noexcept { return count_; }
+  bool complete() const noexcept { return count_ == size_; }
+  bool has(std::uint32_t stripe) const noexcept {
+    return stripe < size_ && ((words_[stripe / 64] >> (stripe % 64)) & 1U) != 0;
+  }
+  void set(std::uint32_t stripe) noexcept;
+  void clear(std::uint32_t stripe) noexcept;
+  bool operator==(const HaveMap&) const = default;
+
+  /// Base64 of the bytes, bit i of byte j being stripe 8j + i; "all" and "none" for the two simple maps.
+  std::string encode() const;
+  /// Errors: kInvalid (not of this size).
+  static Result<HaveMap> decode(std::string_view text, std::uint32_t stripes);
+
+ private:
+  std::uint32_t size_ = 0;
+  std::uint32_t count_ = 0;
+  std::vector<std::uint64_t> words_;
+};
+
+}  // namespace oxbow::p2p

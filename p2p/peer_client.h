@@ -1,0 +1,78 @@
+// Talks to peers: one long-lived HTTP/2 connection a peer, each on a loop of its own choice; what comes is handed over
+// to the asker's loop. Measures peers for the table (first byte, goodput, contact, failures). Thread rule: any thread;
+// callbacks on the given loop. Lifetime: outlives its calls; `close` before the loops end.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/http/client.h"
+#include "core/task.h"
+#include "p2p/peer_table.h"
+#include "p2p/protocol/messages.h"
+
+namespace oxbow::p2p {
+
+struct StripeAsk {
+  Digest digest = Digest::sha256(std::string_view());
+  std::uint64_t blob_bytes = 0;
+  std::uint32_t stripe = 0;
+  std::uint64_t offset = 0;  ///< in the stripe: where the missing tail begins
+  std::vector<std::string> path = {};
+  std::chrono::milliseconds deadline{30'000};
+};
+
+class StripeSink {
+ public:
+  virtual ~StripeSink() = default;
+  virtual void on_head(const StripeFacts& facts) = 0;
+  virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
+  /// As FetchEnded; `alternatives` are names.
+  virtual void on_done(Result<> outcome, std::vector<std::string> alternatives) = 0;
+};
+
+/// Destroying it ends the call; nothing is called back afterwards. On the asker's loop.
+class PeerCall {
+ public:
+  virtual ~PeerCall() = default;
+  virtual void resume() {}
+};
+
+class PeerClient {
+ public:
+  virtual ~PeerClient() = default;
+
+  virtual std::unique_ptr<PeerCall> stripe(PeerId peer, StripeAsk ask, Loop& loop, StripeSink& sink) = 0;
+  /// Follows a have stream: `on_update` for each line, `on_end` once.
+  virtual std::unique_ptr<PeerCall> watch_have(PeerId peer, Digest digest, std::uint32_t stripes, Loop& loop,
+                                               std::function<void(HaveUpdate)> on_update,
+                                               std::function<void(Error)> on_end) = 0;
+  virtual Task<Result<std::vector<AnnounceReply>>> announce(PeerId peer, std::vector<Announce> announces,
+                                                            std::chrono::milliseconds timeout) = 0;
+  virtual Task<Result<BlobFacts>> facts(PeerId peer, Digest digest, bool with_midstates,
+                                        std::chrono::milliseconds timeout) = 0;
+  virtual Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) = 0;
+  /// To an address whose peer is not known by name yet.
+  virtual Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) = 0;
+  struct TagReply {
+    std::string digest;
+    std::string media_type;
+    std::uint64_t size = 0;
+  };
+  virtual Task<Result<TagReply>> tag(PeerId peer, std::string registry, std::string repository, std::string tag,
+                                     std::chrono::milliseconds timeout) = 0;
+  virtual void close() = 0;
+};
+
+struct PeerClientOptions {
+  std::string own_name;
+  std::shared_ptr<http::ClientTls> tls;  ///< null: insecure, said loudly
+  http::ClientOptions http;
+};
+std::unique_ptr<PeerClient> make_peer_client(PeerClientOptions options, PeerTable& table, Loops& loops,
+                                             MetricsRegistry& metrics);
+
+}  // namespace oxbow::p2p

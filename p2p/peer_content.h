@@ -1,0 +1,64 @@
+// What the peer service needs of the node that it answers for: what is on its disk and what is arriving. `mirror/`
+// implements it over storage and its fetches; the tests have a fake.
+// Thread rule: any thread; bodies live on the loop that asked for them. Lifetime: outlives the service.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "core/digest.h"
+#include "core/http/body.h"
+#include "core/task.h"
+#include "p2p/protocol/messages.h"
+
+namespace oxbow::p2p {
+
+class PeerContent {
+ public:
+  virtual ~PeerContent() = default;
+
+  /// What this node has of a blob; nothing: it does not know it. `midstates` only when it has hashed all of it.
+  virtual std::optional<BlobFacts> facts(const Digest& digest, bool with_midstates) = 0;
+
+  struct StripeAnswer {
+    StripeFacts facts;
+    std::unique_ptr<http::Body> body;  ///< facts.length bytes; waits while the stripe is arriving
+  };
+  /// The stripe from `offset` (in the stripe) on, when it is here or arriving. Errors: kNotFound, kInvalid (a stripe
+  /// outside the blob, or of another size than `blob_bytes`).
+  virtual Result<StripeAnswer> stripe(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe,
+                                      std::uint64_t offset, Loop& loop) = 0;
+
+  /// What a have stream tells, as it changes. `current` is the whole map and what is arriving from upstream;
+  /// `on_change` calls (any thread, spuriously too) when that may have changed. Null: the blob is not known here.
+  class HaveWatch {
+   public:
+    virtual ~HaveWatch() = default;
+    struct State {
+      HaveMap have;
+      std::vector<std::uint32_t> arriving;
+      bool gone = false;  ///< evicted or purged: the stream ends
+    };
+    virtual State current() = 0;
+    virtual void on_change(std::function<void()> changed) = 0;
+  };
+  virtual std::unique_ptr<HaveWatch> watch_have(const Digest& digest) = 0;
+
+  /// `fingers`: the stripe, fetched from the first of `path` (with the rest of it) if it is not here, and kept. The
+  /// error kNotFound: at the path's end and without the right to fetch, so the asker may fetch it itself.
+  virtual Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
+                                                  std::uint64_t offset, std::vector<std::string> path,
+                                                  std::chrono::milliseconds deadline) = 0;
+
+  /// `tags_via = "owner"`: the digest of a tag, asked upstream by this node for another, with this node's own right
+  /// (anonymous or node credentials). Errors: as upstream; kDenied: it has no right of its own.
+  struct TagAnswer {
+    std::string digest;
+    std::string media_type;
+    std::uint64_t size = 0;
+  };
+  virtual Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) = 0;
+};
+
+}  // namespace oxbow::p2p

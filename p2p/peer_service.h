@@ -1,0 +1,47 @@
+// The peer protocol's server: an http::Handler for `/p2p/v1/…` (docs/peer-protocol.md). Knows who asks from the
+// certificate; bounds uploads by slots; carries load and have-map on every answer.
+// Thread rule: as http::Handler. Lifetime: outlives the server that uses it.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/clock.h"
+#include "core/http/handler.h"
+#include "core/metrics.h"
+#include "p2p/coordinator.h"
+#include "p2p/peer_content.h"
+#include "p2p/peer_table.h"
+
+namespace oxbow::p2p {
+
+struct PeerServiceOptions {
+  bool insecure = false;  ///< the asker's name is taken from `oxbow-peer`, not from its certificate
+  std::uint32_t upload_slots = 8;
+  std::uint32_t upload_waiting = 16;  ///< stripe requests that wait for a slot, for at most `slot_wait`
+  std::chrono::milliseconds slot_wait{200};
+  std::uint64_t upload_bandwidth = 0;  ///< bytes per second to all peers together; 0: unlimited
+  std::uint32_t alternatives = 4;      ///< named by a busy answer
+};
+
+/// A coordinator with its lock, and what this node says in a hello. `hello` is called per request.
+struct PeerServiceParts {
+  PeerTable& table;
+  PeerContent& content;
+  std::function<AnnounceReply(PeerId from, const Announce&)> announce;
+  std::function<Hello()> hello;
+  /// A member said hello that membership has not told us of yet.
+  std::function<void(const Hello&, const std::string& remote)> on_hello;
+  /// Other holders of a blob, for busy answers.
+  std::function<std::vector<std::string>(const Digest&, std::uint32_t stripe)> alternatives;
+  const Clock& clock;
+};
+
+class PeerService : public http::Handler {
+ public:
+  virtual Load load() const = 0;
+};
+std::unique_ptr<PeerService> make_peer_service(PeerServiceOptions options, PeerServiceParts parts,
+                                               MetricsRegistry& metrics);
+
+}  // namespace oxbow::p2p

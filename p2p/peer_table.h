@@ -1,0 +1,141 @@
+// The peer table (the selection cache of design section 11): which peers may be selected, as an immutable snapshot that
+// is read without locks and rebuilt on every change and at least every 30 s.
+// Thread rule: PeerTable from any thread; snapshots are immutable. Lifetime: a snapshot is shared by who reads it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/metrics.h"
+#include "p2p/ring.h"
+
+namespace oxbow::p2p {
+
+/// A peer's number, given when its name is first seen and never given to another name while the process lives.
+/// 0 stands for upstream where both are sources.
+using PeerId = std::uint32_t;
+inline constexpr PeerId kNoPeer = 0;
+
+enum class PeerState : std::uint8_t {
+  kEligible,
+  kDraining,      ///< said so in its hello
+  kSuspended,     ///< sent bad bytes or a false list
+  kRevoked,       ///< its certificate's identity was revoked
+  kSilent,        ///< no contact within three probe intervals
+  kCircuitOpen,   ///< requests failed in a row
+  kIncompatible,  ///< no common protocol version
+};
+std::string_view to_string(PeerState state) noexcept;
+
+struct Peer {
+  PeerId id = kNoPeer;
+  Member member;
+  PeerState state = PeerState::kEligible;
+  bool self = false;
+  bool vetted = false;            ///< past probation: has served 32 verified stripes
+  std::uint32_t near = 0;         ///< labels that its location shares with ours
+  double latency_ms = 0;          ///< EWMA of the time to the first byte; 0: unknown
+  double goodput = 0;             ///< EWMA of bytes per second of one stripe; 0: unknown
+  std::uint64_t incarnation = 0;  ///< of its process; another one: it has restarted and forgotten its soft state
+};
+
+class PeerSnapshot {
+ public:
+  PeerSnapshot() = default;
+  /// `peers` in the order of the ring's members.
+  PeerSnapshot(std::vector<Peer> peers, std::uint64_t revision);
+
+  const std::vector<Peer>& peers() const noexcept { return peers_; }
+  const Ring& ring() const noexcept { return ring_; }
+  std::uint64_t revision() const noexcept { return revision_; }
+  PeerId self() const noexcept { return self_; }
+  const Peer* find(PeerId id) const noexcept;
+  const Peer* find(std::string_view name) const noexcept;
+  /// The first `count` eligible peers in ring order for the key, this node among them where it is its turn.
+  std::vector<PeerId> ranked(Key key, std::size_t count) const;
+  /// Eligible peers without this node.
+  std::size_t eligible_others() const noexcept { return eligible_others_; }
+
+ private:
+  std::vector<Peer> peers_;
+  std::unordered_map<PeerId, std::uint32_t> by_id_;
+  std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< views into peers_
+  Ring ring_;
+  std::uint64_t revision_ = 0;
+  PeerId self_ = kNoPeer;
+  std::size_t eligible_others_ = 0;
+};
+
+struct PeerTableOptions {
+  std::chrono::milliseconds probe_interval{5'000};
+  std::chrono::milliseconds rebuild_interval{30'000};
+  std::uint32_t vetted_after_stripes = 32;
+  double probation_share = 0.05;
+  std::uint32_t circuit_failures = 3;                 ///< in a row
+  std::chrono::milliseconds circuit_open_min{1'000};  ///< doubling
+  std::chrono::milliseconds circuit_open_max{30'000};
+  std::chrono::milliseconds suspension{600'000};  ///< doubling
+};
+
+/// What a hello tells of a peer.
+struct PeerFacts {
+  std::string name;
+  std::vector<std::string> location;
+  double weight = 1;
+  std::uint32_t protocol_oldest = 1;
+  std::uint32_t protocol_newest = 1;
+  std::uint64_t incarnation = 0;
+  bool draining = false;
+};
+
+class PeerTable {
+ public:
+  PeerTable(Member self, PeerTableOptions options, const Clock& clock, MetricsRegistry& metrics);
+
+  std::shared_ptr<const PeerSnapshot> snapshot() const noexcept;
+  /// Called after every change with the new snapshot, on the thread that made the change, never under a lock.
+  void on_change(std::function<void(const std::shared_ptr<const PeerSnapshot>&)> listener);
+
+  // What feeds it:
+  void set_members(std::vector<Member> members);  ///< a membership view, without or with this node
+  void set_revoked(std::vector<std::string> names);
+  void note_hello(PeerId peer, const PeerFacts& facts);
+  void note_contact(PeerId peer);                      ///< any good answer
+  void note_failure(PeerId peer, const Error& error);  ///< no answer, a broken connection, no progress
+  void note_stripe(PeerId peer, double first_byte_ms, double bytes_per_second);  ///< served and verified
+  void suspend(PeerId peer, std::string_view why);                               ///< bad bytes: 10 min, doubling
+  void tick();  ///< every second or so: expiries, the staleness bound
+
+  /// Whether to pick `peer` among equals now, by the probation rule: a bounded share for new peers while at least half
+  /// are vetted. `draw` is a uniform number in [0, 1).
+  static bool passes_probation(const PeerSnapshot& snapshot, const Peer& peer, double share, double draw) noexcept;
+
+ private:
+  struct Entry;
+  void rebuild();
+
+  const Member self_;
+  const PeerTableOptions options_;
+  const Clock& clock_;
+  MetricsRegistry& metrics_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
+  std::vector<Member> members_;
+  std::vector<std::string> revoked_;
+  PeerId next_id_ = 1;
+  std::uint64_t revision_ = 0;
+  std::vector<std::function<void(const std::shared_ptr<const PeerSnapshot>&)>> listeners_;
+  std::shared_ptr<const PeerSnapshot> snapshot_;  ///< read and swapped with std::atomic_load/atomic_store
+};
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,138 @@
+// The messages of the peer protocol (docs/peer-protocol.md) as plain values, and their JSON forms. Names of peers
+// travel; PeerIds are this process's own. Unknown fields are ignored (a newer version may send them); every list is
+// bounded. Thread rule: plain values.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/digest.h"
+#include "core/error.h"
+#include "p2p/have_map.h"
+#include "p2p/peer_table.h"
+
+namespace oxbow::p2p {
+
+/// Upload slots of a node. Rides on every answer.
+struct Load {
+  std::uint32_t used = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t waiting = 0;
+  bool operator==(const Load&) const = default;
+  bool busy() const noexcept { return used >= slots; }
+};
+
+/// GET /p2p/v1/hello: answers with what this node says of itself; POST: the same, after telling it about the asker.
+struct Hello {
+  PeerFacts facts;
+  std::string version;  ///< of the software, for people
+  std::string strategy;
+  std::uint32_t replicas = 3;
+  std::uint64_t settings_epoch = 0;
+  std::string advertise;
+};
+
+enum class Interest : std::uint8_t {
+  kWanting,  ///< fetches it, and serves what it has
+  kHolding,  ///< serves it
+  kLeft,     ///< neither any more
+};
+
+/// The midstates of a blob, as somebody who hashed all of it published them: from stripe 1 on. A hint.
+struct MidstateList {
+  std::string publisher;
+  std::vector<std::string> states;  ///< raw
+  bool operator==(const MidstateList&) const = default;
+};
+
+struct LeaseProgress {
+  std::uint32_t span = 0;
+  std::uint64_t bytes = 0;  ///< of the span, here so far
+};
+
+/// What a node tells the coordinator of a blob. POST /p2p/v1/announce takes a list of them.
+struct Announce {
+  Digest digest = Digest::sha256(std::string_view());
+  std::uint64_t size = 0;
+  Interest interest = Interest::kWanting;
+  HaveMap have;
+  bool may_fetch = false;                ///< its own client may fetch from upstream, so leases are of use to it
+  std::vector<std::uint32_t> ask;        ///< spans that it would fetch from upstream, most wanted first
+  std::vector<LeaseProgress> leases;     ///< that it holds: renews them, and claims them at a new coordinator
+  std::vector<std::uint32_t> released;   ///< spans whose lease is over: done or given up
+  std::vector<std::string> unreachable;  ///< peers that did not answer it lately
+  bool want_neighbours = true;
+  bool know_midstates = false;            ///< no need to send them
+  std::optional<MidstateList> midstates;  ///< of a publisher: once
+};
+
+struct Neighbour {
+  std::string name;
+  bool complete = false;
+  std::uint32_t stripes = 0;  ///< how many it had when it last announced
+};
+
+struct LeaseGrant {
+  std::uint32_t span = 0;
+  std::chrono::milliseconds ttl{2'000};
+};
+
+struct AnnounceReply {
+  Digest digest = Digest::sha256(std::string_view());
+  std::uint64_t size = 0;  ///< 0: unknown here too
+  std::vector<Neighbour> neighbours;
+  std::vector<LeaseGrant> granted;  ///< new and renewed
+  std::vector<std::uint32_t> lost;  ///< claimed, but another's
+  std::optional<MidstateList> midstates;
+  std::chrono::milliseconds again{1'000};  ///< when to announce next
+  bool fresh = false;         ///< this coordinator knows the blob only since a moment: ask its successor too
+  std::uint32_t wanters = 0;  ///< how many fetch the blob at the moment
+};
+
+/// The events of a have stream, one JSON object a line.
+struct HaveUpdate {
+  std::optional<HaveMap> map;           ///< first line; replaces everything
+  std::vector<std::uint32_t> have;      ///< stripes that came since
+  std::vector<std::uint32_t> arriving;  ///< stripes that are coming from upstream now (may be asked for: cut-through)
+  std::vector<std::uint32_t> lost;
+  std::optional<Load> load;
+};
+
+/// GET /p2p/v1/blobs/<digest>: what a peer knows of a blob.
+struct BlobFacts {
+  std::uint64_t size = 0;
+  bool verified = false;
+  HaveMap have;
+  std::optional<MidstateList> midstates;  ///< only on request (?midstates=1)
+};
+
+/// What rides on a stripe's answer, in header fields.
+struct StripeFacts {
+  std::uint64_t blob_bytes = 0;
+  std::uint64_t offset = 0;  ///< of the first byte, in the stripe
+  std::uint64_t length = 0;  ///< of the body
+  bool verified = false;
+  std::optional<std::string> checksum_hex;  ///< XXH3-128 by the node that got the stripe from upstream
+  Load load;
+};
+
+std::string to_json(const Hello& hello);
+Result<Hello> parse_hello(std::string_view json);
+std::string to_json(const std::vector<Announce>& announces);
+Result<std::vector<Announce>> parse_announces(std::string_view json);
+std::string to_json(const std::vector<AnnounceReply>& replies);
+Result<std::vector<AnnounceReply>> parse_announce_replies(std::string_view json);
+/// With a newline at its end.
+std::string to_json_line(const HaveUpdate& update);
+Result<HaveUpdate> parse_have_update(std::string_view line, std::uint32_t stripes);
+std::string to_json(const BlobFacts& facts);
+Result<BlobFacts> parse_blob_facts(std::string_view json);
+/// `used/slots/waiting`, the field `oxbow-load`.
+std::string to_text(const Load& load);
+Result<Load> parse_load(std::string_view text);
+
+}  // namespace oxbow::p2p
