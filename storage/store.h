@@ -115,6 +115,8 @@ class Blob {
   /// known, contiguous from stripe 1. They are persisted with the index.
   virtual std::vector<std::string> midstates() const = 0;
   virtual void add_midstate(std::uint32_t stripe, std::string midstate) = 0;
+  /// Forgets the midstate of `stripe` and of all after it: a stripe before it turned out wrong.
+  virtual void forget_midstates(std::uint32_t stripe) = 0;
   /// The blob hashed to its digest on this node.
   virtual void set_verified() = 0;
   /// Drops one stripe (found wrong): it is missing again.
