@@ -10,6 +10,9 @@
 
 namespace oxbow::p2p {
 
+/// More stripes than this are not spoken of: at the largest stripe a blob of 1.6 TB.
+inline constexpr std::uint32_t kMaxStripes = 200'000;
+
 class HaveMap {
  public:
   HaveMap() = default;
@@ -25,9 +28,14 @@ class HaveMap {
   void clear(std::uint32_t stripe) noexcept;
   bool operator==(const HaveMap&) const = default;
 
+  /// The stripes from `first` on, at most `count`, as a map of their own.
+  HaveMap slice(std::uint32_t first, std::uint32_t count) const;
+  /// What changed since `before`, a map of the same size: appended to `came` and `went`, in order.
+  void changes_since(const HaveMap& before, std::vector<std::uint32_t>& came, std::vector<std::uint32_t>& went) const;
+
   /// Base64 of the bytes, bit i of byte j being stripe 8j + i; "all" and "none" for the two simple maps.
   std::string encode() const;
-  /// Errors: kInvalid (not of this size).
+  /// Errors: kInvalid (not of this size), kLimit (more than kMaxStripes).
   static Result<HaveMap> decode(std::string_view text, std::uint32_t stripes);
 
  private:
