@@ -173,6 +173,8 @@ class Store {
 
   /// The blob, also when it is partial; counts as a use for eviction. Null: not here.
   virtual std::shared_ptr<Blob> lookup(const Digest& digest) = 0;
+  /// The same without counting as a use: what is asked about a blob does not keep it.
+  virtual std::shared_ptr<Blob> peek(const Digest& digest) = 0;
   /// The blob, created if it is not here; makes room by eviction. Errors: kNoSpace (cannot be kept at all: larger than
   /// what the budget or the free space can give; or the disk is full or read-only), kIo, kInvalid (size differs from
   /// the stored one).
