@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,8 @@ class HaveMap {
   void set(std::uint32_t stripe) noexcept;
   void clear(std::uint32_t stripe) noexcept;
   bool operator==(const HaveMap&) const = default;
+  /// Stripe i is bit i % 64 of word i / 64; the bits after the last stripe are clear. For set arithmetic.
+  std::span<const std::uint64_t> words() const noexcept { return words_; }
 
   /// Base64 of the bytes, bit i of byte j being stripe 8j + i; "all" and "none" for the two simple maps.
   std::string encode() const;
