@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -49,14 +50,35 @@ struct Peer {
   std::uint64_t incarnation = 0;  ///< of its process; another one: it has restarted and forgotten its soft state
 };
 
+/// What of a snapshot depends on its members only: their ring and where to find them. Snapshots share it until the
+/// members change, because a ring of 10,000 takes a hundred times longer to build than a peer's state to replace.
+class PeerIndex {
+ public:
+  explicit PeerIndex(std::span<const Peer> peers);
+  PeerIndex(const PeerIndex&) = delete;
+  PeerIndex& operator=(const PeerIndex&) = delete;
+
+  const Ring& ring() const noexcept { return ring_; }
+  std::optional<std::uint32_t> find(PeerId id) const noexcept;
+  std::optional<std::uint32_t> find(std::string_view name) const noexcept;
+
+ private:
+  Ring ring_;
+  std::vector<std::string> names_;
+  std::unordered_map<PeerId, std::uint32_t> by_id_;
+  std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< views into names_
+};
+
 class PeerSnapshot {
  public:
-  PeerSnapshot() = default;
+  PeerSnapshot();
   /// `peers` in the order of the ring's members.
   PeerSnapshot(std::vector<Peer> peers, std::uint64_t revision);
+  /// `index`: of the same members in the same order.
+  PeerSnapshot(std::vector<Peer> peers, std::uint64_t revision, std::shared_ptr<const PeerIndex> index);
 
   const std::vector<Peer>& peers() const noexcept { return peers_; }
-  const Ring& ring() const noexcept { return ring_; }
+  const Ring& ring() const noexcept { return index_->ring(); }
   std::uint64_t revision() const noexcept { return revision_; }
   PeerId self() const noexcept { return self_; }
   const Peer* find(PeerId id) const noexcept;
@@ -65,15 +87,16 @@ class PeerSnapshot {
   std::vector<PeerId> ranked(Key key, std::size_t count) const;
   /// Eligible peers without this node.
   std::size_t eligible_others() const noexcept { return eligible_others_; }
+  /// Those of them that are past probation.
+  std::size_t vetted_others() const noexcept { return vetted_others_; }
 
  private:
   std::vector<Peer> peers_;
-  std::unordered_map<PeerId, std::uint32_t> by_id_;
-  std::unordered_map<std::string_view, std::uint32_t> by_name_;  ///< views into peers_
-  Ring ring_;
+  std::shared_ptr<const PeerIndex> index_;
   std::uint64_t revision_ = 0;
   PeerId self_ = kNoPeer;
   std::size_t eligible_others_ = 0;
+  std::size_t vetted_others_ = 0;
 };
 
 struct PeerTableOptions {
