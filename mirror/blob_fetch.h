@@ -20,9 +20,9 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/task.h"
+#include "core/waker.h"
 #include "mirror/prefix_hasher.h"
 #include "mirror/span_source.h"
-#include "mirror/waker.h"
 #include "p2p/strategy.h"
 #include "storage/store.h"
 

@@ -13,8 +13,8 @@
 #include "core/clock.h"
 #include "core/http/body.h"
 #include "core/sha.h"
+#include "core/waker.h"
 #include "mirror/span_source.h"
-#include "mirror/waker.h"
 
 namespace oxbow::mirror {
 

@@ -11,6 +11,9 @@
 
 namespace oxbow::p2p {
 
+/// More stripes than this are not spoken of: at the largest stripe a blob of 1.6 TB.
+inline constexpr std::uint32_t kMaxStripes = 200'000;
+
 class HaveMap {
  public:
   HaveMap() = default;
@@ -28,9 +31,14 @@ class HaveMap {
   /// Stripe i is bit i % 64 of word i / 64; the bits after the last stripe are clear. For set arithmetic.
   std::span<const std::uint64_t> words() const noexcept { return words_; }
 
+  /// The stripes from `first` on, at most `count`, as a map of their own.
+  HaveMap slice(std::uint32_t first, std::uint32_t count) const;
+  /// What changed since `before`, a map of the same size: appended to `came` and `went`, in order.
+  void changes_since(const HaveMap& before, std::vector<std::uint32_t>& came, std::vector<std::uint32_t>& went) const;
+
   /// Base64 of the bytes, bit i of byte j being stripe 8j + i; "all" and "none" for the two simple maps.
   std::string encode() const;
-  /// Errors: kInvalid (not of this size).
+  /// Errors: kInvalid (not of this size), kLimit (more than kMaxStripes).
   static Result<HaveMap> decode(std::string_view text, std::uint32_t stripes);
 
  private:

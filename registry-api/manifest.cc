@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/bounded_json.h"
 #include "core/encoding.h"
-#include "registry-api/bounded_json.h"
 
 namespace oxbow::registry_api {
 namespace {

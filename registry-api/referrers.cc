@@ -1,6 +1,6 @@
 #include "registry-api/referrers.h"
 
-#include "registry-api/bounded_json.h"
+#include "core/bounded_json.h"
 #include "registry-api/manifest.h"
 
 namespace oxbow::registry_api {

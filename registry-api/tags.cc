@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "core/bounded_json.h"
 #include "core/encoding.h"
-#include "registry-api/bounded_json.h"
 #include "registry-api/reference.h"
 
 namespace oxbow::registry_api {

@@ -17,6 +17,26 @@
 
 namespace oxbow::p2p {
 
+// What a message may hold at most. Writers leave out what is beyond; readers refuse it with kLimit.
+inline constexpr std::size_t kMaxMessageBytes =
+    12UL * 1024 * 1024;  ///< one announcement with the longest midstate list
+inline constexpr std::size_t kMaxHelloBytes = 64UL * 1024;
+inline constexpr std::size_t kMaxHaveLineBytes = 256UL * 1024;
+inline constexpr std::size_t kMaxAnnounces = 256;   ///< in one request
+inline constexpr std::size_t kMaxSpanList = 1'024;  ///< ask, leases, released, granted, lost
+inline constexpr std::size_t kMaxNeighbours = 256;
+inline constexpr std::size_t kMaxUnreachable = 256;
+inline constexpr std::size_t kMaxPath = 8;            ///< `fingers`
+inline constexpr std::size_t kMaxAlternatives = 16;   ///< of a busy answer
+inline constexpr std::size_t kMaxHaveChanges = 4096;  ///< in each list of one line; more: the whole map again
+inline constexpr std::uint32_t kHaveSliceStripes = 2'048;
+inline constexpr std::size_t kMaxNameBytes = 253;  ///< of a DNS name
+
+/// 1 to 253 visible ASCII characters without `,`, `/`, `"` and `\`: it stands in field values and paths.
+bool is_peer_name(std::string_view name) noexcept;
+/// Whether a blob of this size is spoken of: at most kMaxStripes.
+bool is_blob_size(std::uint64_t bytes) noexcept;
+
 /// Upload slots of a node. Rides on every answer.
 struct Load {
   std::uint32_t used = 0;
@@ -97,8 +117,8 @@ struct AnnounceReply {
 struct HaveUpdate {
   std::optional<HaveMap> map;           ///< first line; replaces everything
   std::vector<std::uint32_t> have;      ///< stripes that came since
-  std::vector<std::uint32_t> arriving;  ///< stripes that are coming from upstream now (may be asked for: cut-through)
-  std::vector<std::uint32_t> lost;
+  std::vector<std::uint32_t> arriving;  ///< that have begun to come from upstream (may be asked for: cut-through)
+  std::vector<std::uint32_t> lost;      ///< are here or arriving no more
   std::optional<Load> load;
 };
 
@@ -110,6 +130,22 @@ struct BlobFacts {
   std::optional<MidstateList> midstates;  ///< only on request (?midstates=1)
 };
 
+/// A part of a have map: `have.size()` stripes from `first` on. The field `oxbow-have`: `<first>:<map>`.
+struct HaveSlice {
+  std::uint32_t first = 0;
+  HaveMap have;
+  bool operator==(const HaveSlice&) const = default;
+};
+/// At most kHaveSliceStripes around `stripe`.
+HaveSlice slice_around(const HaveMap& have, std::uint32_t stripe);
+
+/// `tags_via = "owner"`: what a tag points to.
+struct TagFacts {
+  std::string digest;
+  std::string media_type;
+  std::uint64_t size = 0;
+};
+
 /// What rides on a stripe's answer, in header fields.
 struct StripeFacts {
   std::uint64_t blob_bytes = 0;
@@ -117,7 +153,8 @@ struct StripeFacts {
   std::uint64_t length = 0;  ///< of the body
   bool verified = false;
   std::optional<std::string> checksum_hex;  ///< XXH3-128 by the node that got the stripe from upstream
-  Load load;
+  Load load;                                ///< filled in by the service
+  std::optional<HaveSlice> have;
 };
 
 std::string to_json(const Hello& hello);
@@ -134,5 +171,10 @@ Result<BlobFacts> parse_blob_facts(std::string_view json);
 /// `used/slots/waiting`, the field `oxbow-load`.
 std::string to_text(const Load& load);
 Result<Load> parse_load(std::string_view text);
+std::string to_json(const TagFacts& facts);
+Result<TagFacts> parse_tag_facts(std::string_view json);
+std::string to_text(const HaveSlice& slice);
+/// Of a blob of `stripes` stripes.
+Result<HaveSlice> parse_have_slice(std::string_view text, std::uint32_t stripes);
 
 }  // namespace oxbow::p2p

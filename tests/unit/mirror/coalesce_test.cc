@@ -1,7 +1,7 @@
 // One run for many askers, and waking across loops.
 #include "mirror/coalesce.h"
 
-#include "mirror/waker.h"
+#include "core/waker.h"
 #include "scratch.h"
 
 namespace oxbow::mirror {

@@ -1,8 +1,8 @@
-#include "registry-api/bounded_json.h"
+#include "core/bounded_json.h"
 
 #include <fmt/format.h>
 
-namespace oxbow::registry_api {
+namespace oxbow {
 namespace {
 
 /// Counts brackets and values without building anything: a parse of "[[[[…" would take forty bytes for each of them.
@@ -49,4 +49,4 @@ std::string string_at(const nlohmann::ordered_json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-}  // namespace oxbow::registry_api
+}  // namespace oxbow

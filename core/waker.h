@@ -8,7 +8,7 @@
 
 #include "core/task.h"
 
-namespace oxbow::mirror {
+namespace oxbow {
 
 class Waker : public std::enable_shared_from_this<Waker> {
  public:
@@ -35,4 +35,4 @@ class Waker : public std::enable_shared_from_this<Waker> {
   std::function<void()> action_;
 };
 
-}  // namespace oxbow::mirror
+}  // namespace oxbow

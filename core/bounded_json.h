@@ -1,4 +1,4 @@
-// JSON from outside, parsed within limits: what upstream sends is not trusted to be small or flat.
+// JSON from outside, parsed within limits: what upstream and peers send is not trusted to be small or flat.
 // Thread rule: pure function. Include from .cc files only: the library's header is large.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 #include "core/error.h"
 
-namespace oxbow::registry_api {
+namespace oxbow {
 
 struct JsonLimits {
   std::size_t bytes;
@@ -22,4 +22,4 @@ Result<nlohmann::ordered_json> parse_json_object(std::string_view text, const Js
 /// The string at `key`, empty when it is missing or no string.
 std::string string_at(const nlohmann::ordered_json& object, const char* key);
 
-}  // namespace oxbow::registry_api
+}  // namespace oxbow
