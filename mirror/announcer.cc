@@ -2,6 +2,7 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <map>
+#include <random>
 
 #include "mirror/peer_contents.h"
 

@@ -320,6 +320,11 @@ BlobFetch::~BlobFetch() {
     context_.peers->holds(blob_->digest());
 }
 
+bool BlobFetch::is_arriving(std::uint32_t stripe) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::find(arriving_, stripe) != arriving_.end();
+}
+
 void BlobFetch::begin() {
   started_ = last_progress_ = now();
   PrefixHasher::OnBoundary on_boundary;
@@ -715,7 +720,16 @@ void BlobFetch::replace(std::uint32_t stripe) {
 /// News for the machinery itself, before the strategy has them.
 void BlobFetch::on_heard(const p2p::Event& event) {
   if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
-    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
+    complete_neighbours_.clear();
+    for (const auto& other : replied->reply->neighbours) {
+      if (other.complete) complete_neighbours_.push_back(other.name);
+    }
+    if (replied->reply->midstates) {
+      trust_.add_hint(*replied->reply->midstates);
+    } else if (!trust_.has_hint() && !asked_for_hints_ && !complete_neighbours_.empty()) {
+      asked_for_hints_ = true;
+      asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
+    }
   } else if (const auto* have = std::get_if<p2p::HaveChanged>(&event)) {
     for (const auto& [stripe, hex] : have->update.sums) {
       const auto sum = Checksum::parse(hex);
@@ -735,27 +749,29 @@ bool BlobFetch::repair() {
   ++corrupt_stripes_;
   if (!std::exchange(asked_for_hints_, true)) {
     // Somebody may have hashed it already and can say where it goes wrong.
-    asio::co_spawn(context_.home, ask_for_hints(shared_from_this()), asio::detached);
+    asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), true), asio::detached);
     return true;
   }
   hints_asked(false);
   return true;
 }
 
-Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self) {
+Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
   constexpr std::size_t kAsked = 3;
-  const auto snapshot = context_.peers->snapshot();
+  auto names = complete_neighbours_;
+  if (names.size() > kAsked) names.resize(kAsked);
   bool found = false;
-  std::size_t asked = 0;
-  for (const auto peer : snapshot->ranked(p2p::key_of(blob_->digest()), snapshot->peers().size())) {
-    if (peer == snapshot->self() || asked++ == kAsked) continue;
-    const auto facts = co_await context_.peers->client().facts(peer, blob_->digest(), true, std::chrono::seconds(1));
+  for (const auto& name : names) {
+    const auto* peer = context_.peers->snapshot()->find(name);
+    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
+    const auto facts =
+        co_await context_.peers->client().facts(peer->id, blob_->digest(), true, std::chrono::seconds(1));
     if (!facts || !facts->midstates) continue;
     trust_.add_hint(*facts->midstates);
     found = true;
     break;
   }
-  self->hints_asked(found);
+  if (to_repair) self->hints_asked(found);
 }
 
 void BlobFetch::hints_asked(bool found) {

@@ -117,6 +117,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   const StripeMarks& marks() const noexcept { return marks_; }
   /// Stripes that are coming from upstream now. Any thread.
   std::vector<std::uint32_t> arriving() const;
+  bool is_arriving(std::uint32_t stripe) const;
 
  private:
   friend class FetchReader;
@@ -147,7 +148,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void replace(std::uint32_t stripe);
   void on_heard(const p2p::Event& event);
   bool repair();
-  Task<> ask_for_hints(std::shared_ptr<BlobFetch> self);
+  Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
   void hints_asked(bool found);
   void reckon();
   void on_hashed(Result<> outcome);
@@ -195,9 +196,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   StripeMarks marks_;
   StripeTrust trust_;
   std::unique_ptr<PeerLinks> links_;
-  std::vector<p2p::SourceId> origins_;    ///< by stripe: who sent it, for those of kUnchecked and kChecked
-  std::vector<std::uint32_t> repairing_;  ///< stripes that are fetched again outside the strategy
-  std::vector<bool> from_upstream_;       ///< by stripe: compared with upstream already
+  std::vector<p2p::SourceId> origins_;            ///< by stripe: who sent it, for those of kUnchecked and kChecked
+  std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
+  std::vector<bool> from_upstream_;               ///< by stripe: compared with upstream already
+  std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
   bool asked_for_hints_ = false;
 
   std::atomic<std::uint64_t> next_reader_ = 1;

@@ -72,11 +72,14 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
   const auto range = geometry.stripe(stripe);
   auto fetch = blobs_.running(digest);
   StripeAnswer answer;
-  answer.facts = {blob_bytes, offset, range.size() - offset, blob->state() == storage::BlobState::kVerified, {}, {}};
+  answer.facts.blob_bytes = blob_bytes;
+  answer.facts.offset = offset;
+  answer.facts.length = range.size() - offset;
+  answer.facts.verified = blob->state() == storage::BlobState::kVerified;
   if (blob->has(stripe) && is_given(fetch.get(), stripe)) {
     if (const auto sum = blob->stripe_checksum(stripe)) answer.facts.checksum_hex = sum->hex();
     fetch = nullptr;
-  } else if (!fetch || !std::ranges::contains(fetch->arriving(), stripe)) {
+  } else if (!fetch || !fetch->is_arriving(stripe)) {
     return fail(Errc::kNotFound, "the stripe is not here");
   }
   answer.body =

@@ -29,7 +29,7 @@ StripeBody::~StripeBody() {
 
 bool StripeBody::still_coming() const {
   return fetch_ && !blob_->gone() && fetch_->marks().at(stripe_) == StripeMark::kFromUpstream &&
-         std::ranges::contains(fetch_->arriving(), stripe_);
+         fetch_->is_arriving(stripe_);
 }
 
 http::Piece StripeBody::next(std::size_t max_bytes) {
