@@ -1,7 +1,8 @@
 // The ring: who owns a key. Multi-probe consistent hashing (Appleton, O'Reilly, "Multi-probe consistent hashing", 2015)
-// with weights: each member has about `weight` tokens, a key is hashed `kProbes` times and belongs to the token that is
-// next after any of the probes. It is built over all members; eligibility filters the walk and never the order, so that
-// nodes that disagree about a peer's health still agree about order.
+// with weights: each member has `kTokensPerWeight` tokens for each unit of its weight, a key is hashed `kProbes` times
+// and belongs to the token that is next after any of the probes. Positions come from names alone, so that nodes with
+// the same members agree. It is built over all members; eligibility filters the walk and never the order, so that nodes
+// that disagree about a peer's health still agree about order.
 // Thread rule: immutable, read from anywhere. Lifetime: a value, shared by snapshots.
 #pragma once
 
@@ -25,15 +26,24 @@ Key key_of(std::string_view name) noexcept;
 
 class Ring {
  public:
-  static constexpr int kProbes = 40;  ///< load max/mean <= 1.08 at any size (measured, docs/benchmarks.md)
+  static constexpr int kProbes = 40;
+  /// One token a member is enough for 40 probes from 100 members on. With three members it is not: two tokens that fall
+  /// close together starve one of them, and load max/mean exceeds 1.1 in 8 % of all clusters; with 16 tokens in 0.1 %
+  /// (docs/benchmarks.md).
+  static constexpr int kTokensPerWeight = 16;
+  /// Weights are honoured in steps of 1/16 between these; what is no number counts as 1.
+  static constexpr double kWeightMin = 1.0 / kTokensPerWeight;
+  static constexpr double kWeightMax = 16;
 
   Ring() = default;
+  /// Names must be distinct.
   explicit Ring(std::span<const Member> members);
 
-  std::size_t size() const noexcept;  ///< members
+  std::size_t size() const noexcept { return members_; }
   /// The index (in the span that it was built from) of the key's owner. Requires size() > 0.
-  std::uint32_t owner(Key key) const noexcept;
+  std::uint32_t owner(Key key) const noexcept { return tokens_[winner(key)].member; }
   /// The owner and the distinct members after it on the ring, in order, that `eligible` lets through, at most `count`.
+  /// `eligible` is asked at most once about a member.
   std::vector<std::uint32_t> walk(Key key, std::size_t count, const std::function<bool(std::uint32_t)>& eligible) const;
 
  private:
@@ -41,8 +51,12 @@ class Ring {
     std::uint64_t position;
     std::uint32_t member;
   };
-  std::vector<Token> tokens_;
-  std::vector<std::uint32_t> buckets_;  ///< first token at or after each of the equal parts of the circle
+  void index_buckets();
+  std::size_t winner(Key key) const noexcept;  ///< index of the token
+
+  std::vector<Token> tokens_;           ///< by position
+  std::vector<std::uint32_t> buckets_;  ///< first token at or after the start of each of the equal parts of the circle
+  int bucket_shift_ = 0;                ///< position >> bucket_shift_ is its bucket
   std::uint32_t members_ = 0;
 };
 
