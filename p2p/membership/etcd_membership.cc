@@ -95,7 +95,9 @@ class EtcdMembership final : public Membership {
   }
 
   void take(const std::string& prefix, const EtcdWatcher::State& state) {
-    if (!state.contains(prefix + self_.name)) registration_->put_again();
+    // Never seen yet means that the registration is on its way.
+    const bool present = state.contains(prefix + self_.name);
+    if (std::exchange(self_present_, present) && !present) registration_->put_again();
     publisher_.publish(keys_->update(state));
   }
 
@@ -103,6 +105,7 @@ class EtcdMembership final : public Membership {
   const Member self_;
   ViewPublisher publisher_;
   std::optional<MemberKeys> keys_;
+  bool self_present_ = false;  ///< in the last state that was seen
   std::unique_ptr<EtcdRegistration> registration_;
   std::unique_ptr<EtcdWatcher> watcher_;
 };
