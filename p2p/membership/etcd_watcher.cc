@@ -73,9 +73,11 @@ Result<> EtcdWatcher::take(std::string_view line) {
     return fail(Errc::kOutOfRange, "what was missed has been compacted");
   }
   if (answer->canceled) {
-    const bool refused = answer->cancel_reason.find("permission denied") != std::string::npos ||
-                         answer->cancel_reason.find("auth token") != std::string::npos;
-    return fail(refused ? Errc::kDenied : Errc::kUnavailable, "watch canceled: " + answer->cancel_reason);
+    const auto says = [&](const char* words) { return answer->cancel_reason.find(words) != std::string::npos; };
+    const auto code = says("auth token")          ? Errc::kUnauthorized
+                      : says("permission denied") ? Errc::kDenied
+                                                  : Errc::kUnavailable;
+    return fail(code, "watch canceled: " + answer->cancel_reason);
   }
   if (answer->created) {
     // Behind us: a store that has lost what we read of it, or a member that lags. It would say nothing until it has

@@ -116,6 +116,20 @@ TEST(EtcdMembership, SurvivesTheLossOfAllData) {
   etcd.put(key_of_member("c"), member_to_json(member_named("c")));
   ASSERT_TRUE(a.views.reach({"a", "b", "c"}));
   ASSERT_TRUE(b.views.reach({"a", "b", "c"}));
+  EXPECT_TRUE(a.views.kept("a") && a.views.kept("b"));
+  EXPECT_TRUE(b.views.kept("a") && b.views.kept("b"));
+}
+
+// Who was in the store that was lost and does not come back is out of the view when the time of a lease has passed.
+TEST(EtcdMembership, ForgetsWhoDoesNotComeBack) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  etcd.put(key_of_member("gone"), member_to_json(member_named("gone")));
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a", "gone"}));
+  etcd.lose_data();
+  ASSERT_TRUE(eventually([&] { return etcd.has(key_of_member("a")); }));
+  ASSERT_TRUE(a.views.reach({"a"}));
 }
 
 // A key that somebody has removed is put again under the same lease.
