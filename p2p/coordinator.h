@@ -1,14 +1,13 @@
 // The server half of the swarm: where holders, wanters and leases of a blob meet. The ring names a blob's coordinator;
 // a node that is asked as one acts as one. Soft state, rebuilt from announcements; pure: a time and a message go in, an
-// answer comes out.
+// answer comes out. The rules with their numbers: docs/decisions/0007-swarm.md.
 // Thread rule: one thread at a time. Lifetime: one a node.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
-#include <random>
-#include <unordered_map>
-#include <vector>
+#include <string_view>
 
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
@@ -18,14 +17,16 @@ namespace oxbow::p2p {
 
 struct CoordinatorOptions {
   std::uint32_t neighbours = 32;      ///< half of the asker's own tier, half random
-  std::uint32_t parallel_leases = 8;  ///< of one blob in the cluster, unless fewer nodes want it
+  std::uint32_t parallel_leases = 8;  ///< of one blob in the cluster
   std::uint32_t leases_per_node = 6;  ///< as many as a node fetches spans in parallel
   std::chrono::milliseconds lease_min{2'000};
+  std::chrono::milliseconds again_min{200};         ///< between a wanter's announcements, while few want the blob
   std::chrono::milliseconds again{1'000};           ///< between a wanter's announcements
   std::chrono::milliseconds again_holder{300'000};  ///< between a holder's
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
-  std::size_t blobs = 65'536;                       ///< known at most; the one longest unheard of goes first
-  std::size_t members_per_blob = 512;               ///< remembered at most; random ones go first, wanters last
+  std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
+  std::size_t blobs = 65'536;               ///< known at most; the one longest unheard of goes first
+  std::size_t members_per_blob = 512;       ///< remembered at most; random ones go first, wanters last
 };
 
 class Coordinator {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ class HaveMap {
   void set(std::uint32_t stripe) noexcept;
   void clear(std::uint32_t stripe) noexcept;
   bool operator==(const HaveMap&) const = default;
+  /// Stripe i is bit i % 64 of word i / 64; the bits after the last stripe are clear. For set arithmetic.
+  std::span<const std::uint64_t> words() const noexcept { return words_; }
 
   /// The stripes from `first` on, at most `count`, as a map of their own.
   HaveMap slice(std::uint32_t first, std::uint32_t count) const;

@@ -120,6 +120,8 @@ struct HaveUpdate {
   std::vector<std::uint32_t> arriving;  ///< that have begun to come from upstream (may be asked for: cut-through)
   std::vector<std::uint32_t> lost;      ///< are here or arriving no more
   std::optional<Load> load;
+  /// XXH3-128 (hex) of stripes that the sender got from upstream itself: those who get them elsewhere compare.
+  std::vector<std::pair<std::uint32_t, std::string>> sums = {};
 };
 
 /// GET /p2p/v1/blobs/<digest>: what a peer knows of a blob.

@@ -1,0 +1,133 @@
+#include "p2p/blob_members.h"
+
+#include <algorithm>
+
+namespace oxbow::p2p {
+namespace {
+
+static_assert(kStripesPerSpan == 8, "a span is a byte of a have map's word");
+
+/// The bits of a span that exist: the last one may be shorter.
+std::uint64_t full_mask(std::uint32_t span, std::uint32_t stripes) {
+  const auto left = stripes - span * kStripesPerSpan;
+  return left >= kStripesPerSpan ? 0xffU : (1U << left) - 1U;
+}
+
+std::uint64_t span_bits(const HaveMap& have, std::uint32_t span) {
+  return (have.words()[span / 8] >> (span % 8 * 8)) & 0xffU;
+}
+
+}  // namespace
+
+BlobMember* BlobMembers::find(PeerId id) {
+  const auto found = members_.find(id);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
+BlobMember& BlobMembers::add(PeerId id, Time now) {
+  auto& member = members_[id];
+  member.interest = Interest::kLeft;
+  member.heard = now;
+  member.place = static_cast<std::uint32_t>(order_.size());
+  order_.push_back(id);
+  return member;
+}
+
+void BlobMembers::remove(PeerId id) {
+  const auto found = members_.find(id);
+  if (found == members_.end()) return;
+  count(found->second, -1);
+  const auto place = found->second.place;
+  order_[place] = order_.back();
+  order_.pop_back();
+  if (place < order_.size()) members_[order_[place]].place = place;
+  members_.erase(found);
+  end_leases_of(id);
+}
+
+void BlobMembers::count_spans(const HaveMap& have, std::int32_t sign) {
+  const auto words = have.words();
+  for (std::uint32_t word = 0; word < words.size(); ++word) {
+    if (words[word] == 0) continue;
+    for (std::uint32_t span = word * 8; span < std::min(word * 8 + 8, spans()); ++span) {
+      if (span_bits(have, span) == full_mask(span, stripes_))
+        span_holders_[span] = static_cast<std::uint16_t>(span_holders_[span] + sign);
+    }
+  }
+}
+
+void BlobMembers::count(const BlobMember& member, std::int32_t sign) {
+  if (member.suspect || member.interest == Interest::kLeft) return;
+  const auto step = static_cast<std::uint32_t>(sign);
+  if (member.interest == Interest::kWanting) {
+    wanters_ += step;
+    if (member.may_fetch) fetchers_ += step;
+  }
+  if (member.complete)
+    complete_ += step;
+  else
+    count_spans(member.have, sign);
+}
+
+void BlobMembers::update(BlobMember& member, const Announce& announce, Time now) {
+  count(member, -1);
+  member.suspect = false;
+  member.interest = announce.interest;
+  member.may_fetch = announce.may_fetch;
+  member.heard = now;
+  // A map of another size speaks of another blob; it says nothing here.
+  const bool fits = stripes_ > 0 && announce.have.size() == stripes_;
+  member.complete = fits && announce.have.complete();
+  member.have = fits && !member.complete ? announce.have : HaveMap();
+  count(member, +1);
+}
+
+void BlobMembers::suspect(PeerId id) {
+  auto* member = find(id);
+  if (member == nullptr || member->suspect) return;
+  count(*member, -1);
+  member->suspect = true;
+  end_leases_of(id);
+}
+
+void BlobMembers::drop_one(Random& random) {
+  if (order_.empty()) return;
+  // A few draws find a holder where there are many; where there are few it does not matter who goes.
+  PeerId victim = kNoPeer;
+  for (int draw = 0; draw < 8; ++draw) {
+    victim = order_[random.below(static_cast<std::uint32_t>(order_.size()))];
+    if (members_[victim].interest != Interest::kWanting) break;
+  }
+  remove(victim);
+}
+
+void BlobMembers::set_size(std::uint64_t size) {
+  blob_bytes = size;
+  const Geometry geometry(size);
+  stripes_ = geometry.stripes();
+  span_holders_.assign(geometry.spans(), 0);
+}
+
+bool BlobMembers::holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept {
+  if (member.suspect || member.interest == Interest::kLeft) return false;
+  return member.complete || (member.have.size() == stripes && span_bits(member.have, span) == full_mask(span, stripes));
+}
+
+BlobLease* BlobMembers::lease_of(std::uint32_t span) {
+  const auto found = std::ranges::find(leases, span, &BlobLease::span);
+  return found == leases.end() ? nullptr : &*found;
+}
+
+std::uint32_t BlobMembers::leases_of(PeerId holder) const noexcept {
+  return static_cast<std::uint32_t>(std::ranges::count(leases, holder, &BlobLease::holder));
+}
+
+void BlobMembers::end_lease(std::uint32_t span) {
+  std::erase_if(leases, [span](const BlobLease& lease) { return lease.span == span; });
+}
+
+void BlobMembers::end_leases_of(PeerId holder) {
+  std::erase_if(leases, [holder](const BlobLease& lease) { return lease.holder == holder; });
+}
+
+}  // namespace oxbow::p2p

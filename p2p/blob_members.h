@@ -1,0 +1,92 @@
+// What a coordinator knows of one blob: its members (who wants it, who holds what) and its leases. Part of
+// p2p/coordinator. Plain state with the counts that answers are made from, so that no answer looks at every member.
+// Thread rule: as the coordinator's. Lifetime: one a blob that the coordinator knows.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "core/geometry.h"
+#include "p2p/peer_table.h"
+#include "p2p/protocol/messages.h"
+#include "p2p/random.h"
+#include "p2p/strategy.h"
+
+namespace oxbow::p2p {
+
+struct BlobMember {
+  Interest interest = Interest::kWanting;
+  bool may_fetch = false;
+  bool complete = false;  ///< then `have` is empty: most members of an old blob are
+  bool suspect = false;   ///< overdue and reported as unreachable: not counted until it announces again
+  HaveMap have;
+  Time heard{0};
+  Time slow_until{0};    ///< its leases crawled: others are asked first
+  Time refused_since{0};  ///< asks in vain since, because it is slow; 0: it does not
+  std::uint32_t place = 0;  ///< in BlobMembers::order
+};
+
+struct BlobLease {
+  std::uint32_t span = 0;
+  PeerId holder = kNoPeer;
+  Time granted{0};
+  Time expires{0};
+  std::uint64_t bytes_at_grant = 0;
+  std::uint64_t bytes = 0;
+};
+
+class BlobMembers {
+ public:
+  BlobMember* find(PeerId id);
+  BlobMember& add(PeerId id, Time now);
+  void remove(PeerId id);
+  /// Takes an announcement's interest and map over.
+  void update(BlobMember& member, const Announce& announce, Time now);
+  /// Its map counts no more until it is heard again; its leases end.
+  void suspect(PeerId id);
+  /// Makes room: a random holder, or a random wanter when all are.
+  void drop_one(Random& random);
+  void set_size(std::uint64_t size);
+
+  /// Members that hold all of a span.
+  std::uint32_t holders_of(std::uint32_t span) const noexcept {
+    return complete_ + (span < span_holders_.size() ? span_holders_[span] : 0U);
+  }
+  static bool holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept;
+  std::uint32_t wanters() const noexcept { return wanters_; }
+  std::uint32_t fetchers() const noexcept { return fetchers_; }
+  std::uint32_t spans() const noexcept { return static_cast<std::uint32_t>(span_holders_.size()); }
+  std::uint32_t stripes() const noexcept { return stripes_; }
+  std::size_t size() const noexcept { return order_.size(); }
+  PeerId at(std::size_t place) const noexcept { return order_[place]; }
+
+  BlobLease* lease_of(std::uint32_t span);
+  std::uint32_t leases_of(PeerId holder) const noexcept;
+  void end_lease(std::uint32_t span);
+  void end_leases_of(PeerId holder);
+
+  std::uint64_t blob_bytes = 0;
+  std::vector<BlobLease> leases;
+  double lease_rate = 0;  ///< EWMA of the bytes per second of leases; 0: none has ended yet
+  std::optional<MidstateList> midstates;
+  Time learned{0};
+  Time heard{0};
+  Time settle_until{0};
+  Time swept{0};  ///< when silent members were last looked for
+
+ private:
+  void count(const BlobMember& member, std::int32_t sign);
+  void count_spans(const HaveMap& have, std::int32_t sign);
+
+  std::unordered_map<PeerId, BlobMember> members_;
+  std::vector<PeerId> order_;  ///< for random picks
+  std::vector<std::uint16_t> span_holders_;  ///< without the complete members
+  std::uint32_t complete_ = 0;
+  std::uint32_t wanters_ = 0;
+  std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream
+  std::uint32_t stripes_ = 0;
+};
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,353 @@
+#include "p2p/coordinator.h"
+
+#include <algorithm>
+#include <list>
+#include <unordered_map>
+
+#include "p2p/blob_members.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kAsksConsidered = 64;
+constexpr std::size_t kReportsConsidered = 16;
+constexpr auto kWanterSilent = 5'000ms;       // five announcements missed
+constexpr auto kSweepEvery = 500ms;           // a look at every member of a blob, at most this often
+constexpr auto kSlowFor = 15'000ms;           // a slow node is given no lease for this long
+constexpr auto kSlowWaits = 2'000ms;          // unless nobody else took what it asks for
+constexpr auto kJudgedAfter = 1'000ms;        // a lease's speed is not judged before
+constexpr double kSlowShare = 0.25;           // of the usual speed: slow
+constexpr double kAgainPerMemberMs = 4;       // 250 members and more announce once a second
+
+struct Entry {
+  Digest digest;
+  BlobMembers blob;
+};
+
+}  // namespace
+
+struct Coordinator::Impl {
+  Impl(CoordinatorOptions wanted, std::uint64_t seed, Time since) : options(wanted), random(seed), started(since) {}
+
+  BlobMembers& blob_of(const Digest& digest, Time now);
+  void expire(BlobMembers& blob, Time now);
+  void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
+  void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
+  void take_claims(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, Time now,
+                   AnnounceReply& reply);
+  void grant(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, const PeerSnapshot& peers,
+             Time now, AnnounceReply& reply);
+  bool held_for(BlobMembers& blob, PeerId from, const std::vector<PeerId>& out_of_reach, std::uint32_t span) const;
+  void name_neighbours(BlobMembers& blob, PeerId from, const PeerSnapshot& peers, AnnounceReply& reply);
+  std::chrono::milliseconds ttl(const BlobMembers& blob) const;
+  std::chrono::milliseconds again(const BlobMembers& blob, const BlobMember& member) const;
+  static bool crawls(const BlobMembers& blob, const BlobLease& lease, Time now);
+
+  const CoordinatorOptions options;
+  Random random;
+  const Time started;
+  std::list<Entry> by_age;  ///< longest unheard of first
+  std::unordered_map<Digest, std::list<Entry>::iterator, Digest::Hash> blobs;
+};
+
+BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
+  if (const auto found = blobs.find(digest); found != blobs.end()) {
+    by_age.splice(by_age.end(), by_age, found->second);
+    return found->second->blob;
+  }
+  if (blobs.size() >= options.blobs) {
+    blobs.erase(by_age.front().digest);
+    by_age.pop_front();
+  }
+  by_age.push_back({digest, {}});
+  const auto entry = std::prev(by_age.end());
+  entry->blob.learned = now;
+  blobs.emplace(digest, entry);
+  return entry->blob;
+}
+
+std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
+  if (blob.lease_rate <= 0) return options.lease_min;
+  const double span_ms = static_cast<double>(Geometry(blob.blob_bytes).span_bytes()) / blob.lease_rate * 1000;
+  return std::max(options.lease_min, std::chrono::milliseconds(static_cast<std::int64_t>(4 * span_ms)));
+}
+
+std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, const BlobMember& member) const {
+  if (member.interest != Interest::kWanting) return options.again_holder;
+  const auto scaled = std::chrono::milliseconds(static_cast<std::int64_t>(
+      kAgainPerMemberMs * static_cast<double>(blob.size())));
+  return std::clamp(scaled, options.again_min, options.again);
+}
+
+/// Silent wanters and holders go; leases without progress end.
+void Coordinator::Impl::expire(BlobMembers& blob, Time now) {
+  std::erase_if(blob.leases, [now](const BlobLease& lease) { return lease.expires < now; });
+  if (now - blob.swept < kSweepEvery) return;
+  blob.swept = now;
+  for (std::size_t place = 0; place < blob.size();) {
+    const auto id = blob.at(place);
+    const auto* member = blob.find(id);
+    const auto limit = member->interest == Interest::kWanting ? kWanterSilent : 2 * options.again_holder + kWanterSilent;
+    if (now - member->heard > limit)
+      blob.remove(id);
+    else
+      ++place;
+  }
+}
+
+void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Announce& announce,
+                                     const PeerSnapshot& peers, Time now) {
+  const auto count = std::min(announce.unreachable.size(), kReportsConsidered);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* peer = peers.find(announce.unreachable[i]);
+    if (peer == nullptr || peer->id == from) continue;
+    const auto* member = blob.find(peer->id);
+    // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
+    // for them the report alone must do, and only for the reporter (see held_for).
+    if (member == nullptr || member->interest != Interest::kWanting) continue;
+    if (now - member->heard > 2 * again(blob, *member)) blob.suspect(peer->id);
+  }
+}
+
+bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, Time now) {
+  if (now - lease.granted < kJudgedAfter) return false;
+  const auto rate_of = [now](const BlobLease& one) {
+    const auto ms = static_cast<double>(std::max<std::int64_t>((now - one.granted).count(), 1));
+    return static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
+  };
+  double usual = blob.lease_rate;
+  if (usual <= 0) {
+    for (const auto& other : blob.leases) usual = std::max(usual, rate_of(other));
+  }
+  return rate_of(lease) < kSlowShare * usual;
+}
+
+void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now) {
+  for (const auto span : announce.released) {
+    const auto* lease = blob.lease_of(span);
+    if (lease == nullptr || lease->holder != from) continue;
+    const auto ms = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));
+    const auto* member = blob.find(from);
+    if (member != nullptr && BlobMembers::holds(*member, span, blob.stripes())) {
+      const auto begin = span * Geometry(blob.blob_bytes).span_bytes();
+      const auto bytes = std::min(begin + Geometry(blob.blob_bytes).span_bytes(), blob.blob_bytes) - begin;
+      const double rate = static_cast<double>(bytes - std::min(bytes, lease->bytes_at_grant)) / ms * 1000;
+      if (rate > 0) blob.lease_rate = blob.lease_rate <= 0 ? rate : 0.8 * blob.lease_rate + 0.2 * rate;
+    }
+    blob.end_lease(span);
+  }
+}
+
+void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce,
+                                    Time now, AnnounceReply& reply) {
+  for (const auto& claim : announce.leases) {
+    if (claim.span >= blob.spans()) continue;
+    auto* lease = blob.lease_of(claim.span);
+    if (lease != nullptr && lease->holder != from) {
+      reply.lost.push_back(claim.span);
+      continue;
+    }
+    if (lease == nullptr) {
+      // Expired here, or granted by a coordinator before this one: it goes on unless it was taken away.
+      if (member.slow_until > now || blob.leases.size() >= 2 * std::size_t{options.parallel_leases}) {
+        reply.lost.push_back(claim.span);
+        continue;
+      }
+      blob.leases.push_back({claim.span, from, now, now + ttl(blob), claim.bytes, claim.bytes});
+      reply.granted.push_back({claim.span, ttl(blob)});
+      continue;
+    }
+    const bool grew = claim.bytes > lease->bytes;
+    lease->bytes = std::max(lease->bytes, claim.bytes);
+    if (blob.fetchers() > 1 && crawls(blob, *lease, now)) {
+      // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing.
+      if (now - lease->granted >= options.lease_min) {
+        member.slow_until = now + kSlowFor;
+        blob.end_lease(claim.span);
+        reply.lost.push_back(claim.span);
+      }
+      continue;
+    }
+    if (!grew) continue;
+    lease->expires = now + ttl(blob);
+    reply.granted.push_back({claim.span, ttl(blob)});
+  }
+}
+
+/// Whether somebody whom the asker can reach has the span already.
+bool Coordinator::Impl::held_for(BlobMembers& blob, PeerId from, const std::vector<PeerId>& out_of_reach,
+                                 std::uint32_t span) const {
+  auto holders = blob.holders_of(span);
+  if (holders == 0) return false;
+  const auto not_for_it = [&](PeerId id) {
+    const auto* member = blob.find(id);
+    if (member != nullptr && holders > 0 && BlobMembers::holds(*member, span, blob.stripes())) --holders;
+  };
+  not_for_it(from);
+  for (const auto id : out_of_reach) not_for_it(id);
+  return holders > 0;
+}
+
+void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce,
+                              const PeerSnapshot& peers, Time now, AnnounceReply& reply) {
+  if (!announce.may_fetch || announce.interest != Interest::kWanting || announce.ask.empty()) {
+    member.refused_since = Time{0};
+    return;
+  }
+  if (now < blob.settle_until) return;
+  if (member.slow_until > now && blob.fetchers() > 1) {
+    if (member.refused_since == Time{0}) member.refused_since = now;
+    if (now - member.refused_since < kSlowWaits) return;
+  }
+  member.refused_since = Time{0};
+
+  std::vector<PeerId> out_of_reach;
+  for (std::size_t i = 0; i < std::min(announce.unreachable.size(), kReportsConsidered); ++i) {
+    if (const auto* peer = peers.find(announce.unreachable[i]); peer != nullptr && peer->id != from)
+      out_of_reach.push_back(peer->id);
+  }
+  const auto fetchers = std::max(blob.fetchers(), 1U);
+  const auto share = std::min((options.parallel_leases + fetchers - 1) / fetchers, options.leases_per_node);
+  auto own = blob.leases_of(from);
+  for (std::size_t i = 0; i < std::min(announce.ask.size(), kAsksConsidered); ++i) {
+    const auto span = announce.ask[i];
+    if (span >= blob.spans()) continue;
+    if (auto* lease = blob.lease_of(span)) {
+      // It asks for what it holds: the answer that said so was lost.
+      if (lease->holder == from) reply.granted.push_back({span, ttl(blob)});
+      continue;
+    }
+    if (own >= share || blob.leases.size() >= options.parallel_leases) break;
+    if (held_for(blob, from, out_of_reach, span)) continue;
+    blob.leases.push_back({span, from, now, now + ttl(blob), 0, 0});
+    reply.granted.push_back({span, ttl(blob)});
+    ++own;
+  }
+}
+
+void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const PeerSnapshot& peers,
+                                        AnnounceReply& reply) {
+  struct Candidate {
+    PeerId id;
+    const Peer* peer;
+    std::uint32_t near;
+  };
+  const auto* asker = peers.find(from);
+  std::vector<Candidate> candidates;
+  const auto consider = [&](PeerId id) {
+    if (id == from) return;
+    const auto* member = blob.find(id);
+    if (member->suspect || member->interest == Interest::kLeft) return;
+    const auto* peer = peers.find(id);
+    if (peer == nullptr || peer->state != PeerState::kEligible) return;
+    candidates.push_back({id, peer, asker == nullptr ? 0 : shared_labels(asker->member.location, peer->member.location)});
+  };
+  // A random run of the members is enough to find some of the asker's tier, and bounds the work with many members.
+  const auto members = static_cast<std::uint32_t>(blob.size());
+  const auto looked_at = std::min(members, 4 * options.neighbours);
+  const auto first = random.below(members);
+  for (std::uint32_t i = 0; i < looked_at; ++i) consider(blob.at((first + i) % members));
+  for (std::size_t i = candidates.size(); i > 1; --i)
+    std::swap(candidates[i - 1], candidates[random.below(static_cast<std::uint32_t>(i))]);
+  if (candidates.size() > options.neighbours) {
+    // The nearest first, for half of the places; the rest stays as shuffled.
+    std::ranges::sort(candidates, std::greater<>(), &Candidate::near);
+    for (std::size_t i = options.neighbours / 2; i < options.neighbours; ++i) {
+      const auto rest = static_cast<std::uint32_t>(candidates.size() - i);
+      std::swap(candidates[i], candidates[i + random.below(rest)]);
+    }
+    candidates.resize(options.neighbours);
+  }
+  for (const auto& one : candidates) {
+    const auto* member = blob.find(one.id);
+    reply.neighbours.push_back(
+        {one.peer->member.name, member->complete, member->complete ? blob.stripes() : member->have.count()});
+  }
+}
+
+Coordinator::Coordinator(CoordinatorOptions options, std::uint64_t seed, Time started)
+    : impl_(std::make_unique<Impl>(options, seed, started)) {}
+Coordinator::~Coordinator() = default;
+
+AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers) {
+  auto& blob = impl_->blob_of(announce.digest, now);
+  const auto& options = impl_->options;
+  const bool unheard_of = blob.size() == 0;
+  blob.heard = now;
+  if (blob.blob_bytes == 0 && announce.size != 0) blob.set_size(announce.size);
+  impl_->expire(blob, now);
+
+  AnnounceReply reply;
+  reply.digest = announce.digest;
+  if (announce.interest == Interest::kLeft) {
+    blob.remove(from);
+    reply.size = blob.blob_bytes;
+    reply.again = options.again_holder;
+    return reply;
+  }
+  // Somebody comes with leases, or from a coordinator that did not answer: this node takes over a swarm under way.
+  if (unheard_of) blob.learned = now;
+  if (blob.settle_until == Time{0} && now - blob.learned < options.settle &&
+      (!announce.leases.empty() || (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0)))
+    blob.settle_until = blob.learned + options.settle;
+
+  auto* member = blob.find(from);
+  if (member == nullptr) {
+    if (blob.size() >= options.members_per_blob) blob.drop_one(impl_->random);
+    member = &blob.add(from, now);
+  }
+  blob.update(*member, announce, now);
+  if (announce.midstates && !blob.midstates) blob.midstates = announce.midstates;
+  impl_->take_reports(blob, from, announce, peers, now);
+  impl_->take_released(blob, from, announce, now);
+  impl_->take_claims(blob, from, *member, announce, now, reply);
+  impl_->grant(blob, from, *member, announce, peers, now, reply);
+  if (announce.want_neighbours) impl_->name_neighbours(blob, from, peers, reply);
+
+  reply.size = blob.blob_bytes;
+  if (!announce.know_midstates) reply.midstates = blob.midstates;
+  reply.again = impl_->again(blob, *member);
+  reply.fresh = blob.learned - impl_->started < options.fresh_for && now - blob.learned < options.fresh_for;
+  reply.wanters = blob.wanters();
+  return reply;
+}
+
+void Coordinator::tick(Time now, const PeerSnapshot& peers) {
+  for (auto entry = impl_->by_age.begin(); entry != impl_->by_age.end();) {
+    auto& blob = entry->blob;
+    impl_->expire(blob, now);
+    for (std::size_t place = 0; place < blob.size();) {
+      const auto id = blob.at(place);
+      const auto* peer = peers.find(id);
+      const bool gone = peer == nullptr || peer->state == PeerState::kSuspended || peer->state == PeerState::kRevoked;
+      if (gone)
+        blob.remove(id);
+      else
+        ++place;
+    }
+    if (blob.size() > 0) {
+      ++entry;
+      continue;
+    }
+    impl_->blobs.erase(entry->digest);
+    entry = impl_->by_age.erase(entry);
+  }
+}
+
+void Coordinator::forget_publisher(std::string_view name) {
+  for (auto& entry : impl_->by_age) {
+    if (entry.blob.midstates && entry.blob.midstates->publisher == name) entry.blob.midstates.reset();
+  }
+}
+
+std::size_t Coordinator::blobs() const noexcept { return impl_->blobs.size(); }
+
+std::size_t Coordinator::leases() const noexcept {
+  std::size_t count = 0;
+  for (const auto& entry : impl_->by_age) count += entry.blob.leases.size();
+  return count;
+}
+
+}  // namespace oxbow::p2p
