@@ -77,6 +77,8 @@ std::size_t StripeCall::on_data(std::span<const std::byte> bytes) {
 }
 
 void StripeCall::on_done(Result<> outcome) {
+  // Too many calls wait for this peer here: as good as busy.
+  if (!outcome && outcome.error().code() == Errc::kLimit) outcome = fail(Errc::kBusy, outcome.error().what());
   if (outcome && taken_ < length_) outcome = fail(Errc::kUnavailable, "the stripe was cut short");
   if (outcome) {
     const std::weak_ptr alive(alive_);

@@ -107,7 +107,7 @@ Result<Asker> Service::identify(const Request& request) const {
     return fail(Errc::kDenied, options_.insecure ? "the field oxbow-peer must name the peer that asks"
                                                  : "a client certificate with a DNS name is needed");
   }
-  if (revoked(asker.name, request.peer_serial)) {
+  if (revoked(asker.name, request.peer_serial.value_or(""))) {
     log::info("revoked peer refused", {{"peer", asker.name}, {"remote", request.remote}});
     return fail(Errc::kDenied, fmt::format("the identity of {} was revoked", asker.name));
   }
@@ -253,7 +253,7 @@ Response Service::have(const Request& request, const Digest& digest, const Asker
       loop, {.watch = std::move(watch),
              .load = [this] { return slots_.load(); },
              .allowed = [this, name = asker.name,
-                         serial = request.peer_serial] { return !draining_ && !revoked(name, serial); },
+                         serial = request.peer_serial.value_or("")] { return !draining_ && !revoked(name, serial); },
              .counted = have_streams_,
              .clock = parts_.clock});
   return response;
