@@ -172,7 +172,7 @@ double SwarmNeighbours::cost(const SwarmNeighbour& one, const PeerSnapshot& peer
   // `near` counts shared labels: three cover zone, row and rack.
   cost *= 1 + kTierStep * (3 - std::min(one.near, 3U));
   if (one.on_trial) cost *= kTrialCost;
-  if (const auto* peer = peers.find(one.id);
+  if (const auto* peer = one.vetted ? nullptr : peers.find(one.id);
       peer != nullptr && !PeerTable::passes_probation(peers, *peer, limits_.probation_share, random.uniform()))
     cost *= kTrialCost;
   return cost * (1 + 0.1 * random.uniform());

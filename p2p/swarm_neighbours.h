@@ -35,6 +35,7 @@ struct SwarmNeighbour {
   double goodput = 0;     ///< EWMA, bytes per second of one fetch; 0: unknown
   double latency_ms = 0;  ///< EWMA
   std::uint32_t near = 0;
+  bool vetted = true;
 };
 
 struct SwarmChoice {
