@@ -107,7 +107,10 @@ struct PeerTableOptions {
   std::uint32_t circuit_failures = 3;                 ///< in a row
   std::chrono::milliseconds circuit_open_min{1'000};  ///< doubling
   std::chrono::milliseconds circuit_open_max{30'000};
-  std::chrono::milliseconds suspension{600'000};  ///< doubling
+  std::chrono::milliseconds suspension{600'000};    ///< doubling
+  std::chrono::milliseconds forget_after{600'000};  ///< out of the view for so long, and not suspended
+  std::size_t members_max = 20'000;                 ///< of a view; also of those remembered that have left it
+  std::size_t rebuild_at_once_max = 512;  ///< above, what hellos tell of names and weights waits for the next tick
 };
 
 /// What a hello tells of a peer.
@@ -119,25 +122,56 @@ struct PeerFacts {
   std::uint32_t protocol_newest = 1;
   std::uint64_t incarnation = 0;
   bool draining = false;
+
+  bool operator==(const PeerFacts&) const = default;
 };
 
+/// Whom to say hello to.
+struct ProbeTarget {
+  PeerId peer = kNoPeer;
+  std::string address;
+  bool by_address = false;  ///< its name is not known, or was learned and may have changed: ask who is at `address`
+  bool unnamed = false;
+};
+
+/// Members that are known by address only get an id but no place in the snapshot before a hello has told their name: a
+/// place that does not come from the name would be one that other nodes disagree about, and a certificate could not be
+/// checked.
 class PeerTable {
  public:
   PeerTable(Member self, PeerTableOptions options, const Clock& clock, MetricsRegistry& metrics);
+  ~PeerTable();
+  PeerTable(const PeerTable&) = delete;
+  PeerTable& operator=(const PeerTable&) = delete;
 
   std::shared_ptr<const PeerSnapshot> snapshot() const noexcept;
-  /// Called after every change with the new snapshot, on the thread that made the change, never under a lock.
-  void on_change(std::function<void(const std::shared_ptr<const PeerSnapshot>&)> listener);
+  /// Called after every change with the new snapshot, on the thread that made the change, never under a lock: of two
+  /// changes at once the older may be told later (`revision` tells). Registered at start.
+  using OnChange = std::function<void(const std::shared_ptr<const PeerSnapshot>&)>;
+  void on_change(OnChange listener);
+  /// Called when a hello shows that a peer's process is another one than before. As `on_change`.
+  using OnRestart = std::function<void(PeerId)>;
+  void on_restart(OnRestart listener);
 
   // What feeds it:
   void set_members(std::vector<Member> members);  ///< a membership view, without or with this node
   void set_revoked(std::vector<std::string> names);
   void note_hello(PeerId peer, const PeerFacts& facts);
+  /// A hello of whoever is at `address`: names a member that was known by address only, or known by a name that it no
+  /// longer has. Returns its id; kNoPeer: membership knows neither the address nor the name.
+  PeerId note_hello_at(const std::string& address, const PeerFacts& facts);
   void note_contact(PeerId peer);                      ///< any good answer
   void note_failure(PeerId peer, const Error& error);  ///< no answer, a broken connection, no progress
   void note_stripe(PeerId peer, double first_byte_ms, double bytes_per_second);  ///< served and verified
   void suspend(PeerId peer, std::string_view why);                               ///< bad bytes: 10 min, doubling
   void tick();  ///< every second or so: expiries, the staleness bound
+
+  /// At most so many members that were neither heard of nor asked within the probe interval, longest ago first; unnamed
+  /// ones are asked a second after the first time and then at doubled times. They count as asked now.
+  std::vector<ProbeTarget> take_probe_targets(std::size_t named_max, std::size_t unnamed_max);
+
+  /// Members whose name no hello has told yet.
+  std::size_t unnamed() const;
 
   /// Whether to pick `peer` among equals now, by the probation rule: a bounded share for new peers while at least half
   /// are vetted. `draw` is a uniform number in [0, 1).
@@ -145,19 +179,64 @@ class PeerTable {
 
  private:
   struct Entry;
-  void rebuild();
+  struct Told;  ///< what a change has to tell the listeners
+  using EntryPtr = std::shared_ptr<Entry>;
+  using Now = Clock::Steady;
+
+  template <typename Change>
+  void change(PeerId peer, Change change_entry);  ///< of one entry, and what follows from it
+  void tell(Told told);
+
+  // Under the lock (peer_roster.cc):
+  void apply_view(Now now);
+  std::string name_for(const Member& member) const;
+  EntryPtr make_entry(Now now);
+  EntryPtr entry_for(const std::string& name, const std::vector<std::string>& addresses, Now now);
+  void adopt_unnamed(const EntryPtr& entry, const std::vector<std::string>& addresses);
+  void keep_unnamed(const std::vector<Member>& unnamed, Now now);
+  void forget_departed(Now now);
+  void forget_addresses();
+  void drop_ids(const Entry& entry);
+  const Member* named_by_view(const std::string& address) const;
+  bool in_view(const std::string& address) const;
+  EntryPtr find(PeerId peer) const;
+  EntryPtr find(const std::string& name, const std::string& address) const;
+
+  // Under the lock (peer_table.cc):
+  void take_facts(Entry& entry, const PeerFacts& facts, Now now, Told& told);
+  void members_changed(Now now, Told& told);
+  void rebuild(Now now, Told& told);
+  Peer describe(const Entry& entry, Now now) const;
+  PeerState state_of(const Entry& entry, Now now) const;
+  bool outdated(const Entry& entry, Now now) const;
+  bool past_probation(const Entry& entry) const;
+  double weight_of(const Entry& entry) const;
+  void count_states();
 
   const Member self_;
   const PeerTableOptions options_;
   const Clock& clock_;
-  MetricsRegistry& metrics_;
+  prometheus::Family<Gauge>& states_;
+  Counter& suspensions_;
+  Counter& circuits_opened_;
+  Counter& members_limit_;
+
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
-  std::vector<Member> members_;
-  std::vector<std::string> revoked_;
+  std::vector<Member> view_;
+  std::unordered_map<std::string, std::string> name_at_;  ///< learned by hellos, by address
+  std::unordered_map<std::string, EntryPtr> entries_;     ///< by name, those that have left the view too
+  std::unordered_map<std::string, EntryPtr> unnamed_;     ///< by their first address
+  std::unordered_map<PeerId, EntryPtr> by_id_;            ///< an entry that absorbed others has several
+  std::vector<EntryPtr> order_;                           ///< of the snapshot's peers: by name
+  std::vector<std::string> revoked_;                      ///< sorted
+  std::shared_ptr<const PeerIndex> index_;
   PeerId next_id_ = 1;
   std::uint64_t revision_ = 0;
-  std::vector<std::function<void(const std::shared_ptr<const PeerSnapshot>&)>> listeners_;
+  Now built_{};
+  bool measures_changed_ = false;  ///< the next tick publishes them
+  bool members_changed_ = false;   ///< the next tick applies them
+  std::vector<OnChange> on_change_;
+  std::vector<OnRestart> on_restart_;
   std::shared_ptr<const PeerSnapshot> snapshot_;  ///< read and swapped with std::atomic_load/atomic_store
 };
 
