@@ -19,4 +19,20 @@ std::string_view to_string(StrategyKind kind) noexcept {
   return "unknown";
 }
 
+std::unique_ptr<Strategy> make_strategy(StrategyKind kind, StrategyContext context) {
+  SwarmOptions options;
+  switch (kind) {
+    case StrategyKind::kSingle:
+      return std::make_unique<Single>(context.geometry);
+    case StrategyKind::kRing:
+      options.ranked_only = true;
+      return std::make_unique<Swarm>(std::move(context), options);
+    case StrategyKind::kSwarm:
+      return std::make_unique<Swarm>(std::move(context), options);
+    case StrategyKind::kFingers:
+      return nullptr;
+  }
+  return nullptr;
+}
+
 }  // namespace oxbow::p2p
