@@ -19,7 +19,7 @@ Swarm::Swarm(StrategyContext context, SwarmOptions options)
       window_(context_.present.size() == context_.geometry.stripes() ? context_.present
                                                                       : HaveMap(context_.geometry.stripes())),
       neighbours_(context_.geometry.stripes(),
-                  {options.per_peer, options.probes, options.probation_share, options.ranked_only}) {
+                  {options.peer_fetches, options.per_peer, options.probes, options.probation_share, options.ranked_only}) {
   const auto bytes = static_cast<double>(context_.geometry.blob_bytes());
   const auto stripe = static_cast<double>(context_.geometry.stripe_bytes());
   hedge_budget_ = std::max(bytes * options_.hedge_share, stripe);

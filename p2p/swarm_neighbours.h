@@ -47,7 +47,8 @@ struct SwarmChoice {
 class SwarmNeighbours {
  public:
   struct Limits {
-    std::uint32_t per_peer = 2;
+    std::uint32_t fetches = 8;  ///< from all peers
+    std::uint32_t per_peer = 2;  ///< of them, with many neighbours
     std::uint32_t probes = 16;
     double probation_share = 0.05;
     bool ranked_only = false;
