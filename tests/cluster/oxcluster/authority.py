@@ -19,3 +19,11 @@ class Authority:
         run([*([need("faketime"), "-f", clock] if clock else []), binary(), "ca", "issue", self.folder, name, "--out", out])
         return {"ca": os.path.join(out, "ca.crt"), "certificate": os.path.join(out, f"{name}.crt"),
                 "key": os.path.join(out, f"{name}.key")}
+
+    def revoke(self, name):
+        """Also tells where the list is that nodes read (`[peer] revoked_file`)."""
+        run([binary(), "ca", "revoke", self.folder, name])
+        return self.revoked()
+
+    def revoked(self):
+        return os.path.join(self.folder, "revoked.json")

@@ -48,6 +48,12 @@ class Scenario(Case):
         path = cluster.push(data, digest)
         return path, digest, cluster.upstream.mark()
 
+    def while_pulling(self, pulls, condition, what, timeout_s=30):
+        """Waits for something that has to happen before the pulls are over: else the scenario has proved nothing."""
+        value = self.until(lambda: condition() or not any(pull.is_alive() for pull in pulls), what, timeout_s)
+        self.assertTrue(any(pull.is_alive() for pull in pulls), f"the pulls were over before: {what}")
+        return value
+
     # The two checks of every scenario
     def assert_all_whole(self, results, digest, size):
         """Every pull ended well, with the right bytes."""

@@ -6,6 +6,7 @@ from oxtest.process import wait_until
 
 from . import pull
 from .authority import Authority
+from .hostile import HostilePeer
 from .network import Network
 from .node import PEER_PORT, Node
 from .upstream import Tokens, Upstream
@@ -67,38 +68,49 @@ class Cluster:
         self.nodes.append(node)
         return node
 
+    def add_hostile(self, mode, data):
+        """A member that misbehaves with the blob `data`; started with the others, after them."""
+        space = self.host()
+        self.others.append(HostilePeer(self.folder, space, mode, data, self.identity(space.short)))
+        return self.others[-1]
+
     @property
     def addresses(self):
         return [node.address for node in self.nodes] + [f"{other.space.address}:{PEER_PORT}" for other in self.others]
 
-    def start(self):
+    def start_upstream(self):
         if self.tokens:
             self.tokens.start()
         self.upstream.start()
+
+    def start(self):
+        self.start_upstream()
         self.start_nodes(self.nodes)
+        for other in self.others:
+            other.start([node.address for node in self.nodes])
         return self
 
     def start_nodes(self, nodes):
         for node in nodes:
-            node.sections["membership"] = dict(self.membership or {"provider": "static", "peers": self.addresses})
+            node.sections.setdefault("membership", dict(self.membership or {"provider": "static", "peers": self.addresses}))
             node.launch()
         for node in nodes:
             node.process.wait_ready(node.ready, 60)
 
     def settled(self, nodes=None, timeout_s=30):
-        """Until each of them may select all the others (of `nodes`)."""
-        nodes = nodes or self.nodes
+        """Until each of them may select all the others; default: all daemons, and the other members."""
+        others = len(nodes or self.nodes) - 1 + (0 if nodes else len(self.others))
         if self.strategy != "single":
-            for node in nodes:
-                wait_until(lambda: node.peers("usable") >= len(nodes) - 1, timeout_s, f"{node} to see its {len(nodes) - 1} peers", 0.1)
+            for node in nodes or self.nodes:
+                wait_until(lambda: node.eligible() >= others, timeout_s, f"{node} to see its {others} peers", 0.1)
 
     def push(self, data, digest, repository=REPOSITORY):
         self.upstream.push_blob(repository, data, digest)
         return f"/v2/{repository}/blobs/{digest}"
 
-    def pulls(self, path, nodes=None, gap_s=0.0, **options):
-        """Begins a pull by curl on each node, `gap_s` after one another."""
-        begun = [pull.Curl(node, path, index * gap_s, **options) for index, node in enumerate(nodes or self.nodes)]
+    def pulls(self, path, nodes=None, gap_s=0.0, client=pull.Curl, **options):
+        """Begins a pull on each node, `gap_s` after one another."""
+        begun = [client(node, path, delay_s=index * gap_s, **options) for index, node in enumerate(nodes or self.nodes)]
         for one in begun:
             one.start()
         return begun

@@ -37,6 +37,9 @@ class Node(Mirror):
         """How many peers its table has in that state."""
         return self.metric("oxbow_peers", state=state)
 
+    def eligible(self):
+        return self.peers("eligible")
+
     def skew(self, offset):
         """Its wall clock is off by that much, such as '+1h'; its monotonic clock is not."""
         self.environment = {"LD_PRELOAD": _faketime(), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
