@@ -137,8 +137,8 @@ class Peer:
                 "settings_epoch": 0, "advertise": self.address}
 
     # Answers: (status, header fields, body, whether the stream ends); None: never answered
-    def answer(self, asker, method, target, body):
-        parts = urllib.parse.urlsplit(target)
+    def answer(self, asker, fields, body):
+        parts = urllib.parse.urlsplit(fields[":path"])
         path, query = parts.path, urllib.parse.parse_qs(parts.query)
         if path == "/p2p/v1/hello":
             return 200, {}, json.dumps(self.hello()).encode(), True
@@ -152,21 +152,23 @@ class Peer:
         if match[2] == "have":
             return 200, {}, (json.dumps({"map": "all", "load": "0/8/0"}) + "\n").encode(), False
         if match[2]:
-            return self.stripe(int(match[3]), int(query.get("offset", ["0"])[0]))
+            return self.stripe(int(match[3]), fields.get("range"))
         facts = {"size": len(self.blob.data), "verified": True, "have": "all"}
         if self.blob.midstates and "midstates" in query:
             facts["midstates"] = self.blob.midstates
         return 200, {}, json.dumps(facts).encode(), True
 
-    def stripe(self, index, offset):
+    def stripe(self, index, byte_range):
         if self.mode == "silent":
             return None
         if index >= self.blob.count:
             return 404, {}, b"", True
+        offset = int(re.fullmatch(r"bytes=(\d+)-", byte_range)[1]) if byte_range else 0
         body = self.blob.bytes_of(index, offset)
-        fields = {"oxbow-blob-bytes": str(len(self.blob.data)), "oxbow-offset": str(offset), "oxbow-verified": "1",
-                  "oxbow-load": "0/8/0", "oxbow-have": "0:all" if self.blob.count <= 2048 else "0:none"}
-        return 200, fields, body, True
+        fields = {"oxbow-size": str(len(self.blob.data)), "oxbow-verified": "1", "oxbow-load": "0/8/0", "oxbow-have": "0:all"}
+        if offset:
+            fields["content-range"] = f"bytes {offset}-{offset + len(body) - 1}/{offset + len(body)}"
+        return 206 if byte_range else 200, fields, body, True
 
     def serve(self):
         listener = socket.create_server(tuple_of(self.address), backlog=128)
@@ -236,7 +238,7 @@ class Served:
     def answer(self, stream, fields, body):
         asker = self.asker or fields.get("oxbow-peer", "")
         self.peer.say(event="request", asker=asker, fields=fields, body=body.decode(errors="replace")[:20000])
-        reply = self.peer.answer(asker, fields[":method"], fields[":path"], bytes(body))
+        reply = self.peer.answer(asker, fields, bytes(body))
         if reply is None:
             return
         status, more, content, ends = reply
