@@ -334,6 +334,18 @@ TEST_F(CaTest, OldEntriesAreForgotten) {
   EXPECT_TRUE(ca_->renew({"node-1", {}, {}, false}, kNow + days(200)));
 }
 
+// A list that nodes would refuse whole is never written: the one that works stays, and the error says what to do.
+TEST_F(CaTest, AListThatNobodyTakesIsNotWritten) {
+  create();
+  issue("node-1");
+  auto index = ca_->list()->index;
+  for (std::size_t i = 0; i < kRevokedLimit; ++i) index.revoked_names[fmt::format("gone-{}", i)] = kNow;
+  std::ofstream(root_ / "ca" / "index.json") << to_json(index);
+  EXPECT_EQ(ca_->revoke("node-1", kNow).error().code(), Errc::kLimit);
+  EXPECT_EQ(text_of(ca_->revoked_file()), "[]\n");
+  EXPECT_FALSE(ca_->list()->index.revoked_names.contains("node-1"));
+}
+
 // Two nodes never share a name, in either order of asking; the name is free again once its holder is revoked.
 TEST_F(CaTest, NoNameStandsInTwoNodesCertificates) {
   create();
