@@ -5,7 +5,7 @@
 namespace oxbow::tls {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // ordered_json looks keys up one by one: minutes for a long list of names
 
 constexpr int kFormat = 1;
 constexpr std::chrono::days kForgetAfter{90};
