@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <boost/asio/redirect_error.hpp>
+#include <map>
 #include <random>
+#include <set>
 
 #include "core/http/server.h"
 #include "core/log.h"
@@ -64,6 +66,7 @@ class Node final : public RingNode {
     std::mutex mutex;
     std::uint64_t next = 1;
     std::map<std::uint64_t, std::function<void()>> all;
+    std::set<std::string> warned;  ///< peers whose other settings were spoken of
   };
   class Listening;
 
@@ -78,6 +81,7 @@ class Node final : public RingNode {
   Task<bool> send(p2p::PeerId peer, std::vector<p2p::Announce> announces);
   Task<> tick(std::shared_ptr<bool> running);
   void ring_changed(const p2p::PeerSnapshot& snapshot);
+  void compare_settings(const p2p::Hello& other);
 
   Parts parts_;
   const p2p::StrategyKind strategy_;
@@ -166,16 +170,20 @@ Result<> Node::open(const config::Config& config) {
       [this](p2p::PeerId peer, std::vector<p2p::Announce> announces) { return send(peer, std::move(announces)); },
       self_.name);
   prober_ = std::make_unique<p2p::Prober>(
-      p2p::ProberOptions{}, table_, *client_, parts_.loops.at(0), parts_.clock, [this] { return hello(); },
-      [this](p2p::PeerId) { announcer_->say_all_soon(); });
+      p2p::ProberOptions{}, table_, *client_, [this] { return hello(); }, parts_.loops.at(0), parts_.metrics,
+      incarnation_);
+  prober_->on_new_incarnation([this](p2p::PeerId) { announcer_->say_all_soon(); });
+  prober_->on_hello([this](p2p::PeerId, const p2p::Hello& other) { compare_settings(other); });
   return {};
 }
 
 Result<> Node::start() {
   table_.on_change([this](const std::shared_ptr<const p2p::PeerSnapshot>& snapshot) { ring_changed(*snapshot); });
   server_->start();
-  if (auto started =
-          membership_->start([this](p2p::MembershipView view) { table_.set_members(std::move(view.members)); });
+  if (auto started = membership_->start([this](p2p::MembershipView view) {
+        table_.set_members(std::move(view.members));
+        prober_->wake();
+      });
       !started) {
     return std::unexpected(std::move(started.error()).in("membership"));
   }
@@ -191,11 +199,28 @@ Result<> Node::start() {
   return {};
 }
 
+/// Without a place that all agree on, at least say when two do not.
+void Node::compare_settings(const p2p::Hello& other) {
+  const bool same_replicas = other.replicas == replicas_;
+  if (same_replicas && other.strategy == p2p::to_string(strategy_)) return;
+  {
+    const std::lock_guard lock(listeners_->mutex);
+    if (!listeners_->warned.insert(other.facts.name).second) return;
+  }
+  log::warn("a peer has other settings than this node; both work, and they should be the same",
+            {{"peer", other.facts.name},
+             {"its_strategy", other.strategy},
+             {"own_strategy", p2p::to_string(strategy_)},
+             {"its_replicas", other.replicas},
+             {"own_replicas", replicas_}});
+}
+
 void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
   // Only who is in the ring decides what is whose; health changes all the time.
   std::uint64_t hash = 0;
   for (const auto& peer : snapshot.peers()) hash += p2p::key_of(peer.member.name);
   if (members_hash_.exchange(hash) != hash) {
+    prober_->wake();
     log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
     announcer_->say_all_soon();
   }
