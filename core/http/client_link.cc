@@ -257,7 +257,7 @@ ClientSession::Calls ClientLink::close() {
 }
 
 void ClientLink::release_socket() {
-  if (!transport_) return;
+  if (!transport_ || transport_->fd() < 0) return;  // the socket of a failed attempt is gone already
   reactor_.unwatch(transport_->fd(), *this);
   transport_->close();
 }

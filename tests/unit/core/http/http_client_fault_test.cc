@@ -33,7 +33,7 @@ class HttpClientFaults : public testing::Test {
   std::unique_ptr<ClientCall> call;
 };
 
-// Nobody listens.
+// Nobody listens; and the loop goes on serving other connections.
 TEST_F(HttpClientFaults, RefusedConnectionsAreUnavailable) {
   std::uint16_t port = 0;
   {
@@ -44,6 +44,11 @@ TEST_F(HttpClientFaults, RefusedConnectionsAreUnavailable) {
   ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
   EXPECT_EQ(sink.error(), Errc::kUnavailable);
   EXPECT_NE(sink.outcome.error().what().find("127.0.0.1"), std::string::npos);
+  ScriptedServer other({answer});
+  sink = {};
+  ask(other);
+  EXPECT_EQ(sink.body, "fine");
+  hang_up();
 }
 
 // A server that accepts and says nothing at all has not connected.
