@@ -257,7 +257,8 @@ ClientSession::Calls ClientLink::close() {
 }
 
 void ClientLink::release_socket() {
-  if (!transport_) return;
+  // A connection that could not be made has been released already; the reactor counts what it watches.
+  if (!transport_ || transport_->fd() < 0) return;
   reactor_.unwatch(transport_->fd(), *this);
   transport_->close();
 }
