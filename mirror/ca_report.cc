@@ -31,7 +31,7 @@ std::string how_to_tell(const std::filesystem::path& revoked_file) {
   return fmt::format(
       "Make it known to the cluster, in one of two ways:\n"
       "  copy {0} to every node, to the file that its option peer.revoked_file names; or,\n"
-      "  with membership.provider = \"etcd\", for all at once: etcdctl put {1}{2} < {0}\n"
+      "  with membership.provider = \"etcd\", for all at once: etcdctl put {1}values/{2} < {0}\n"
       "  ({1} is membership.prefix)\n",
       revoked_file.string(), p2p::EtcdOptions{}.prefix, p2p::kRevokedKey);
 }

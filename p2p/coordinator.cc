@@ -155,6 +155,7 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
         reply.lost.push_back(claim.span);
         continue;
       }
+      if (now - blob.learned < options.settle) blob.settle_until = blob.learned + options.settle;
       blob.leases.push_back({claim.span, from, now, now + ttl(blob), claim.bytes, claim.bytes});
       reply.granted.push_back({claim.span, ttl(blob)});
       continue;
@@ -287,11 +288,9 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     reply.again = options.again_holder;
     return reply;
   }
-  // Somebody comes with leases, or from a coordinator that did not answer: this node takes over a swarm under way.
   if (unheard_of) blob.learned = now;
-  if (blob.settle_until == Time{0} && now - blob.learned < options.settle &&
-      (!announce.leases.empty() || (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0)))
-    blob.settle_until = blob.learned + options.settle;
+  // Somebody comes from a coordinator that did not answer: this node takes over a swarm under way.
+  if (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0) blob.settle_until = now + options.settle;
 
   auto* member = blob.find(from);
   if (member == nullptr) {

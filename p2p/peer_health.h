@@ -38,6 +38,7 @@ class PeerHealth {
     return last_failure_ > last_contact_ && now - last_contact_ > kSilentIntervals * options.probe_interval;
   }
   Time suspended_until() const noexcept { return suspended_until_; }
+  std::uint32_t openings() const noexcept { return openings_; }
   /// When it was last heard of or asked.
   Time last_try() const noexcept { return last_try_; }
   /// Takes over what was known of the same peer under another name.

@@ -19,6 +19,8 @@ double ewma(double average, double sample) {
   return average == 0 ? sample : average + kEwmaWeight * (sample - average);
 }
 
+constexpr std::chrono::milliseconds kUnnamedRetryMax{30'000};
+
 /// Errors that are answers, or our own doing: they say nothing against the peer.
 bool blames_nobody(Errc code) {
   return code == Errc::kCancelled || code == Errc::kBusy || code == Errc::kThrottled || code == Errc::kLimit ||
@@ -184,7 +186,8 @@ void PeerTable::note_failure(PeerId peer, const Error& error) {
   change(peer, [&](Entry& entry, Now now, Told&) {
     if (!entry.health.failure(now, options_)) return;
     circuits_opened_.Increment();
-    log::info("a peer does not answer", {{"peer", entry.name}, log::Field(error)});
+    const auto level = entry.health.openings() == 1 ? log::Level::kInfo : log::Level::kDebug;
+    log::write(level, "a peer does not answer", {{"peer", entry.name}, log::Field(error)});
   });
 }
 
@@ -231,7 +234,8 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
     if (!entry->self && due(*entry) && state_of(*entry, now) != PeerState::kRevoked) named.push_back(entry);
   }
   for (const auto& [address, entry] : unnamed_) {
-    if (due(*entry) && !entry->facts) unnamed.push_back(entry);
+    const auto wait = std::min(kUnnamedRetryMax, std::chrono::milliseconds(500LL << std::min(entry->asked, 10U)));
+    if (!entry->facts && now - entry->health.last_try() >= wait) unnamed.push_back(entry);
   }
   std::vector<ProbeTarget> targets;
   const auto take = [&](std::vector<EntryPtr>& entries, std::size_t most) {
@@ -253,6 +257,11 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
   take(named, named_max);
   take(unnamed, unnamed_max);
   return targets;
+}
+
+std::size_t PeerTable::unnamed() const {
+  const std::lock_guard lock(mutex_);
+  return unnamed_.size();
 }
 
 bool PeerTable::passes_probation(const PeerSnapshot& snapshot, const Peer& peer, double share, double draw) noexcept {

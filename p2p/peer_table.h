@@ -166,9 +166,12 @@ class PeerTable {
   void suspend(PeerId peer, std::string_view why);                               ///< bad bytes: 10 min, doubling
   void tick();  ///< every second or so: expiries, the staleness bound
 
-  /// At most so many members that were neither heard of nor asked within the probe interval, longest ago first. They
-  /// count as asked now.
+  /// At most so many members that were neither heard of nor asked within the probe interval, longest ago first; unnamed
+  /// ones are asked a second after the first time and then at doubled times. They count as asked now.
   std::vector<ProbeTarget> take_probe_targets(std::size_t named_max, std::size_t unnamed_max);
+
+  /// Members whose name no hello has told yet.
+  std::size_t unnamed() const;
 
   /// Whether to pick `peer` among equals now, by the probation rule: a bounded share for new peers while at least half
   /// are vetted. `draw` is a uniform number in [0, 1).

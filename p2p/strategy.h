@@ -161,6 +161,7 @@ struct StrategyContext {
 
 enum class StrategyKind : std::uint8_t { kSwarm, kRing, kFingers, kSingle };
 std::string_view to_string(StrategyKind kind) noexcept;
+/// Null: this kind is not built in.
 std::unique_ptr<Strategy> make_strategy(StrategyKind kind, StrategyContext context);
 
 }  // namespace oxbow::p2p

@@ -152,7 +152,9 @@ void SwarmNeighbours::set_back(SwarmNeighbour& one) {
 bool SwarmNeighbours::askable(const SwarmNeighbour& one, Time now, double typical) const {
   if (one.away || !one.mapped || now < one.busy_until) return false;
   const bool slow = one.on_trial || (one.goodput > 0 && typical > 0 && one.goodput < kSlowShare * typical);
-  return one.outstanding < (slow ? 1 : limits_.per_peer);
+  // With few neighbours each of them carries more, or the links would not fill.
+  const auto share = std::max(limits_.per_peer, limits_.fetches / std::max(static_cast<std::uint32_t>(live()), 1U));
+  return one.outstanding < (slow ? 1 : share);
 }
 
 bool SwarmNeighbours::useful(const SwarmNeighbour& one, const SwarmWindow& window) const {
@@ -172,7 +174,7 @@ double SwarmNeighbours::cost(const SwarmNeighbour& one, const PeerSnapshot& peer
   // `near` counts shared labels: three cover zone, row and rack.
   cost *= 1 + kTierStep * (3 - std::min(one.near, 3U));
   if (one.on_trial) cost *= kTrialCost;
-  if (const auto* peer = peers.find(one.id);
+  if (const auto* peer = one.vetted ? nullptr : peers.find(one.id);
       peer != nullptr && !PeerTable::passes_probation(peers, *peer, limits_.probation_share, random.uniform()))
     cost *= kTrialCost;
   return cost * (1 + 0.1 * random.uniform());

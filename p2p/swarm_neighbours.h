@@ -35,6 +35,7 @@ struct SwarmNeighbour {
   double goodput = 0;     ///< EWMA, bytes per second of one fetch; 0: unknown
   double latency_ms = 0;  ///< EWMA
   std::uint32_t near = 0;
+  bool vetted = true;
 };
 
 struct SwarmChoice {
@@ -46,7 +47,8 @@ struct SwarmChoice {
 class SwarmNeighbours {
  public:
   struct Limits {
-    std::uint32_t per_peer = 2;
+    std::uint32_t fetches = 8;  ///< from all peers
+    std::uint32_t per_peer = 2;  ///< of them, with many neighbours
     std::uint32_t probes = 16;
     double probation_share = 0.05;
     bool ranked_only = false;

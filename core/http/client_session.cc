@@ -9,6 +9,8 @@
 namespace oxbow::http {
 namespace {
 
+constexpr std::size_t kFailureTextBytes = 120;
+
 bool has_end(const nghttp2_frame* frame) noexcept { return (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0; }
 
 }  // namespace
@@ -91,7 +93,7 @@ struct ClientSession::Callbacks {
   }
 
   static int on_error(nghttp2_session*, int, const char* text, std::size_t length, void* user) {
-    self(user).failure_.assign(text, length);
+    self(user).failure_.assign(text, std::min(length, kFailureTextBytes));  // it may quote what was received
     return 0;
   }
 

@@ -4,27 +4,23 @@
 #include <openssl/ssl.h>
 #include <sys/stat.h>
 
-#include <array>
-
 #include "core/log.h"
+#include "core/tls/openssl_error.h"
 
 namespace oxbow::http {
 
-std::unexpected<Error> tls_error(std::string_view what, const std::string& file) {
-  std::string reason = "unknown error";
-  if (const auto code = ERR_peek_error(); code != 0) {
-    std::array<char, 256> text{};
-    ERR_error_string_n(code, text.data(), text.size());
-    reason = text.data();
-  }
-  ERR_clear_error();
-  return fail(Errc::kInvalid, fmt::format("{} \"{}\": {}", what, file, reason));
+namespace {
+
+std::unexpected<Error> load_failure(std::string_view what, const std::string& file) {
+  return tls::openssl_failure(Errc::kInvalid, fmt::format("load {} \"{}\"", what, file));
 }
+
+}  // namespace
 
 Result<std::shared_ptr<SSL_CTX>> new_tls_context(const ssl_method_st* method) {
   ERR_clear_error();
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(method), SSL_CTX_free);
-  if (!context) return tls_error("TLS context", "");
+  if (!context) return tls::openssl_failure(Errc::kInvalid, "make a TLS context");
   SSL_CTX* raw = context.get();
   // AES-128-GCM first: the cheapest that everybody has (reference numbers in docs/decisions).
   SSL_CTX_set_ciphersuites(raw, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
@@ -39,20 +35,20 @@ Result<std::shared_ptr<SSL_CTX>> new_tls_context(const ssl_method_st* method) {
 Result<> load_identity(SSL_CTX* context, const std::string& certificate_file, const std::string& key_file) {
   ERR_clear_error();
   if (SSL_CTX_use_certificate_chain_file(context, certificate_file.c_str()) != 1) {
-    return tls_error("certificate", certificate_file);
+    return load_failure("certificate", certificate_file);
   }
   if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1) {
-    return tls_error("private key", key_file);
+    return load_failure("private key", key_file);
   }
   if (SSL_CTX_check_private_key(context) != 1) {
-    return tls_error("private key does not fit the certificate", key_file);
+    return load_failure("private key (does it fit the certificate?)", key_file);
   }
   return {};
 }
 
 Result<> load_authorities(SSL_CTX* context, const std::string& ca_file, std::string_view what) {
   ERR_clear_error();
-  if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) return tls_error(what, ca_file);
+  if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) return load_failure(what, ca_file);
   return {};
 }
 

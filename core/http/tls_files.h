@@ -20,9 +20,6 @@ struct ssl_method_st;
 
 namespace oxbow::http {
 
-/// The newest OpenSSL error of this thread as an Error about `file`.
-std::unexpected<Error> tls_error(std::string_view what, const std::string& file);
-
 /// Cipher suites, options and modes that hold on both ends.
 Result<std::shared_ptr<SSL_CTX>> new_tls_context(const ssl_method_st* method);
 

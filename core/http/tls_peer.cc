@@ -1,11 +1,11 @@
 #include "core/http/tls_peer.h"
 
-#include <openssl/bn.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <array>
-#include <memory>
+
+#include "core/tls/certificate.h"
 
 namespace oxbow::http {
 
@@ -37,16 +37,9 @@ std::optional<std::string> peer_name(const SSL* ssl) {
 }
 
 std::optional<std::string> peer_serial(const SSL* ssl) {
-  const X509* certificate = SSL_get0_peer_certificate(ssl);
+  X509* certificate = SSL_get0_peer_certificate(ssl);
   if (certificate == nullptr) return std::nullopt;
-  const std::unique_ptr<BIGNUM, decltype(&BN_free)> number(
-      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr), BN_free);
-  if (!number) return std::nullopt;
-  char* digits = BN_bn2hex(number.get());
-  if (digits == nullptr) return std::nullopt;
-  std::string out(digits);
-  OPENSSL_free(digits);
-  return out;
+  return tls::serial_of(*certificate);
 }
 
 }  // namespace oxbow::http

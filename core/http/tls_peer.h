@@ -13,7 +13,7 @@ namespace oxbow::http {
 std::vector<std::string> peer_dns_names(const SSL* ssl);
 /// The first DNS name, else the common name.
 std::optional<std::string> peer_name(const SSL* ssl);
-/// The serial number as upper-case hex digits, without leading zeros beyond a whole byte.
+/// The serial number in the digits of tls::serial_of, which a list of revoked ones holds.
 std::optional<std::string> peer_serial(const SSL* ssl);
 
 }  // namespace oxbow::http

@@ -74,8 +74,10 @@ Result<CaIndex> ClusterCa::read_index() const {
 
 Result<> ClusterCa::store(CaIndex& index, std::chrono::sys_seconds now) const {
   index.forget_old(now);
+  const auto revoked = revoked_list(index, now);
+  if (!revoked) return std::unexpected(revoked.error());
   if (auto written = replace_file(file("index.json"), to_json(index), Secrecy::kPrivate); !written) return written;
-  return replace_file(revoked_file(), revoked_list(index, now), Secrecy::kPublic);
+  return replace_file(revoked_file(), *revoked, Secrecy::kPublic);
 }
 
 Result<CaFacts> ClusterCa::create(const std::string& name, int days, std::chrono::sys_seconds now) {

@@ -5,7 +5,7 @@
 namespace oxbow::tls {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // ordered_json looks keys up one by one: minutes for a long list of names
 
 constexpr int kFormat = 1;
 constexpr std::chrono::days kForgetAfter{90};
@@ -96,12 +96,18 @@ std::string to_json(const CaIndex& index) {
   return Json{{"format", kFormat}, {"certificates", certificates}, {"revoked_names", names}}.dump(1) + "\n";
 }
 
-std::string revoked_list(const CaIndex& index, std::chrono::sys_seconds now) {
+Result<std::string> revoked_list(const CaIndex& index, std::chrono::sys_seconds now) {
   Json out = Json::array();
   for (const auto& [name, time] : index.revoked_names) out.push_back(name);
   for (const auto& certificate : index.certificates) {
     if (certificate.revoked && certificate.validity.not_after + kClockDoubt > now)
       out.push_back("serial:" + certificate.serial);
+  }
+  if (out.size() > kRevokedLimit) {
+    return fail(Errc::kLimit,
+                fmt::format("more than {} identities would be revoked, which no node takes: change the CA "
+                            "(docs/certificates.md)",
+                            kRevokedLimit));
   }
   return out.dump() + "\n";
 }

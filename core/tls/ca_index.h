@@ -46,8 +46,12 @@ struct CaIndex {
 Result<CaIndex> parse_index(std::string_view json);
 std::string to_json(const CaIndex& index);
 
+/// The longest list that nodes take (p2p/membership). A longer one would be refused whole, and the last one kept.
+inline constexpr std::size_t kRevokedLimit = 65'536;
+
 /// `["node-7", "serial:0A1B…"]`: revoked names, and the serials of revoked certificates. An expired one is left out
 /// once no clock of the cluster can still take it for valid.
-std::string revoked_list(const CaIndex& index, std::chrono::sys_seconds now);
+/// Errors: kLimit (more than kRevokedLimit).
+Result<std::string> revoked_list(const CaIndex& index, std::chrono::sys_seconds now);
 
 }  // namespace oxbow::tls

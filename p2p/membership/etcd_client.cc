@@ -163,6 +163,13 @@ Result<> EtcdClient::authenticate(const CallOptions& options) {
 }
 
 Error EtcdClient::stream(const std::string& path, const std::string& body, const StreamSink& sink) {
+  const bool had_token = !token_.empty();
+  auto error = stream_once(path, body, sink);
+  if (error.code() != Errc::kUnauthorized || !had_token) return error;
+  return stream_once(path, body, sink);  // the token had only ended
+}
+
+Error EtcdClient::stream_once(const std::string& path, const std::string& body, const StreamSink& sink) {
   if (!options_.username.empty() && token_.empty()) {
     if (auto done = authenticate(CallOptions()); !done) return std::move(done.error());
   }
@@ -170,13 +177,15 @@ Error EtcdClient::stream(const std::string& path, const std::string& body, const
   const auto status = http_.run(make_request(path, body), lines);
   const auto where = options_.endpoints[endpoint_];
   if (!status && !lines.error && status.error().code() == Errc::kCancelled) return status.error();
-  next_endpoint();
   auto error = lines.error      ? std::move(*lines.error)
                : !status        ? status.error()
                : *status != 200 ? etcd::parse_error(*status, lines.rest)
                                 : Error(Errc::kUnavailable, "the watch has ended");
-  // It may be no more than an old token.
-  if (error.code() == Errc::kUnauthorized || error.code() == Errc::kDenied) token_.clear();
+  if (error.code() == Errc::kUnauthorized || error.code() == Errc::kDenied) {
+    token_.clear();
+  } else {
+    next_endpoint();
+  }
   return std::move(error).in(where);
 }
 

@@ -40,6 +40,7 @@ class EtcdClient {
   PostRequest make_request(const std::string& path, const std::string& body) const;
   Result<std::string> call_one(const std::string& path, const std::string& body, const CallOptions& options);
   Result<std::string> call_all(const std::string& path, const std::string& body, const CallOptions& options);
+  Error stream_once(const std::string& path, const std::string& body, const StreamSink& sink);
   Result<> authenticate(const CallOptions& options);
   void next_endpoint() { endpoint_ = (endpoint_ + 1) % options_.endpoints.size(); }
 

@@ -3,6 +3,7 @@
 #include "p2p/membership/etcd_registration.h"
 #include "p2p/membership/etcd_watcher.h"
 #include "p2p/membership/member_format.h"
+#include "p2p/membership/view_hold.h"
 #include "p2p/membership/view_publisher.h"
 
 namespace oxbow::p2p {
@@ -81,9 +82,17 @@ class EtcdMembership final : public Membership {
   void make_registration(const EtcdOptions& options, const std::string& key, const std::string& json) {
     registration_ = std::make_unique<EtcdRegistration>(
         options, key, json,
-        EtcdRegistration::Events{.on_well = [this] { publisher_.well(kRegistration); },
+        EtcdRegistration::Events{.on_well =
+                                     [this] {
+                                       publisher_.well(kRegistration);
+                                       if (hold_.take_end(std::chrono::steady_clock::now())) watcher_->resync();
+                                     },
                                  .on_failure = [this](const Error& error) { publisher_.failed(kRegistration, error); },
-                                 .on_lease_lost = [this] { watcher_->resync(); }});
+                                 .on_lease_lost =
+                                     [this] {
+                                       hold_.begin(std::chrono::steady_clock::now() + options_.lease_ttl);
+                                       watcher_->resync();
+                                     }});
   }
 
   void make_watcher(const EtcdOptions& options, const std::string& prefix) {
@@ -95,14 +104,22 @@ class EtcdMembership final : public Membership {
   }
 
   void take(const std::string& prefix, const EtcdWatcher::State& state) {
-    if (!state.contains(prefix + self_.name)) registration_->put_again();
-    publisher_.publish(keys_->update(state));
+    const auto now = std::chrono::steady_clock::now();
+    const bool present = state.contains(prefix + self_.name);
+    // Never seen yet means that the registration is on its way.
+    if (std::exchange(self_present_, present) && !present) {
+      hold_.begin(now + options_.lease_ttl);
+      registration_->put_again();
+    }
+    publisher_.publish(hold_.merge(keys_->update(state), now));
   }
 
   const EtcdOptions options_;
   const Member self_;
   ViewPublisher publisher_;
   std::optional<MemberKeys> keys_;
+  ViewHold hold_;
+  bool self_present_ = false;  ///< in the last state that was seen
   std::unique_ptr<EtcdRegistration> registration_;
   std::unique_ptr<EtcdWatcher> watcher_;
 };

@@ -51,6 +51,9 @@ Result<> EtcdRegistration::step() {
   if (lease_ == 0) {
     if (auto granted = grant(); !granted) return granted;
   }
+  auto written = put();
+  if (written || lease_ != 0) return written;
+  if (auto granted = grant(); !granted) return granted;  // the lease was lost before its next keep-alive
   return put();
 }
 

@@ -53,7 +53,6 @@ Result<> EtcdWatcher::load() {
   state_.clear();
   for (auto& entry : range->entries) state_[std::move(entry.key)] = {std::move(entry.value), entry.mod_revision};
   revision_ = range->revision;
-  just_loaded_ = true;
   changed_ = true;
   next_publish_ = {};
   publish_when_due();
@@ -74,18 +73,19 @@ Result<> EtcdWatcher::take(std::string_view line) {
     return fail(Errc::kOutOfRange, "what was missed has been compacted");
   }
   if (answer->canceled) {
-    const bool refused = answer->cancel_reason.find("permission denied") != std::string::npos ||
-                         answer->cancel_reason.find("auth token") != std::string::npos;
-    return fail(refused ? Errc::kDenied : Errc::kUnavailable, "watch canceled: " + answer->cancel_reason);
+    const auto says = [&](const char* words) { return answer->cancel_reason.find(words) != std::string::npos; };
+    const auto code = says("auth token")          ? Errc::kUnauthorized
+                      : says("permission denied") ? Errc::kDenied
+                                                  : Errc::kUnavailable;
+    return fail(code, "watch canceled: " + answer->cancel_reason);
   }
   if (answer->created) {
-    // Behind us, while we have not just read it: another store than the one we knew. (Just read, it is only a member
-    // that lags.)
-    if (answer->revision < revision_ && !std::exchange(just_loaded_, false)) {
+    // Behind us: a store that has lost what we read of it, or a member that lags. It would say nothing until it has
+    // counted as far as we have.
+    if (answer->revision < revision_) {
       revision_ = 0;
-      return fail(Errc::kOutOfRange, "the store is older than what was read of it");
+      return fail(Errc::kOutOfRange, "the store is behind what was read of it");
     }
-    just_loaded_ = false;
     backoff_.reset();
     events_.on_well();
   }

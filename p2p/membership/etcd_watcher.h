@@ -70,7 +70,6 @@ class EtcdWatcher {
   Backoff backoff_;
   State state_;
   std::int64_t revision_ = 0;  ///< what `state_` is of; 0: has to be read
-  bool just_loaded_ = false;
   bool changed_ = false;
   std::chrono::steady_clock::time_point next_publish_{};
   std::atomic<bool> resync_ = false;

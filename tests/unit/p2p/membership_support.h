@@ -49,6 +49,17 @@ class Views {
     return changed_.wait_for(lock, kPatience,
                              [&] { return !views_.empty() && words(views_.back().members) == wanted; });
   }
+  /// Whether every view but those before its first one had this member.
+  bool kept(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    bool seen = false;
+    for (const auto& view : views_) {
+      const bool there = std::ranges::count(words(view.members), name) > 0;
+      if (seen && !there) return false;
+      seen = seen || there;
+    }
+    return seen;
+  }
   std::size_t count() {
     const std::lock_guard lock(mutex_);
     return views_.size();

@@ -1,0 +1,38 @@
+#include "p2p/strategy.h"
+
+#include "p2p/single.h"
+#include "p2p/swarm.h"
+
+namespace oxbow::p2p {
+
+std::string_view to_string(StrategyKind kind) noexcept {
+  switch (kind) {
+    case StrategyKind::kSwarm:
+      return "swarm";
+    case StrategyKind::kRing:
+      return "ring";
+    case StrategyKind::kFingers:
+      return "fingers";
+    case StrategyKind::kSingle:
+      return "single";
+  }
+  return "unknown";
+}
+
+std::unique_ptr<Strategy> make_strategy(StrategyKind kind, StrategyContext context) {
+  SwarmOptions options;
+  switch (kind) {
+    case StrategyKind::kSingle:
+      return std::make_unique<Single>(context.geometry);
+    case StrategyKind::kRing:
+      options.ranked_only = true;
+      return std::make_unique<Swarm>(std::move(context), options);
+    case StrategyKind::kSwarm:
+      return std::make_unique<Swarm>(std::move(context), options);
+    case StrategyKind::kFingers:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace oxbow::p2p

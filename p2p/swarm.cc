@@ -1,0 +1,219 @@
+#include "p2p/swarm.h"
+
+#include <algorithm>
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kCheckEvery = 100ms;  // progress of fetches, while there are any
+constexpr auto kRetryEvery = 30ms;   // with room and something wanted that nobody could give
+
+}  // namespace
+
+Swarm::Swarm(StrategyContext context, SwarmOptions options)
+    : context_(std::move(context)),
+      options_(options),
+      random_(context_.seed),
+      window_(context_.present.size() == context_.geometry.stripes() ? context_.present
+                                                                      : HaveMap(context_.geometry.stripes())),
+      neighbours_(context_.geometry.stripes(),
+                  {options.peer_fetches, options.per_peer, options.probes, options.probation_share, options.ranked_only}) {
+  const auto bytes = static_cast<double>(context_.geometry.blob_bytes());
+  const auto stripe = static_cast<double>(context_.geometry.stripe_bytes());
+  hedge_budget_ = std::max(bytes * options_.hedge_share, stripe);
+  alone_budget_ = std::max(bytes * options_.alone_share, stripe);
+  progress_jitter_ms_ = random_.below(500);
+}
+
+std::vector<Action> Swarm::on_event(Time now, const Event& event) {
+  now_ = now;
+  actions_.clear();
+  std::visit([this](const auto& one) { on(one); }, event);
+  decide();
+  return std::move(actions_);
+}
+
+void Swarm::decide() {
+  if (!reading_ || finished_) return;
+  if (window_.present().complete()) {
+    finish();
+    return;
+  }
+  fill_from_peers();
+  review_leases();
+  fetch_under_leases();
+  fetch_alone();
+  announce_if_due();
+  arm_timer();
+}
+
+void Swarm::on(const WindowChanged& event) {
+  may_fetch_ = event.may_fetch;
+  const bool was_empty = window_.empty();
+  window_.set(event.wanted);
+  if (was_empty && !window_.empty()) note_progress();
+  if (!event.has_readers) {
+    if (reading_) pause();
+    return;
+  }
+  if (!reading_) {
+    reading_ = true;
+    last_progress_ = now_;
+    next_announce_ = now_;
+    alone_after_ = now_ + std::chrono::milliseconds(random_.below(500));
+  }
+}
+
+/// Nobody reads: everything under way ends, what is here stays known.
+void Swarm::pause() {
+  reading_ = false;
+  for (auto& fetch : running_) cancel(fetch);
+  for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+    auto& one = neighbours_.at(place);
+    if (one.watched) act(UnwatchHave{one.id});
+    one.watched = false;
+    neighbours_.forget_map(one);
+  }
+  for (const auto& lease : leases_) released_.push_back(lease.span);
+  leases_.clear();
+  if (joined_) announce(window_.present().count() > 0 ? Interest::kHolding : Interest::kLeft);
+  joined_ = false;
+  timer_.reset();
+}
+
+/// All of the blob is here.
+void Swarm::finish() {
+  pause();
+  finished_ = true;
+}
+
+void Swarm::on(const SlotsFree& event) {
+  if (event.source == kUpstream) upstream_free_ = event.slots;
+}
+
+void Swarm::on(const StripeArrived& event) {
+  window_.arrived(event.stripe);
+  note_progress();
+  if (auto* fetch = running(event.fetch); fetch != nullptr) {
+    if (fetch->source == kUpstream)
+      upstream_pause_ = 0ms;
+    else
+      stripe_from_peer(*fetch);
+  }
+}
+
+void Swarm::on(const FetchEnded& event) {
+  const auto found = std::ranges::find(running_, event.fetch, &Running::id);
+  if (found == running_.end()) return;
+  const Running fetch = *found;
+  running_.erase(found);
+  if (auto* hedge = running(fetch.hedged_by); hedge != nullptr) hedge->hedge_of = 0;
+  if (auto* first = running(fetch.hedge_of); first != nullptr) first->hedged_by = 0;
+  const bool covered = running(fetch.hedged_by) != nullptr || running(fetch.hedge_of) != nullptr;
+  for (auto stripe = fetch.stripes.begin; !covered && stripe < fetch.stripes.end; ++stripe) window_.unassign(stripe);
+  if (fetch.source != kUpstream) {
+    peer_fetch_ended(fetch, event);
+    return;
+  }
+  if (!event.outcome && event.outcome.error().code() != Errc::kCancelled) {
+    // Somebody else may have better luck with this span.
+    upstream_pause_ = std::clamp<std::chrono::milliseconds>(2 * upstream_pause_, 250ms, 4'000ms);
+    upstream_after_ = now_ + upstream_pause_;
+    drop_lease(Geometry::span_of(fetch.stripes.begin), true);
+    next_announce_ = std::min(next_announce_, now_);
+  }
+}
+
+void Swarm::on(const StripeLost& event) {
+  if (event.stripe >= window_.present().size()) return;
+  window_.lost(event.stripe);
+  finished_ = false;
+}
+
+void Swarm::on(const TimerFired& event) {
+  timer_.reset();
+  for (const auto& progress : event.progress) check_progress(progress);
+  refresh_neighbours();
+}
+
+void Swarm::on(const PeersChanged& event) {
+  peers_ = event.peers;
+  ranked_ = peers_ == nullptr ? std::vector<PeerId>() : peers_->ranked(key_of(context_.digest), context_.replicas);
+  for (std::size_t place = 0; place < neighbours_.size();) {
+    auto& one = neighbours_.at(place);
+    const auto* peer = peers_ == nullptr ? nullptr : peers_->find(one.id);
+    if (peer != nullptr && peer->state == PeerState::kEligible) {
+      sync_neighbour(one);
+      ++place;
+      continue;
+    }
+    // What runs from a peer that only drains may end; it is asked for nothing more.
+    const bool bad = peer == nullptr || (peer->state != PeerState::kDraining && peer->state != PeerState::kCircuitOpen);
+    for (auto& fetch : running_) {
+      if (bad && fetch.source == one.id) cancel(fetch);
+    }
+    if (one.watched) act(UnwatchHave{one.id});
+    neighbours_.remove(one.id);
+  }
+  choose_coordinator();
+}
+
+void Swarm::on(const HaveChanged& event) {
+  auto* one = neighbours_.find(event.peer);
+  if (one == nullptr) return;
+  neighbours_.apply(*one, event.update);
+  if (one->complete && one->watched) {
+    act(UnwatchHave{one->id});
+    one->watched = false;
+  }
+}
+
+void Swarm::on(const HaveEnded& event) {
+  auto* one = neighbours_.find(event.peer);
+  if (one == nullptr || !one->watched) return;
+  one->watched = false;
+  if (one->complete) return;
+  neighbours_.forget_map(*one);
+  if (event.why.code() == Errc::kNotFound)
+    one->watch_after = now_ + 300ms;
+  else
+    peer_failed(*one, 500ms);
+}
+
+void Swarm::on(const Replied& event) {
+  const bool successor = event.peer == asked_successor_;
+  if (successor)
+    asked_successor_ = kNoPeer;
+  else if (event.peer == asked_)
+    asked_ = kNoPeer;
+  else
+    return;
+  if (event.reply) {
+    reply_from(*event.reply, successor);
+    return;
+  }
+  if (successor || !reading_) return;
+  silent_.push_back({event.peer, now_ + 10'000ms});
+  took_over_ = now_;
+  choose_coordinator();
+  next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;
+}
+
+Swarm::Running* Swarm::running(FetchId id) {
+  const auto found = std::ranges::find(running_, id, &Running::id);
+  return id == 0 || found == running_.end() ? nullptr : &*found;
+}
+
+void Swarm::arm_timer() {
+  auto at = std::max(next_announce_, now_ + 1ms);
+  if (asked_ != kNoPeer) at = now_ + 1'000ms;
+  const bool room = from_peers_ < peer_fetches_allowed() && window_.any_open();
+  if (!window_.empty() || !running_.empty()) at = std::min(at, now_ + (room ? kRetryEvery : kCheckEvery));
+  if (timer_ && *timer_ <= at && *timer_ > now_) return;
+  timer_ = at;
+  act(SetTimer{at});
+}
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,162 @@
+// The default strategy. Stripes come from peers first: pick a peer with room, then a stripe of the window that it has
+// and few others do. What no peer has is fetched from upstream under a lease of the blob's coordinator, so that it
+// leaves upstream once for the whole cluster. Slow sources are hedged, dead ones left after a second, and with nobody
+// to talk to it becomes a plain pull-through cache. `ring` is the same with only the ranked holders as sources.
+// The whole algorithm with its numbers, and what was measured: docs/decisions/0007-swarm.md.
+// Thread rule and lifetime: as `Strategy`.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "p2p/random.h"
+#include "p2p/strategy.h"
+#include "p2p/swarm_neighbours.h"
+#include "p2p/swarm_window.h"
+
+namespace oxbow::p2p {
+
+struct SwarmOptions {
+  bool ranked_only = false;          ///< `ring`
+  std::uint32_t peer_fetches = 8;    ///< at a time, a blob
+  std::uint32_t per_peer = 2;        ///< of them from one peer
+  std::uint32_t probes = 16;         ///< useful peers compared before one is chosen
+  std::uint32_t neighbours = 40;     ///< known at most: those that the coordinator names, and alternatives
+  double hedge_share = 0.05;         ///< of the blob's bytes may be asked for twice
+  double alone_share = 0.05;         ///< of the blob's stripes without any coordinator
+  double probation_share = 0.05;
+};
+
+class Swarm final : public Strategy {
+ public:
+  explicit Swarm(StrategyContext context, SwarmOptions options = {});
+
+  std::vector<Action> on_event(Time now, const Event& event) override;
+
+ private:
+  struct Running {
+    FetchId id = 0;
+    SourceId source = kUpstream;
+    StripeRange stripes;
+    FetchId hedge_of = 0;
+    FetchId hedged_by = 0;
+    bool cut_through = false;
+    bool cancelled = false;
+    bool unleased = false;
+    Time started{0};
+    std::uint64_t bytes = 0;
+  };
+  struct Lease {
+    std::uint32_t span = 0;
+    Time idle_since{0};  ///< nothing to fetch under it since; 0: in use
+  };
+  struct Silent {
+    PeerId peer = kNoPeer;
+    Time until{0};
+  };
+
+  // Events (swarm.cc)
+  void on(const WindowChanged& event);
+  void on(const SlotsFree& event);
+  void on(const StripeArrived& event);
+  void on(const FetchEnded& event);
+  void on(const StripeLost& event);
+  void on(const TimerFired& event);
+  void on(const PeersChanged& event);
+  void on(const Replied& event);
+  void on(const HaveChanged& event);
+  void on(const HaveEnded& event);
+  void pause();
+  void finish();
+  void decide();
+  void arm_timer();
+
+  // Peers (swarm_peers.cc)
+  void fill_from_peers();
+  bool fetch_from(const SwarmChoice& choice, FetchId hedge_of);
+  std::uint32_t peer_fetches_allowed() const;
+  void add_neighbour(std::string_view name, bool complete);
+  void sync_neighbour(SwarmNeighbour& neighbour);
+  void watch(SwarmNeighbour& neighbour);
+  void refresh_neighbours();
+  void peer_failed(SwarmNeighbour& neighbour, std::chrono::milliseconds for_at_least);
+  void peer_fetch_ended(const Running& fetch, const FetchEnded& event);
+  void stripe_from_peer(const Running& fetch);
+
+  // Time (swarm_timing.cc)
+  void check_progress(const FetchProgress& progress);
+  bool late(const Running& fetch) const;
+  void hedge(Running& fetch);
+  void cancel(Running& fetch);
+  void note_progress();
+
+  // Upstream and the coordinator (swarm_leases.cc)
+  void choose_coordinator();
+  void announce(Interest interest);
+  void announce_if_due();
+  void reply_from(const AnnounceReply& reply, bool successor);
+  std::vector<std::uint32_t> spans_to_ask() const;
+  std::uint64_t bytes_of_span(std::uint32_t span) const;
+  void fetch_under_leases();
+  void fetch_alone();
+  bool fetch_run(StripeRange run, bool unleased);
+  void review_leases();
+  bool maps_awaited() const;
+  bool missing_everywhere(std::uint32_t stripe) const;
+  bool has_lease(std::uint32_t span) const;
+  void drop_lease(std::uint32_t span, bool tell);
+  bool alone() const;
+
+  Running* running(FetchId id);
+  std::uint64_t stripe_bytes(std::uint32_t stripe) const { return context_.geometry.stripe(stripe).size(); }
+  template <typename T>
+  void act(T action) {
+    actions_.emplace_back(std::move(action));
+  }
+
+  const StrategyContext context_;
+  const SwarmOptions options_;
+  Random random_;
+  Time now_{0};
+  std::vector<Action> actions_;
+
+  SwarmWindow window_;
+  SwarmNeighbours neighbours_;
+  std::shared_ptr<const PeerSnapshot> peers_;
+  std::vector<PeerId> ranked_;
+  std::vector<Running> running_;  ///< a dozen at most
+  FetchId next_id_ = 1;
+  bool reading_ = false;  ///< somebody reads
+  bool joined_ = false;   ///< the coordinator has been told
+  bool may_fetch_ = false;
+  bool finished_ = false;
+
+  std::uint32_t from_peers_ = 0;  ///< running peer fetches
+  double typical_ = 0;            ///< running median of the bytes per second of one peer fetch
+  double hedge_budget_ = 0;       ///< bytes
+
+  PeerId coordinator_ = kNoPeer;
+  PeerId asked_ = kNoPeer;            ///< whose answer is awaited
+  PeerId asked_successor_ = kNoPeer;  ///< whose answer a fresh coordinator's lease waits for
+  bool successor_done_ = false;
+  std::vector<Silent> silent_;
+  bool no_coordinator_ = false;  ///< none of the ranked ones answered the last time round
+  Time took_over_{0};            ///< when the coordinator last changed because one was silent
+  Time next_announce_{0};
+  Time last_announce_{0};
+  std::vector<std::uint32_t> last_ask_;
+  std::vector<std::uint32_t> released_;
+  std::vector<Lease> leases_;
+  std::uint32_t upstream_free_ = 0;
+  Time upstream_after_{0};  ///< after an error of upstream
+  std::chrono::milliseconds upstream_pause_{0};
+  double alone_budget_ = 0;  ///< bytes
+  Time alone_after_{0};      ///< jittered
+  Time last_progress_{0};
+  std::uint64_t progress_jitter_ms_ = 0;
+  bool stuck_ = false;
+
+  std::optional<Time> timer_;
+};
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,270 @@
+// Swarm, the side of upstream: the coordinator, its leases, and what is done without it.
+#include <algorithm>
+
+#include "p2p/swarm.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kSpansAsked = 16;
+constexpr std::size_t kReported = 16;
+constexpr auto kAskEvery = 50ms;          // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;        // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;         // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;       // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr auto kStuckWithoutHolder = 3'000ms;
+constexpr auto kStuck = 5'000ms;
+
+}  // namespace
+
+/// The first of the ranked ones that is not known to be silent; if all are, the one that may speak again soonest.
+void Swarm::choose_coordinator() {
+  std::erase_if(silent_, [this](const Silent& one) { return one.until <= now_; });
+  const auto silent_until = [this](PeerId id) {
+    Time until{0};
+    for (const auto& one : silent_) {
+      if (one.peer == id) until = std::max(until, one.until);
+    }
+    return until;
+  };
+  PeerId best = kNoPeer;
+  for (const auto id : ranked_) {
+    if (best == kNoPeer || silent_until(id) < silent_until(best)) best = id;
+  }
+  no_coordinator_ = best == kNoPeer || silent_until(best) > now_;
+  if (best == coordinator_) return;
+  coordinator_ = best;
+  asked_ = kNoPeer;
+  successor_done_ = false;
+  last_ask_.clear();
+  if (reading_) next_announce_ = now_;
+}
+
+bool Swarm::missing_everywhere(std::uint32_t stripe) const {
+  return window_.open(stripe) && !neighbours_.somewhere(stripe);
+}
+
+bool Swarm::has_lease(std::uint32_t span) const {
+  return std::ranges::find(leases_, span, &Lease::span) != leases_.end();
+}
+
+/// The spans that this node wants, nobody near has and no lease of its own covers; most urgent first.
+std::vector<std::uint32_t> Swarm::spans_to_ask() const {
+  std::vector<std::uint32_t> asks;
+  if (!may_fetch_ || now_ < upstream_after_) return asks;
+  const bool careful = now_ - took_over_ < kTakeOver && took_over_ != Time{0};
+  for (const auto& range : window_.ranges()) {
+    for (auto stripe = range.begin; stripe < range.end;) {
+      const auto span = Geometry::span_of(stripe);
+      const auto end = std::min(range.end, (span + 1) * kStripesPerSpan);
+      bool missing = false;
+      bool somebodys = has_lease(span) || std::ranges::find(asks, span) != asks.end();
+      for (; stripe < end; ++stripe) {
+        missing = missing || missing_everywhere(stripe);
+        somebodys = somebodys || (careful && neighbours_.arriving_somewhere(stripe));
+      }
+      if (missing && !somebodys) asks.push_back(span);
+      if (asks.size() >= kSpansAsked) return asks;
+    }
+  }
+  return asks;
+}
+
+std::uint64_t Swarm::bytes_of_span(std::uint32_t span) const {
+  std::uint64_t bytes = 0;
+  const auto end = std::min((span + 1) * kStripesPerSpan, window_.present().size());
+  for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+    if (window_.present().has(stripe)) bytes += stripe_bytes(stripe);
+  }
+  for (const auto& fetch : running_) {
+    if (Geometry::span_of(fetch.stripes.begin) != span) continue;
+    // Of a run, `bytes` counts from its beginning; what has arrived of it is counted above.
+    std::uint64_t arrived = 0;
+    for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
+      if (window_.present().has(stripe)) arrived += stripe_bytes(stripe);
+    }
+    bytes += fetch.bytes - std::min(fetch.bytes, arrived);
+  }
+  return bytes;
+}
+
+void Swarm::announce(Interest interest) {
+  if (coordinator_ == kNoPeer) return;
+  Announce message;
+  message.digest = context_.digest;
+  message.size = context_.geometry.blob_bytes();
+  message.interest = interest;
+  message.have = window_.present();
+  message.may_fetch = may_fetch_;
+  message.released = std::move(released_);
+  released_.clear();
+  message.want_neighbours = interest == Interest::kWanting && neighbours_.live() < options_.neighbours * 4 / 5;
+  if (interest == Interest::kWanting) {
+    message.ask = spans_to_ask();
+    last_ask_ = message.ask;
+    for (const auto& lease : leases_) message.leases.push_back({lease.span, bytes_of_span(lease.span)});
+    const auto report = [&](PeerId id) {
+      const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
+      if (peer != nullptr && message.unreachable.size() < kReported) message.unreachable.push_back(peer->member.name);
+    };
+    for (const auto& one : silent_) report(one.peer);
+    for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+      const auto& one = neighbours_.at(place);
+      if (one.away || (one.watched && !one.mapped && now_ - one.asked_since > 1'000ms)) report(one.id);
+    }
+    joined_ = true;
+    asked_ = coordinator_;
+  }
+  last_announce_ = now_;
+  next_announce_ = now_ + 1'000ms;
+  act(Send{coordinator_, std::move(message)});
+}
+
+void Swarm::announce_if_due() {
+  if (asked_ != kNoPeer || coordinator_ == kNoPeer) return;
+  if (no_coordinator_) choose_coordinator();
+  bool due = now_ >= next_announce_ || !released_.empty();
+  if (!due && now_ - last_announce_ >= kAskEvery) {
+    // A new wish: the window has moved on, or what somebody had is gone.
+    const auto asks = spans_to_ask();
+    due = std::ranges::any_of(
+        asks, [this](std::uint32_t span) { return std::ranges::find(last_ask_, span) == last_ask_.end(); });
+  }
+  if (due) announce(Interest::kWanting);
+}
+
+void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
+  bool holders = false;
+  for (const auto& one : reply.neighbours) {
+    holders = holders || one.complete || one.stripes > 0;
+    add_neighbour(one.name, one.complete);
+  }
+  if (successor) return;
+  no_coordinator_ = false;
+  next_announce_ = now_ + std::clamp<std::chrono::milliseconds>(reply.again, 50ms, 10'000ms);
+  if (!reading_ || finished_) return;
+  for (const auto span : reply.lost) {
+    drop_lease(span, false);
+    for (auto& fetch : running_) {
+      if (fetch.source == kUpstream && Geometry::span_of(fetch.stripes.begin) == span) cancel(fetch);
+    }
+  }
+  for (const auto& grant : reply.granted) {
+    if (grant.span >= context_.geometry.spans() || has_lease(grant.span)) continue;
+    leases_.push_back({grant.span, Time{0}});
+    stuck_ = false;
+  }
+  // It has only just come up: whoever coordinated before it may know holders.
+  if (reply.fresh && !holders && !successor_done_) {
+    successor_done_ = true;
+    for (const auto id : ranked_) {
+      if (id == coordinator_ || (peers_ != nullptr && id == peers_->self())) continue;
+      asked_successor_ = id;
+      Announce question;
+      question.digest = context_.digest;
+      question.size = context_.geometry.blob_bytes();
+      question.have = window_.present();
+      act(Send{id, std::move(question)});
+      break;
+    }
+  }
+}
+
+void Swarm::drop_lease(std::uint32_t span, bool tell) {
+  if (std::erase_if(leases_, [span](const Lease& lease) { return lease.span == span; }) > 0 && tell)
+    released_.push_back(span);
+}
+
+/// Leases under which nothing is left to do are given back.
+void Swarm::review_leases() {
+  for (std::size_t i = 0; i < leases_.size();) {
+    auto& lease = leases_[i];
+    const auto span = lease.span;
+    const auto end = std::min((span + 1) * kStripesPerSpan, window_.present().size());
+    bool busy = false;
+    bool settled = true;  // every stripe is here or at somebody else's
+    for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+      busy = busy || missing_everywhere(stripe);
+      settled = settled && (window_.present().has(stripe) || neighbours_.somewhere(stripe));
+    }
+    for (const auto& fetch : running_)
+      busy = busy || (fetch.source == kUpstream && Geometry::span_of(fetch.stripes.begin) == span);
+    if (busy) lease.idle_since = Time{0};
+    if (!busy && lease.idle_since == Time{0}) lease.idle_since = now_;
+    if (!busy && (settled || now_ - lease.idle_since >= kIdleLease))
+      drop_lease(span, true);
+    else
+      ++i;
+  }
+}
+
+/// A neighbour's first map is on its way: it may have what we are about to fetch.
+bool Swarm::maps_awaited() const {
+  auto& neighbours = const_cast<SwarmNeighbours&>(neighbours_);
+  for (std::size_t place = 0; place < neighbours.size(); ++place) {
+    const auto& one = neighbours.at(place);
+    if (one.watched && !one.mapped && !one.away && now_ - one.asked_since < kFirstMap) return true;
+  }
+  return false;
+}
+
+bool Swarm::fetch_run(StripeRange run, bool unleased) {
+  if (upstream_free_ == 0) return false;
+  --upstream_free_;
+  Running fetch;
+  fetch.id = next_id_++;
+  fetch.stripes = run;
+  fetch.unleased = unleased;
+  fetch.started = now_;
+  for (auto stripe = run.begin; stripe < run.end; ++stripe) window_.assign(stripe);
+  running_.push_back(fetch);
+  act(Fetch{fetch.id, kUpstream, run});
+  return true;
+}
+
+void Swarm::fetch_under_leases() {
+  if (!may_fetch_ || upstream_free_ == 0 || leases_.empty() || now_ < upstream_after_) return;
+  if (asked_successor_ != kNoPeer || maps_awaited()) return;
+  for (const auto& lease : leases_) {
+    const auto end = std::min((lease.span + 1) * kStripesPerSpan, window_.present().size());
+    for (auto stripe = lease.span * kStripesPerSpan; stripe < end;) {
+      StripeRange run{stripe, stripe};
+      while (run.end < end && missing_everywhere(run.end)) ++run.end;
+      if (run.count() > 0 && !fetch_run(run, false)) return;
+      stripe = run.end + 1;
+    }
+  }
+}
+
+/// Nobody to talk to: no peers at all, or no progress for long.
+bool Swarm::alone() const { return peers_ == nullptr || peers_->eligible_others() == 0; }
+
+void Swarm::fetch_alone() {
+  if (!may_fetch_ || upstream_free_ == 0 || window_.empty() || now_ < upstream_after_) return;
+  const auto idle = now_ - last_progress_ - std::chrono::milliseconds(progress_jitter_ms_);
+  const bool holders = neighbours_.complete() > 0 || neighbours_.live() > 0;
+  if (idle >= (holders ? kStuck : kStuckWithoutHolder)) stuck_ = true;
+  const bool single = no_coordinator_ && alone();
+  const bool in_budget = no_coordinator_ && !single && now_ >= alone_after_ && alone_budget_ > 0;
+  if (!single && !stuck_ && !in_budget) return;
+  for (const auto& range : window_.ranges()) {
+    for (auto stripe = range.begin; stripe < range.end; ++stripe) {
+      const auto wanted = [&](std::uint32_t one) { return stuck_ ? window_.open(one) : missing_everywhere(one); };
+      if (!wanted(stripe)) continue;
+      StripeRange run{stripe, stripe + 1};
+      while (run.end < range.end && Geometry::span_of(run.end) == Geometry::span_of(stripe) && wanted(run.end) &&
+             (single || stuck_))
+        ++run.end;
+      // One at a time, unless there is truly nobody else: peers may come back any moment.
+      const bool one_runs = std::ranges::any_of(running_, &Running::unleased);
+      if (!single && one_runs) return;
+      if (!single && !stuck_) alone_budget_ -= static_cast<double>(stripe_bytes(stripe));
+      if (!fetch_run(run, true)) return;
+      stripe = run.end - 1;
+    }
+  }
+}
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,146 @@
+// Swarm, the side of the peers: whom to ask for what, and what their answers teach.
+#include <algorithm>
+
+#include "p2p/swarm.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double kEwma = 0.3;
+constexpr double kMedianStep = 1.1;
+
+double ewma(double old, double sample) { return old <= 0 ? sample : (1 - kEwma) * old + kEwma * sample; }
+
+}  // namespace
+
+std::uint32_t Swarm::peer_fetches_allowed() const { return options_.peer_fetches; }
+
+void Swarm::fill_from_peers() {
+  if (peers_ == nullptr) return;
+  while (from_peers_ < peer_fetches_allowed()) {
+    const auto choice = neighbours_.pick(now_, window_, *peers_, typical_, random_);
+    if (!choice || !fetch_from(*choice, 0)) return;
+  }
+}
+
+bool Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
+  auto& one = neighbours_.at(choice.place);
+  Running fetch;
+  fetch.id = next_id_++;
+  fetch.source = one.id;
+  fetch.stripes = {choice.stripe, choice.stripe + 1};
+  fetch.hedge_of = hedge_of;
+  fetch.cut_through = choice.cut_through;
+  fetch.started = now_;
+  ++one.outstanding;
+  ++from_peers_;
+  window_.assign(choice.stripe);
+  Fetch action{fetch.id, one.id, fetch.stripes};
+  if (hedge_of != 0) action.hedge_of = hedge_of;
+  running_.push_back(fetch);
+  act(std::move(action));
+  return true;
+}
+
+void Swarm::add_neighbour(std::string_view name, bool complete) {
+  const auto* peer = peers_ == nullptr ? nullptr : peers_->find(name);
+  if (peer == nullptr || peer->self || peer->state != PeerState::kEligible) return;
+  auto* one = neighbours_.find(peer->id);
+  if (one == nullptr) {
+    if (neighbours_.size() >= options_.neighbours) {
+      const auto worst = neighbours_.worst();
+      if (!worst) return;
+      if (neighbours_.find(*worst)->watched) act(UnwatchHave{*worst});
+      neighbours_.remove(*worst);
+    }
+    one = &neighbours_.add(peer->id);
+    sync_neighbour(*one);
+  }
+  if (complete && !one->complete) {
+    neighbours_.set_complete(*one);
+    if (one->watched) act(UnwatchHave{one->id});
+    one->watched = false;
+  }
+  watch(*one);
+}
+
+void Swarm::sync_neighbour(SwarmNeighbour& one) {
+  const auto* peer = peers_->find(one.id);
+  one.near = peer->near;
+  one.vetted = peer->vetted;
+  one.ranked = std::ranges::find(ranked_, one.id) != ranked_.end();
+  if (one.goodput <= 0) one.goodput = peer->goodput;
+  if (one.latency_ms <= 0) one.latency_ms = peer->latency_ms;
+}
+
+void Swarm::watch(SwarmNeighbour& one) {
+  if (one.watched || one.complete || one.away || now_ < one.watch_after) return;
+  one.watched = true;
+  one.asked_since = now_;
+  act(WatchHave{one.id});
+}
+
+/// Those whose time away is over come back; streams that ended are opened again.
+void Swarm::refresh_neighbours() {
+  if (!reading_) return;
+  for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+    auto& one = neighbours_.at(place);
+    if (one.away && now_ >= one.away_until) neighbours_.set_back(one);
+    watch(one);
+  }
+}
+
+void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_least) {
+  const auto doubled = for_at_least * (1U << std::min(one.away_count, 5U));
+  neighbours_.set_away(one, now_ + std::min<std::chrono::milliseconds>(doubled, 15'000ms));
+  if (one.id == coordinator_) return;
+  // Whoever else is asked of this peer waits in vain: at once, not when its own time is up.
+  for (auto& fetch : running_) {
+    if (fetch.source == one.id && fetch.bytes == 0) cancel(fetch);
+  }
+}
+
+void Swarm::stripe_from_peer(const Running& fetch) {
+  auto* one = neighbours_.find(fetch.source);
+  if (one == nullptr) return;
+  one->away_count = 0;
+  one->on_trial = false;
+  stuck_ = false;
+  if (fetch.cut_through || fetch.hedge_of != 0) return;  // its speed is upstream's, or only a tail's
+  const auto ms = static_cast<double>(std::max<std::int64_t>((now_ - fetch.started).count(), 1));
+  const double rate = static_cast<double>(stripe_bytes(fetch.stripes.begin)) / ms * 1000;
+  one->goodput = ewma(one->goodput, rate);
+  if (typical_ <= 0)
+    typical_ = rate;
+  else
+    typical_ = rate > typical_ ? typical_ * kMedianStep : typical_ / kMedianStep;
+}
+
+void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
+  --from_peers_;
+  auto* one = neighbours_.find(fetch.source);
+  if (one != nullptr) --one->outstanding;
+  if (event.outcome || one == nullptr) return;
+  switch (event.outcome.error().code()) {
+    case Errc::kCancelled:
+      break;
+    case Errc::kBusy:
+      one->busy_until = now_ + 20ms + std::chrono::milliseconds(random_.below(60));
+      if (one->load.slots > 0) one->load.used = one->load.slots;
+      for (const auto id : event.alternatives) {
+        const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
+        if (peer != nullptr && neighbours_.find(id) == nullptr) add_neighbour(peer->member.name, false);
+      }
+      break;
+    case Errc::kNotFound:
+      neighbours_.forget_stripe(*one, fetch.stripes.begin);
+      watch(*one);
+      break;
+    default:
+      peer_failed(*one, 1'000ms);
+  }
+}
+
+}  // namespace oxbow::p2p

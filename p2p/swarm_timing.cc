@@ -1,0 +1,72 @@
+// Swarm, the side of time: slow is not dead, and dead costs a second at most.
+#include <algorithm>
+
+#include "p2p/swarm.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kNoProgress = 1'000ms;          // of a peer: it is left
+constexpr auto kNoProgressUpstream = 6'000ms;  // registries think longer; the lease may be lost before
+constexpr auto kLateAfter = 200ms;
+constexpr double kLateShare = 0.25;  // of the typical speed
+
+}  // namespace
+
+void Swarm::note_progress() { last_progress_ = now_; }
+
+void Swarm::cancel(Running& fetch) {
+  if (fetch.cancelled) return;
+  fetch.cancelled = true;
+  act(CancelFetch{fetch.id});
+}
+
+void Swarm::check_progress(const FetchProgress& progress) {
+  auto* fetch = running(progress.fetch);
+  if (fetch == nullptr || fetch->cancelled) return;
+  if (progress.bytes > fetch->bytes) note_progress();
+  fetch->bytes = progress.bytes;
+  if (fetch->source == kUpstream) {
+    if (progress.since_last > kNoProgressUpstream) cancel(*fetch);
+    return;
+  }
+  auto* one = neighbours_.find(fetch->source);
+  const auto patience = std::max<std::chrono::milliseconds>(
+      kNoProgress, std::chrono::milliseconds(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms)));
+  if (progress.since_last >= patience) {
+    cancel(*fetch);
+    // A cut-through that stands still tells of upstream, or of the lease's holder; not of the path to this peer.
+    if (one != nullptr && !fetch->cut_through) peer_failed(*one, 1'000ms);
+    if (one != nullptr && fetch->cut_through) neighbours_.forget_stripe(*one, fetch->stripes.begin);
+    return;
+  }
+  if (progress.since_last >= kLateAfter + 100ms || late(*fetch)) hedge(*fetch);
+}
+
+bool Swarm::late(const Running& fetch) const {
+  if (fetch.cut_through || typical_ <= 0) return false;
+  const auto elapsed = now_ - fetch.started;
+  const auto bytes = static_cast<double>(stripe_bytes(fetch.stripes.begin));
+  const auto usual = std::chrono::milliseconds(static_cast<std::int64_t>(bytes / typical_ * 1000));
+  if (elapsed < kLateAfter + usual) return false;
+  return static_cast<double>(fetch.bytes) < kLateShare * typical_ * static_cast<double>(elapsed.count()) / 1000;
+}
+
+/// The missing tail is asked for at somebody else too; the first to complete ends the other.
+void Swarm::hedge(Running& fetch) {
+  if (fetch.hedge_of != 0 || fetch.hedged_by != 0 || peers_ == nullptr) return;
+  const auto stripe = fetch.stripes.begin;
+  if (!window_.wanted(stripe)) return;
+  const auto tail = static_cast<double>(stripe_bytes(stripe) - std::min(fetch.bytes, stripe_bytes(stripe)));
+  if (tail > hedge_budget_) return;
+  const auto choice = neighbours_.pick_for(now_, stripe, fetch.source, *peers_, typical_, random_);
+  if (!choice) return;
+  const auto id = fetch.id;
+  fetch.hedged_by = next_id_;
+  hedge_budget_ -= tail;
+  fetch_from(*choice, id);  // `fetch` may have moved
+}
+
+}  // namespace oxbow::p2p
