@@ -49,6 +49,7 @@ class HaveStream final : public http::Body {
   void arm();
   std::optional<HaveUpdate> next_update(Clock::Steady now);
   void add_changes(HaveUpdate& update);
+  void add_sums(HaveUpdate& update);
   void add_arriving(HaveUpdate& update, const std::vector<std::uint32_t>& arriving);
 
   HaveStreamParts parts_;
@@ -67,6 +68,8 @@ class HaveStream final : public http::Body {
   // What the asker knows.
   HaveMap have_;
   std::vector<std::uint32_t> arriving_;  // sorted
+  std::uint32_t unsummed_from_ = 0;      // stripes from here on have not been looked at for their sums,
+  std::deque<std::uint32_t> unsummed_;   // nor have these
   Load load_;
 };
 
@@ -92,7 +95,8 @@ std::optional<HaveUpdate> HaveStream::next_update(Clock::Steady now) {
     update.load = load;
     load_ = load;
   }
-  if (!update.map && update.have.empty() && update.arriving.empty() && update.lost.empty() && !update.load) {
+  if (!update.map && update.have.empty() && update.arriving.empty() && update.lost.empty() && !update.load &&
+      update.sums.empty()) {
     return std::nullopt;
   }
   first_ = false;
@@ -114,10 +118,34 @@ void HaveStream::add_changes(HaveUpdate& update) {
     update.have.clear();
     update.lost.clear();
     arriving_.clear();  // a map replaces everything
+    unsummed_.clear();
+    unsummed_from_ = 0;
+  }
+  for (const auto stripe : update.have) {
+    if (stripe < unsummed_from_) unsummed_.push_back(stripe);
   }
   have_ = std::move(state.have);
   std::ranges::sort(state.arriving);
   add_arriving(update, state.arriving);
+  add_sums(update);
+}
+
+/// Of stripes that came from upstream itself. At most so many are looked at for one line that no line takes long; at
+/// least as many as one line can add.
+void HaveStream::add_sums(HaveUpdate& update) {
+  const auto look = [&](std::uint32_t stripe) {
+    if (!have_.has(stripe)) return;
+    if (auto sum = parts_.watch->first_hand(stripe)) update.sums.emplace_back(stripe, std::move(*sum));
+  };
+  std::size_t looks = 0;
+  for (; !unsummed_.empty() && looks < kMaxHaveChanges && update.sums.size() < kMaxHaveSums; ++looks) {
+    look(unsummed_.front());
+    unsummed_.pop_front();
+  }
+  for (; unsummed_from_ < have_.size() && looks < kMaxHaveChanges && update.sums.size() < kMaxHaveSums; ++looks) {
+    look(unsummed_from_++);
+  }
+  if (!unsummed_.empty() || unsummed_from_ < have_.size()) changed_ = true;
 }
 
 /// Tells of what has begun to arrive, and of what has stopped without having come. What finds no room waits for the

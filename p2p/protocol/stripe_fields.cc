@@ -12,7 +12,6 @@ namespace oxbow::p2p {
 namespace {
 
 constexpr std::uint64_t kMaxDeadlineMs = 600'000;
-constexpr std::size_t kChecksumDigits = 32;
 
 std::optional<std::uint64_t> parse_number(std::string_view text) noexcept {
   std::uint64_t number = 0;
@@ -28,11 +27,6 @@ std::optional<std::uint64_t> parse_range(std::string_view text) noexcept {
   text.remove_prefix(kUnit.size());
   text.remove_suffix(1);
   return parse_number(text);
-}
-
-bool is_checksum(std::string_view text) noexcept {
-  return text.size() == kChecksumDigits &&
-         std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 }  // namespace
