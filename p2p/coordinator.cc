@@ -211,7 +211,7 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       out_of_reach.push_back(peer->id);
   }
   const auto fetchers = std::max(blob.fetchers(), 1U);
-  const auto share = std::min((options.parallel_leases + fetchers - 1) / fetchers, options.leases_per_node);
+  const auto share = std::min((options.shared_leases + fetchers - 1) / fetchers, options.leases_per_node);
   auto own = blob.leases_of(from);
   for (std::size_t i = 0; i < std::min(announce.ask.size(), kAsksConsidered); ++i) {
     const auto span = announce.ask[i];

