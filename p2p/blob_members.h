@@ -23,8 +23,8 @@ struct BlobMember {
   bool suspect = false;   ///< overdue and reported as unreachable: not counted until it announces again
   HaveMap have;
   Time heard{0};
-  Time slow_until{0};    ///< its leases crawled: others are asked first
-  Time refused_since{0};  ///< asks in vain since, because it is slow; 0: it does not
+  Time slow_until{0};       ///< its leases crawled: others are asked first
+  Time refused_since{0};    ///< asks in vain since, because it is slow; 0: it does not
   std::uint32_t place = 0;  ///< in BlobMembers::order
 };
 
@@ -81,7 +81,7 @@ class BlobMembers {
   void count_spans(const HaveMap& have, std::int32_t sign);
 
   std::unordered_map<PeerId, BlobMember> members_;
-  std::vector<PeerId> order_;  ///< for random picks
+  std::vector<PeerId> order_;                ///< for random picks
   std::vector<std::uint16_t> span_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;

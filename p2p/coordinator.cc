@@ -13,13 +13,13 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kAsksConsidered = 64;
 constexpr std::size_t kReportsConsidered = 16;
-constexpr auto kWanterSilent = 5'000ms;       // five announcements missed
-constexpr auto kSweepEvery = 500ms;           // a look at every member of a blob, at most this often
-constexpr auto kSlowFor = 15'000ms;           // a slow node is given no lease for this long
-constexpr auto kSlowWaits = 2'000ms;          // unless nobody else took what it asks for
-constexpr auto kJudgedAfter = 1'000ms;        // a lease's speed is not judged before
-constexpr double kSlowShare = 0.25;           // of the usual speed: slow
-constexpr double kAgainPerMemberMs = 4;       // 250 members and more announce once a second
+constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
+constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
+constexpr auto kSlowFor = 15'000ms;      // a slow node is given no lease for this long
+constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks for
+constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
+constexpr double kSlowShare = 0.25;      // of the usual speed: slow
+constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
 struct Entry {
   Digest digest;
@@ -76,8 +76,8 @@ std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const 
 
 std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, const BlobMember& member) const {
   if (member.interest != Interest::kWanting) return options.again_holder;
-  const auto scaled = std::chrono::milliseconds(static_cast<std::int64_t>(
-      kAgainPerMemberMs * static_cast<double>(blob.size())));
+  const auto scaled =
+      std::chrono::milliseconds(static_cast<std::int64_t>(kAgainPerMemberMs * static_cast<double>(blob.size())));
   return std::clamp(scaled, options.again_min, options.again);
 }
 
@@ -89,7 +89,8 @@ void Coordinator::Impl::expire(BlobMembers& blob, Time now) {
   for (std::size_t place = 0; place < blob.size();) {
     const auto id = blob.at(place);
     const auto* member = blob.find(id);
-    const auto limit = member->interest == Interest::kWanting ? kWanterSilent : 2 * options.again_holder + kWanterSilent;
+    const auto limit =
+        member->interest == Interest::kWanting ? kWanterSilent : 2 * options.again_holder + kWanterSilent;
     if (now - member->heard > limit)
       blob.remove(id);
     else
@@ -210,7 +211,7 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       out_of_reach.push_back(peer->id);
   }
   const auto fetchers = std::max(blob.fetchers(), 1U);
-  const auto share = std::min((options.parallel_leases + fetchers - 1) / fetchers, options.leases_per_node);
+  const auto share = std::min((options.shared_leases + fetchers - 1) / fetchers, options.leases_per_node);
   auto own = blob.leases_of(from);
   for (std::size_t i = 0; i < std::min(announce.ask.size(), kAsksConsidered); ++i) {
     const auto span = announce.ask[i];
@@ -243,7 +244,8 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
     if (member->suspect || member->interest == Interest::kLeft) return;
     const auto* peer = peers.find(id);
     if (peer == nullptr || peer->state != PeerState::kEligible) return;
-    candidates.push_back({id, peer, asker == nullptr ? 0 : shared_labels(asker->member.location, peer->member.location)});
+    candidates.push_back(
+        {id, peer, asker == nullptr ? 0 : shared_labels(asker->member.location, peer->member.location)});
   };
   // A random run of the members is enough to find some of the asker's tier, and bounds the work with many members.
   const auto members = static_cast<std::uint32_t>(blob.size());
@@ -290,7 +292,8 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   }
   if (unheard_of) blob.learned = now;
   // Somebody comes from a coordinator that did not answer: this node takes over a swarm under way.
-  if (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0) blob.settle_until = now + options.settle;
+  if (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0)
+    blob.settle_until = now + options.settle;
 
   auto* member = blob.find(from);
   if (member == nullptr) {

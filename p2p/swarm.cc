@@ -17,9 +17,9 @@ Swarm::Swarm(StrategyContext context, SwarmOptions options)
       options_(options),
       random_(context_.seed),
       window_(context_.present.size() == context_.geometry.stripes() ? context_.present
-                                                                      : HaveMap(context_.geometry.stripes())),
+                                                                     : HaveMap(context_.geometry.stripes())),
       neighbours_(context_.geometry.stripes(),
-                  {options.peer_fetches, options.per_peer, options.probes, options.probation_share, options.ranked_only}) {
+                  {options.peer_fetches, options.per_peer, options.probes, options.probation_share}) {
   const auto bytes = static_cast<double>(context_.geometry.blob_bytes());
   const auto stripe = static_cast<double>(context_.geometry.stripe_bytes());
   hedge_budget_ = std::max(bytes * options_.hedge_share, stripe);
@@ -52,7 +52,7 @@ void Swarm::decide() {
 void Swarm::on(const WindowChanged& event) {
   may_fetch_ = event.may_fetch;
   const bool was_empty = window_.empty();
-  window_.set(event.wanted);
+  wishes_changed_ = window_.set(event.wanted) || wishes_changed_;
   if (was_empty && !window_.empty()) note_progress();
   if (!event.has_readers) {
     if (reading_) pause();
@@ -60,6 +60,7 @@ void Swarm::on(const WindowChanged& event) {
   }
   if (!reading_) {
     reading_ = true;
+    reading_since_ = now_;
     last_progress_ = now_;
     next_announce_ = now_;
     alone_after_ = now_ + std::chrono::milliseconds(random_.below(500));
@@ -109,6 +110,7 @@ void Swarm::on(const FetchEnded& event) {
   if (found == running_.end()) return;
   const Running fetch = *found;
   running_.erase(found);
+  wishes_changed_ = true;
   if (auto* hedge = running(fetch.hedged_by); hedge != nullptr) hedge->hedge_of = 0;
   if (auto* first = running(fetch.hedge_of); first != nullptr) first->hedged_by = 0;
   const bool covered = running(fetch.hedged_by) != nullptr || running(fetch.hedge_of) != nullptr;
@@ -163,6 +165,8 @@ void Swarm::on(const PeersChanged& event) {
 void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
+  if (event.update.load) one->load_at = now_;
+  wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
   neighbours_.apply(*one, event.update);
   if (one->complete && one->watched) {
     act(UnwatchHave{one->id});
@@ -176,6 +180,7 @@ void Swarm::on(const HaveEnded& event) {
   one->watched = false;
   if (one->complete) return;
   neighbours_.forget_map(*one);
+  wishes_changed_ = true;
   if (event.why.code() == Errc::kNotFound)
     one->watch_after = now_ + 300ms;
   else
@@ -207,10 +212,10 @@ Swarm::Running* Swarm::running(FetchId id) {
 }
 
 void Swarm::arm_timer() {
-  auto at = std::max(next_announce_, now_ + 1ms);
-  if (asked_ != kNoPeer) at = now_ + 1'000ms;
-  const bool room = from_peers_ < peer_fetches_allowed() && window_.any_open();
-  if (!window_.empty() || !running_.empty()) at = std::min(at, now_ + (room ? kRetryEvery : kCheckEvery));
+  auto at = asked_ != kNoPeer || coordinator_ == kNoPeer ? now_ + 1'000ms : std::max(next_announce_, now_ + 1ms);
+  const bool room = from_peers_ < options_.peer_fetches && window_.any_open();
+  if (!window_.empty() || !running_.empty() || !leases_.empty())
+    at = std::min(at, now_ + (room ? kRetryEvery : kCheckEvery));
   if (timer_ && *timer_ <= at && *timer_ > now_) return;
   timer_ = at;
   act(SetTimer{at});

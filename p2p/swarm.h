@@ -17,13 +17,13 @@
 namespace oxbow::p2p {
 
 struct SwarmOptions {
-  bool ranked_only = false;          ///< `ring`
-  std::uint32_t peer_fetches = 8;    ///< at a time, a blob
-  std::uint32_t per_peer = 2;        ///< of them from one peer
-  std::uint32_t probes = 16;         ///< useful peers compared before one is chosen
-  std::uint32_t neighbours = 40;     ///< known at most: those that the coordinator names, and alternatives
-  double hedge_share = 0.05;         ///< of the blob's bytes may be asked for twice
-  double alone_share = 0.05;         ///< of the blob's stripes without any coordinator
+  bool ranked_only = false;         ///< `ring`
+  std::uint32_t peer_fetches = 10;  ///< at a time, a blob
+  std::uint32_t per_peer = 2;       ///< of them from one peer
+  std::uint32_t probes = 16;        ///< useful peers compared before one is chosen
+  std::uint32_t neighbours = 40;    ///< known at most: those that the coordinator names, and alternatives
+  double hedge_share = 0.05;        ///< of the blob's bytes may be asked for twice
+  double alone_share = 0.05;        ///< of the blob's stripes without any coordinator
   double probation_share = 0.05;
 };
 
@@ -73,8 +73,7 @@ class Swarm final : public Strategy {
 
   // Peers (swarm_peers.cc)
   void fill_from_peers();
-  bool fetch_from(const SwarmChoice& choice, FetchId hedge_of);
-  std::uint32_t peer_fetches_allowed() const;
+  void fetch_from(const SwarmChoice& choice, FetchId hedge_of);
   void add_neighbour(std::string_view name, bool complete);
   void sync_neighbour(SwarmNeighbour& neighbour);
   void watch(SwarmNeighbour& neighbour);
@@ -106,6 +105,7 @@ class Swarm final : public Strategy {
   bool has_lease(std::uint32_t span) const;
   void drop_lease(std::uint32_t span, bool tell);
   bool alone() const;
+  bool may_ask() const;
 
   Running* running(FetchId id);
   std::uint64_t stripe_bytes(std::uint32_t stripe) const { return context_.geometry.stripe(stripe).size(); }
@@ -127,7 +127,8 @@ class Swarm final : public Strategy {
   std::vector<Running> running_;  ///< a dozen at most
   FetchId next_id_ = 1;
   bool reading_ = false;  ///< somebody reads
-  bool joined_ = false;   ///< the coordinator has been told
+  Time reading_since_{0};
+  bool joined_ = false;  ///< the coordinator has been told
   bool may_fetch_ = false;
   bool finished_ = false;
 
@@ -140,11 +141,12 @@ class Swarm final : public Strategy {
   PeerId asked_successor_ = kNoPeer;  ///< whose answer a fresh coordinator's lease waits for
   bool successor_done_ = false;
   std::vector<Silent> silent_;
-  bool no_coordinator_ = false;  ///< none of the ranked ones answered the last time round
-  Time took_over_{0};            ///< when the coordinator last changed because one was silent
+  bool no_coordinator_ = true;  ///< none of the ranked ones answered the last time round
+  Time took_over_{0};           ///< when the coordinator last changed because one was silent
   Time next_announce_{0};
   Time last_announce_{0};
   std::vector<std::uint32_t> last_ask_;
+  bool wishes_changed_ = false;  ///< since `last_ask_`, perhaps
   std::vector<std::uint32_t> released_;
   std::vector<Lease> leases_;
   std::uint32_t upstream_free_ = 0;

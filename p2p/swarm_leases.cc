@@ -10,10 +10,12 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kSpansAsked = 16;
 constexpr std::size_t kReported = 16;
-constexpr auto kAskEvery = 50ms;          // new wishes are told at once, but not more often
-constexpr auto kIdleLease = 150ms;        // a lease under which nothing can be fetched is given back
-constexpr auto kFirstMap = 300ms;         // upstream waits for the first map of a neighbour
-constexpr auto kTakeOver = 3'000ms;       // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr auto kAskEvery = 50ms;        // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;      // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;       // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;     // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
+constexpr auto kStuckRanked = 2'000ms;  // `ring`: then the others may fetch
 constexpr auto kStuckWithoutHolder = 3'000ms;
 constexpr auto kStuck = 5'000ms;
 
@@ -50,10 +52,18 @@ bool Swarm::has_lease(std::uint32_t span) const {
   return std::ranges::find(leases_, span, &Lease::span) != leases_.end();
 }
 
+bool Swarm::may_ask() const {
+  if (!may_fetch_ || now_ < upstream_after_) return false;
+  if (!options_.ranked_only || std::ranges::find(ranked_, peers_->self()) != ranked_.end()) return true;
+  // `ring`: the ranked holders fetch, as long as any of them wants the blob and it goes on.
+  if (now_ - reading_since_ < kRankedFirst) return false;
+  return !neighbours_.any_ranked_lives() || now_ - last_progress_ >= kStuckRanked;
+}
+
 /// The spans that this node wants, nobody near has and no lease of its own covers; most urgent first.
 std::vector<std::uint32_t> Swarm::spans_to_ask() const {
   std::vector<std::uint32_t> asks;
-  if (!may_fetch_ || now_ < upstream_after_) return asks;
+  if (!may_ask()) return asks;
   const bool careful = now_ - took_over_ < kTakeOver && took_over_ != Time{0};
   for (const auto& range : window_.ranges()) {
     for (auto stripe = range.begin; stripe < range.end;) {
@@ -126,7 +136,8 @@ void Swarm::announce_if_due() {
   if (asked_ != kNoPeer || coordinator_ == kNoPeer) return;
   if (no_coordinator_) choose_coordinator();
   bool due = now_ >= next_announce_ || !released_.empty();
-  if (!due && now_ - last_announce_ >= kAskEvery) {
+  if (!due && wishes_changed_ && now_ - last_announce_ >= kAskEvery) {
+    wishes_changed_ = false;
     // A new wish: the window has moved on, or what somebody had is gone.
     const auto asks = spans_to_ask();
     due = std::ranges::any_of(
@@ -202,9 +213,8 @@ void Swarm::review_leases() {
 
 /// A neighbour's first map is on its way: it may have what we are about to fetch.
 bool Swarm::maps_awaited() const {
-  auto& neighbours = const_cast<SwarmNeighbours&>(neighbours_);
-  for (std::size_t place = 0; place < neighbours.size(); ++place) {
-    const auto& one = neighbours.at(place);
+  for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+    const auto& one = neighbours_.at(place);
     if (one.watched && !one.mapped && !one.away && now_ - one.asked_since < kFirstMap) return true;
   }
   return false;

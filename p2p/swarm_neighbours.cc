@@ -6,11 +6,13 @@
 namespace oxbow::p2p {
 namespace {
 
-constexpr std::size_t kArrivingMax = 64;   // of one neighbour: more are not news but noise
-constexpr double kSlowShare = 0.25;        // of the typical speed: one fetch at a time
-constexpr double kTierStep = 0.5;          // a farther tier costs half as much again
-constexpr double kTrialCost = 8;           // of a peer that was away: last among equals
-constexpr std::uint32_t kEarlyStripes = 4; // at the window's start are taken before rarer ones
+constexpr std::size_t kArrivingMax = 64;     // of one neighbour: more are not news but noise
+constexpr double kSlowShare = 0.25;          // of the typical speed: one fetch at a time
+constexpr double kTierStep = 0.5;            // a farther tier costs half as much again
+constexpr double kTrialCost = 8;             // of a peer that was away: last among equals
+constexpr std::uint32_t kEarlyStripes = 16;  // at the window's start: they hold the reader, and with it the window, up
+constexpr std::uint32_t kEarlyFactor = 4;    // so they are taken as if a quarter as many held them
+constexpr auto kLoadHolds = std::chrono::milliseconds(150);  // then a full queue is old news
 
 }  // namespace
 
@@ -53,10 +55,13 @@ std::optional<PeerId> SwarmNeighbours::worst() const {
   return worst == nullptr ? std::nullopt : std::optional(worst->id);
 }
 
+bool SwarmNeighbours::any_ranked_lives() const noexcept {
+  return std::ranges::any_of(all_, [](const SwarmNeighbour& one) { return one.ranked && !one.away && one.mapped; });
+}
+
 void SwarmNeighbours::count(const SwarmNeighbour& neighbour, int sign) {
   if (neighbour.complete) complete_ += static_cast<std::uint32_t>(sign);
-  for (const auto stripe : neighbour.arriving)
-    arriving_[stripe] = static_cast<std::uint16_t>(arriving_[stripe] + sign);
+  for (const auto stripe : neighbour.arriving) arriving_[stripe] = static_cast<std::uint16_t>(arriving_[stripe] + sign);
   const auto words = neighbour.have.words();
   for (std::uint32_t word = 0; word < words.size(); ++word) {
     for (auto bits = words[word]; bits != 0; bits &= bits - 1) {
@@ -151,6 +156,8 @@ void SwarmNeighbours::set_back(SwarmNeighbour& one) {
 
 bool SwarmNeighbours::askable(const SwarmNeighbour& one, Time now, double typical) const {
   if (one.away || !one.mapped || now < one.busy_until) return false;
+  // Somebody waits there already: one more would hold a place here without bringing a byte.
+  if (one.load.slots > 0 && one.load.busy() && one.load.waiting > 0 && now - one.load_at < kLoadHolds) return false;
   const bool slow = one.on_trial || (one.goodput > 0 && typical > 0 && one.goodput < kSlowShare * typical);
   // With few neighbours each of them carries more, or the links would not fill.
   const auto share = std::max(limits_.per_peer, limits_.fetches / std::max(static_cast<std::uint32_t>(live()), 1U));
@@ -188,8 +195,8 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   std::uint32_t ties = 0;
   const auto urgent_end = window.ranges().front().begin + kEarlyStripes;
   const auto consider = [&](std::uint32_t stripe, bool cut_through) {
-    std::uint32_t rank = holders_[stripe] + 1;
-    if (stripe < urgent_end && stripe >= window.ranges().front().begin) rank /= 2;
+    std::uint32_t rank = 4 * (holders_[stripe] + 1U);
+    if (stripe < urgent_end && stripe >= window.ranges().front().begin) rank /= kEarlyFactor;
     if (rank > best_rank) return;
     ties = rank < best_rank ? 1 : ties + 1;
     best_rank = rank;
@@ -206,8 +213,8 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   return best;
 }
 
-std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& window, const PeerSnapshot& peers,
-                                                 double typical, Random& random) const {
+std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& window, bool anybody,
+                                                 const PeerSnapshot& peers, double typical, Random& random) const {
   const auto count = static_cast<std::uint32_t>(all_.size());
   if (count == 0 || window.empty()) return std::nullopt;
   const auto first = random.below(count);
@@ -217,7 +224,7 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
   for (std::uint32_t i = 0; i < count && probed < limits_.probes; ++i) {
     const auto place = (first + i) % count;
     const auto& one = all_[place];
-    if (limits_.ranked_only && !one.ranked) continue;
+    if (!anybody && !one.ranked) continue;
     if (!askable(one, now, typical) || !useful(one, window)) continue;
     ++probed;
     const double price = cost(one, peers, typical, random);
@@ -229,13 +236,12 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
 }
 
 std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t stripe, PeerId except,
-                                                     const PeerSnapshot& peers, double typical,
-                                                     Random& random) const {
+                                                     const PeerSnapshot& peers, double typical, Random& random) const {
   std::optional<SwarmChoice> best;
   double best_cost = 0;
   for (std::uint32_t place = 0; place < all_.size(); ++place) {
     const auto& one = all_[place];
-    if (one.id == except || (limits_.ranked_only && !one.ranked) || !askable(one, now, typical)) continue;
+    if (one.id == except || !askable(one, now, typical)) continue;
     const bool here = one.complete || one.have.has(stripe);
     if (!here && std::ranges::find(one.arriving, stripe) == one.arriving.end()) continue;
     const double price = cost(one, peers, typical, random);

@@ -20,12 +20,13 @@ struct SwarmNeighbour {
   HaveMap have;
   std::vector<std::uint32_t> arriving;  ///< from upstream, at this moment
   bool complete = false;
-  bool mapped = false;   ///< its map is known
-  bool watched = false;  ///< its have stream is open
-  bool away = false;     ///< did not answer: not counted, not asked before `away_until`
-  bool ranked = false;   ///< one of the ranked holders of the blob
-  bool on_trial = false; ///< was away and has not brought a stripe since
+  bool mapped = false;    ///< its map is known
+  bool watched = false;   ///< its have stream is open
+  bool away = false;      ///< did not answer: not counted, not asked before `away_until`
+  bool ranked = false;    ///< one of the ranked holders of the blob
+  bool on_trial = false;  ///< was away and has not brought a stripe since
   Load load;
+  Time load_at{0};      ///< when it told its load
   Time asked_since{0};  ///< the first map is awaited since
   Time busy_until{0};
   Time watch_after{0};
@@ -47,11 +48,10 @@ struct SwarmChoice {
 class SwarmNeighbours {
  public:
   struct Limits {
-    std::uint32_t fetches = 8;  ///< from all peers
+    std::uint32_t fetches = 8;   ///< from all peers
     std::uint32_t per_peer = 2;  ///< of them, with many neighbours
     std::uint32_t probes = 16;
     double probation_share = 0.05;
-    bool ranked_only = false;
   };
 
   SwarmNeighbours(std::uint32_t stripes, Limits limits);
@@ -59,6 +59,8 @@ class SwarmNeighbours {
   std::size_t size() const noexcept { return all_.size(); }
   std::size_t live() const noexcept { return all_.size() - away_; }
   SwarmNeighbour& at(std::size_t place) { return all_[place]; }
+  const SwarmNeighbour& at(std::size_t place) const { return all_[place]; }
+  bool any_ranked_lives() const noexcept;
   SwarmNeighbour* find(PeerId id);
   SwarmNeighbour& add(PeerId id);
   void remove(PeerId id);
@@ -79,9 +81,9 @@ class SwarmNeighbours {
   bool arriving_somewhere(std::uint32_t stripe) const noexcept { return arriving_[stripe] > 0; }
   std::uint32_t complete() const noexcept { return complete_; }
 
-  /// Peer first, then the stripe.
-  std::optional<SwarmChoice> pick(Time now, const SwarmWindow& window, const PeerSnapshot& peers, double typical,
-                                  Random& random) const;
+  /// Peer first, then the stripe. Only among the ranked holders, unless `anybody`.
+  std::optional<SwarmChoice> pick(Time now, const SwarmWindow& window, bool anybody, const PeerSnapshot& peers,
+                                  double typical, Random& random) const;
   /// Somebody for this very stripe, but not `except`.
   std::optional<SwarmChoice> pick_for(Time now, std::uint32_t stripe, PeerId except, const PeerSnapshot& peers,
                                       double typical, Random& random) const;

@@ -8,6 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr auto kRingGivesWay = 1'000ms;
 constexpr double kEwma = 0.3;
 constexpr double kMedianStep = 1.1;
 
@@ -15,17 +16,18 @@ double ewma(double old, double sample) { return old <= 0 ? sample : (1 - kEwma) 
 
 }  // namespace
 
-std::uint32_t Swarm::peer_fetches_allowed() const { return options_.peer_fetches; }
-
 void Swarm::fill_from_peers() {
   if (peers_ == nullptr) return;
-  while (from_peers_ < peer_fetches_allowed()) {
-    const auto choice = neighbours_.pick(now_, window_, *peers_, typical_, random_);
-    if (!choice || !fetch_from(*choice, 0)) return;
+  // The ring's bound gives way before a pull stands still.
+  const bool anybody = !options_.ranked_only || now_ - last_progress_ >= kRingGivesWay;
+  while (from_peers_ < options_.peer_fetches) {
+    const auto choice = neighbours_.pick(now_, window_, anybody, *peers_, typical_, random_);
+    if (!choice) return;
+    fetch_from(*choice, 0);
   }
 }
 
-bool Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
+void Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
   auto& one = neighbours_.at(choice.place);
   Running fetch;
   fetch.id = next_id_++;
@@ -41,7 +43,6 @@ bool Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
   if (hedge_of != 0) action.hedge_of = hedge_of;
   running_.push_back(fetch);
   act(std::move(action));
-  return true;
 }
 
 void Swarm::add_neighbour(std::string_view name, bool complete) {
@@ -93,9 +94,9 @@ void Swarm::refresh_neighbours() {
 }
 
 void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_least) {
+  wishes_changed_ = true;
   const auto doubled = for_at_least * (1U << std::min(one.away_count, 5U));
   neighbours_.set_away(one, now_ + std::min<std::chrono::milliseconds>(doubled, 15'000ms));
-  if (one.id == coordinator_) return;
   // Whoever else is asked of this peer waits in vain: at once, not when its own time is up.
   for (auto& fetch : running_) {
     if (fetch.source == one.id && fetch.bytes == 0) cancel(fetch);

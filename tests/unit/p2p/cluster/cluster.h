@@ -49,8 +49,8 @@ class Cluster {
   void start_all(double at_ms = 0, double apart_ms = 0);
   void give_all(std::uint32_t node);  ///< it has the blob, and has announced it
   void at(double ms, std::function<void()> what);
-  void kill(std::uint32_t node);           ///< its process is gone: connections break
-  void hang(std::uint32_t node);           ///< it accepts and never answers
+  void kill(std::uint32_t node);            ///< its process is gone: connections break
+  void hang(std::uint32_t node);            ///< it accepts and never answers
   void stall_upstream(std::uint32_t node);  ///< its fetches from upstream stand still
   void slow(std::uint32_t node, double factor);
   void set_group(std::uint32_t node, std::uint32_t group);  ///< groups do not hear one another
@@ -62,8 +62,8 @@ class Cluster {
   double now_ms() const noexcept { return now_; }
   double finished_ms(std::uint32_t node) const;  ///< since its start; < 0: not complete
   double slowest_ms(const std::set<std::uint32_t>& except = {}) const;
-  double upstream_share() const;  ///< bytes from upstream over the blob's size
-  double moved_share() const;     ///< bytes that crossed links over bytes that nodes needed
+  double upstream_share() const;      ///< bytes from upstream over the blob's size
+  double moved_share() const;         ///< bytes that crossed links over bytes that nodes needed
   std::uint32_t coordinator() const;  ///< the first ranked node
   /// A node with a running fetch from upstream at this moment.
   int lease_holder() const;

@@ -19,7 +19,8 @@ void Cluster::start_fetch(std::uint32_t index, const Fetch& fetch) {
     for (const auto& [id, other] : node.transfers) {
       const bool covers = !other->cancelled && stripe >= other->stripe && stripe < other->stripes.end;
       if (covers && !fetch.hedge_of)
-        violations_.push_back(fmt::format("{:.0f} {} assigns stripe {} twice ({} and {})", now_, index, stripe, id, fetch.id));
+        violations_.push_back(
+            fmt::format("{:.0f} {} assigns stripe {} twice ({} and {})", now_, index, stripe, id, fetch.id));
     }
   }
   auto transfer = std::make_unique<Transfer>();
@@ -167,16 +168,16 @@ void Cluster::flush_have(std::uint32_t index) {
       if (std::ranges::find(watcher.arriving, stripe) == watcher.arriving.end()) update.arriving.push_back(stripe);
     }
     for (const auto stripe : watcher.arriving) {
-      if (std::ranges::find(arriving, stripe) == arriving.end() && !node.have.has(stripe)) update.lost.push_back(stripe);
+      if (std::ranges::find(arriving, stripe) == arriving.end() && !node.have.has(stripe))
+        update.lost.push_back(stripe);
     }
     if (!watcher.first && update.have.empty() && update.arriving.empty() && update.lost.empty()) continue;
     watcher.first = false;
     watcher.sent = node.have;
     watcher.arriving = arriving;
     update.load = load_of(node);
-    later(hop(), [this, to = watcher.node, index, update = std::move(update)] {
-      tell(to, HaveChanged{index + 1, update});
-    });
+    later(hop(),
+          [this, to = watcher.node, index, update = std::move(update)] { tell(to, HaveChanged{index + 1, update}); });
   }
 }
 

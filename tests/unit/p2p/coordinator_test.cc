@@ -1,0 +1,262 @@
+#include "p2p/coordinator.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kMiB = 1024ULL * 1024;
+constexpr std::uint64_t kBlob = 256 * kMiB;  // 256 stripes, 32 spans
+
+std::shared_ptr<const PeerSnapshot> cluster_of(std::uint32_t count) {
+  std::vector<Peer> peers;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    Peer peer;
+    peer.id = i + 1;
+    peer.member.name = fmt::format("node-{}", i + 1);
+    peer.member.location = {i % 4 == 0 ? "zone-a" : "zone-b"};
+    peers.push_back(std::move(peer));
+  }
+  return std::make_shared<const PeerSnapshot>(std::move(peers), 1);
+}
+
+class CoordinatorTest : public ::testing::Test {
+ protected:
+  explicit CoordinatorTest(std::uint32_t nodes = 16) : peers_(cluster_of(nodes)) {}
+
+  static Announce wanting(std::vector<std::uint32_t> ask = {}) {
+    Announce announce;
+    announce.digest = Digest::sha256(std::string_view("blob"));
+    announce.size = kBlob;
+    announce.have = HaveMap(256);
+    announce.may_fetch = true;
+    announce.ask = std::move(ask);
+    return announce;
+  }
+  static Announce holding(HaveMap have) {
+    auto announce = wanting();
+    announce.interest = Interest::kHolding;
+    announce.have = std::move(have);
+    return announce;
+  }
+  AnnounceReply tell(PeerId from, const Announce& announce) {
+    return coordinator_.on_announce(now_, from, announce, *peers_);
+  }
+
+  std::shared_ptr<const PeerSnapshot> peers_;
+  Time now_{100'000};
+  Coordinator coordinator_{CoordinatorOptions{}, 1, Time{0}};
+};
+
+// A span is leased to one node at a time, however many ask for it.
+TEST_F(CoordinatorTest, LeasesASpanOnce) {
+  for (PeerId peer = 1; peer <= 16; ++peer) tell(peer, wanting());
+  std::set<std::uint32_t> granted;
+  for (PeerId peer = 1; peer <= 16; ++peer) {
+    for (const auto& grant : tell(peer, wanting({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})).granted)
+      EXPECT_TRUE(granted.insert(grant.span).second);
+  }
+  EXPECT_EQ(granted.size(), 12U);
+  EXPECT_EQ(coordinator_.leases(), 12U);
+}
+
+// Few wanters take more leases each, so that a registry that throttles connections is used in full; never more than a
+// node can fetch at a time.
+TEST_F(CoordinatorTest, FewWantersGetMoreLeases) {
+  EXPECT_EQ(tell(1, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 6U);
+  tell(1, [] {
+    auto done = wanting();
+    done.released = {0, 1, 2, 3, 4, 5};
+    return done;
+  }());
+  tell(2, wanting());
+  EXPECT_EQ(tell(1, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 4U);
+  EXPECT_EQ(tell(2, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 4U);
+}
+
+// Without the right to fetch nothing is granted.
+TEST_F(CoordinatorTest, NeedsTheRightToFetch) {
+  auto announce = wanting({0});
+  announce.may_fetch = false;
+  EXPECT_TRUE(tell(1, announce).granted.empty());
+}
+
+// What somebody holds is not leased: unless the asker cannot reach the holder, or the holder leaves.
+TEST_F(CoordinatorTest, DoesNotLeaseWhatIsHeld) {
+  tell(1, holding(HaveMap(256, true)));
+  HaveMap first_span(256);
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) first_span.set(stripe);
+  tell(2, holding(first_span));
+  const auto reply = tell(3, wanting({0}));
+  EXPECT_TRUE(reply.granted.empty());
+  ASSERT_EQ(reply.neighbours.size(), 2U);
+
+  auto cut_off = wanting({0, 1});
+  cut_off.unreachable = {"node-1"};
+  const auto other = tell(4, cut_off);
+  ASSERT_EQ(other.granted.size(), 1U);  // span 0 is at node-2 as well
+  EXPECT_EQ(other.granted[0].span, 1U);
+
+  auto left = holding(HaveMap(256));
+  left.interest = Interest::kLeft;
+  tell(1, left);
+  const auto later = tell(3, wanting({2}));
+  ASSERT_EQ(later.granted.size(), 1U);
+}
+
+// A lease is renewed by bytes, not by words; without them it ends and another takes over.
+TEST_F(CoordinatorTest, ALeaseEndsWithoutProgress) {
+  tell(2, wanting());
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  auto claim = wanting();
+  claim.leases = {{0, kMiB}};
+  for (int i = 0; i < 5; ++i) {
+    now_ += 1'000ms;
+    claim.leases[0].bytes += kMiB;
+    ASSERT_EQ(tell(1, claim).granted.size(), 1U);
+    tell(2, wanting());
+  }
+  now_ += 1'900ms;
+  EXPECT_TRUE(tell(1, claim).granted.empty());  // the same bytes
+  EXPECT_TRUE(tell(2, wanting({0})).granted.empty());
+  now_ += 200ms;
+  ASSERT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+  EXPECT_EQ(tell(1, claim).lost, std::vector<std::uint32_t>{0});
+}
+
+// A holder that nobody reaches and that does not announce is given up before its lease ends by itself.
+TEST_F(CoordinatorTest, ASilentAndUnreachableHolderIsGivenUp) {
+  tell(2, wanting());
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  auto claim = wanting();
+  claim.leases = {{0, kMiB}};
+  now_ += 900ms;
+  tell(1, claim);
+  now_ += 1'000ms;
+  auto report = wanting({0});
+  report.unreachable = {"node-1"};
+  EXPECT_EQ(tell(2, report).granted.size(), 1U);
+}
+
+// One slow node's lease goes to somebody faster, and it is not given another one soon.
+TEST_F(CoordinatorTest, ACrawlingLeaseIsTakenAway) {
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  ASSERT_EQ(tell(2, wanting({1})).granted.size(), 1U);
+  auto slow = wanting();
+  auto fast = wanting();
+  AnnounceReply last;
+  for (int i = 1; i <= 3; ++i) {
+    now_ += 700ms;
+    fast.leases = {{1, i * 2 * kMiB}};
+    tell(2, fast);
+    slow.leases = {{0, static_cast<std::uint64_t>(i) * 1000}};
+    last = tell(1, slow);
+  }
+  EXPECT_EQ(last.lost, std::vector<std::uint32_t>{0});
+  EXPECT_TRUE(tell(1, wanting({5})).granted.empty());
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+}
+
+// A coordinator that takes over grants nothing new until those who hold leases have had time to claim them.
+TEST_F(CoordinatorTest, TakesOverByClaims) {
+  auto lost_its_coordinator = wanting({4});
+  lost_its_coordinator.unreachable = {"node-9"};
+  lost_its_coordinator.have.set(0);
+  EXPECT_TRUE(tell(1, lost_its_coordinator).granted.empty());
+  now_ += 500ms;
+  auto claim = wanting();
+  claim.leases = {{4, kMiB}};
+  EXPECT_EQ(tell(2, claim).granted.size(), 1U);
+  now_ += 800ms;
+  claim.leases[0].bytes += kMiB;
+  tell(2, claim);
+  const auto reply = tell(1, wanting({4, 5}));
+  ASSERT_EQ(reply.granted.size(), 1U);
+  EXPECT_EQ(reply.granted[0].span, 5U);
+}
+
+// The answer to a lost answer: who holds a lease and asks again is granted it again.
+TEST_F(CoordinatorTest, GrantsAgainToItsHolder) {
+  tell(2, wanting());
+  ASSERT_EQ(tell(1, wanting({7})).granted.size(), 1U);
+  EXPECT_EQ(tell(1, wanting({7})).granted.size(), 1U);
+  EXPECT_EQ(coordinator_.leases(), 1U);
+}
+
+// A young coordinator says so, an old one does not.
+TEST_F(CoordinatorTest, SaysThatItIsFresh) {
+  Coordinator young(CoordinatorOptions{}, 1, now_ - 1'000ms);
+  EXPECT_TRUE(young.on_announce(now_, 1, wanting(), *peers_).fresh);
+  EXPECT_FALSE(tell(1, wanting()).fresh);
+}
+
+// Wanters that went silent are forgotten with their leases; a blob that nobody speaks of goes.
+TEST_F(CoordinatorTest, ForgetsTheSilent) {
+  tell(1, wanting({0}));
+  EXPECT_EQ(coordinator_.blobs(), 1U);
+  now_ += 10'000ms;
+  coordinator_.tick(now_, *peers_);
+  EXPECT_EQ(coordinator_.blobs(), 0U);
+  EXPECT_EQ(coordinator_.leases(), 0U);
+}
+
+// Midstates are kept from their publisher, sent to who lacks them, and forgotten with the publisher.
+TEST_F(CoordinatorTest, PassesMidstatesOn) {
+  auto publisher = holding(HaveMap(256, true));
+  publisher.midstates = MidstateList{"node-1", {"one", "two"}};
+  publisher.know_midstates = true;
+  EXPECT_FALSE(tell(1, publisher).midstates.has_value());
+  ASSERT_TRUE(tell(2, wanting()).midstates.has_value());
+  coordinator_.forget_publisher("node-1");
+  EXPECT_FALSE(tell(2, wanting()).midstates.has_value());
+}
+
+// Everything is bounded: blobs, members of a blob, neighbours of an answer. Nonsense does no harm.
+class ManyMembers : public CoordinatorTest {
+ protected:
+  ManyMembers() : CoordinatorTest(1'000) {}
+};
+TEST_F(ManyMembers, BoundsItsState) {
+  CoordinatorOptions options;
+  options.blobs = 4;
+  options.members_per_blob = 64;
+  Coordinator small(options, 1, Time{0});
+  for (int blob = 0; blob < 10; ++blob) {
+    auto announce = wanting({0, 31, 32, 4'000'000'000U});
+    announce.digest = Digest::sha256(fmt::format("blob {}", blob));
+    announce.leases = {{4'000'000'000U, 1}};
+    announce.released = {4'000'000'000U};
+    announce.have = HaveMap(7, true);  // of another size
+    small.on_announce(now_, 1, announce, *peers_);
+  }
+  EXPECT_EQ(small.blobs(), 4U);
+  AnnounceReply last;
+  for (PeerId peer = 1; peer <= 1'000; ++peer) last = small.on_announce(now_, peer, wanting(), *peers_);
+  EXPECT_LE(last.wanters, 64U);
+  EXPECT_EQ(last.neighbours.size(), 32U);
+  std::set<std::string> names;
+  for (const auto& neighbour : last.neighbours) names.insert(neighbour.name);
+  EXPECT_EQ(names.size(), 32U);
+  EXPECT_EQ(last.again, 256ms);
+}
+
+// Half of the neighbours are of the asker's own tier where there are enough of them.
+TEST_F(ManyMembers, NamesTheNearAndTheFar) {
+  AnnounceReply last;
+  for (PeerId peer = 1; peer <= 400; ++peer) last = tell(peer, wanting());
+  // node-400 is in zone-b with three quarters of all; node-397 in zone-a with the rest.
+  last = tell(397, wanting());
+  std::size_t near = 0;
+  for (const auto& neighbour : last.neighbours)
+    near += peers_->find(neighbour.name)->member.location.front() == "zone-a" ? 1 : 0;
+  EXPECT_GE(near, 16U);
+  EXPECT_LT(near, 32U);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p

@@ -1,0 +1,257 @@
+#include "p2p/swarm.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kMiB = 1024ULL * 1024;
+
+/// A node of five: the strategy under test is on whichever is not the blob's coordinator.
+class SwarmTest : public ::testing::Test {
+ protected:
+  SwarmTest() {
+    std::vector<Peer> peers;
+    for (std::uint32_t i = 1; i <= 5; ++i) {
+      Peer peer;
+      peer.id = i;
+      peer.member.name = fmt::format("node-{}", i);
+      peer.vetted = true;
+      peers.push_back(peer);
+    }
+    const auto order = PeerSnapshot(peers, 1).ranked(key_of(digest_), 5);
+    for (auto& peer : peers) peer.self = peer.id == order[4];
+    peers_ = std::make_shared<const PeerSnapshot>(std::move(peers), 1);
+    ranked_ = peers_->ranked(key_of(digest_), 3);
+    StrategyContext context{digest_, Geometry(256 * kMiB), HaveMap(256), 1};
+    swarm_ = std::make_unique<Swarm>(context);
+  }
+
+  std::vector<Action> tell(const Event& event) { return swarm_->on_event(now_, event); }
+  template <typename T>
+  static std::vector<T> all(const std::vector<Action>& actions) {
+    std::vector<T> out;
+    for (const auto& action : actions) {
+      if (const auto* one = std::get_if<T>(&action)) out.push_back(*one);
+    }
+    return out;
+  }
+  /// Starts reading; gives back what was sent to the coordinator.
+  std::vector<Send> begin(StripeRange wanted, bool may_fetch = true) {
+    tell(PeersChanged{peers_});
+    auto actions = tell(WindowChanged{{wanted}, true, may_fetch});
+    tell(SlotsFree{kUpstream, 6});
+    return all<Send>(actions);
+  }
+  AnnounceReply reply(std::vector<std::uint32_t> spans, std::vector<Neighbour> neighbours = {}) const {
+    AnnounceReply answer;
+    answer.digest = digest_;
+    for (const auto span : spans) answer.granted.push_back({span, 2'000ms});
+    answer.neighbours = std::move(neighbours);
+    return answer;
+  }
+  Neighbour holder(PeerId id) const { return {peers_->find(id)->member.name, true, 256}; }
+
+  const Digest digest_ = Digest::sha256(std::string_view("blob"));
+  std::shared_ptr<const PeerSnapshot> peers_;
+  std::vector<PeerId> ranked_;
+  std::unique_ptr<Swarm> swarm_;
+  Time now_{1'000};
+};
+
+// The first thing it does is to ask the blob's coordinator, with the spans that it wants, in the readers' order.
+TEST_F(SwarmTest, AsksTheCoordinatorFirst) {
+  const auto sent = begin({4, 40});
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].peer, ranked_[0]);
+  EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0, 1, 2, 3, 4}));
+  EXPECT_TRUE(sent[0].announce.may_fetch);
+}
+
+// Under a lease it fetches what it wants of the span, in one request; nothing without one.
+TEST_F(SwarmTest, FetchesUnderALeaseOnly) {
+  begin({4, 40});
+  EXPECT_TRUE(all<Fetch>(tell(SlotsFree{kUpstream, 6})).empty());
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0})}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, kUpstream);
+  EXPECT_EQ(got[0].stripes, (StripeRange{4, 8}));
+}
+
+// Without the right to fetch it asks for no lease and uses none.
+TEST_F(SwarmTest, NeverAsksWithoutTheRight) {
+  const auto sent = begin({0, 40}, false);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_TRUE(sent[0].announce.ask.empty());
+  EXPECT_TRUE(all<Fetch>(tell(Replied{ranked_[0], reply({0})})).empty());
+}
+
+// A complete holder is asked at once and needs no have stream; no stripe is asked for twice.
+TEST_F(SwarmTest, TakesFromAHolder) {
+  begin({0, 40});
+  const auto actions = tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})});
+  EXPECT_TRUE(all<WatchHave>(actions).empty());
+  const auto got = all<Fetch>(actions);
+  ASSERT_EQ(got.size(), 10U);
+  std::vector<std::uint32_t> stripes;
+  for (const auto& fetch : got) {
+    EXPECT_EQ(fetch.source, ranked_[1]);
+    EXPECT_EQ(fetch.stripes.count(), 1U);
+    stripes.push_back(fetch.stripes.begin);
+  }
+  std::ranges::sort(stripes);
+  EXPECT_TRUE(std::ranges::adjacent_find(stripes) == stripes.end());
+}
+
+// Upstream waits for the first map of a neighbour, but not for long: one that never answers does not hold it up.
+TEST_F(SwarmTest, UpstreamWaitsForTheFirstMap) {
+  begin({0, 40});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 8};
+  auto actions = tell(Replied{ranked_[0], reply({0}, {other})});
+  EXPECT_EQ(all<WatchHave>(actions).size(), 1U);
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  now_ += 310ms;
+  actions = tell(TimerFired{});
+  ASSERT_EQ(all<Fetch>(actions).size(), 1U);
+  EXPECT_EQ(all<Fetch>(actions)[0].source, kUpstream);
+}
+
+// What a neighbour has, or gets from upstream at this moment, is taken there and not from upstream.
+TEST_F(SwarmTest, WhatANeighbourHasIsNotFetchedFromUpstream) {
+  begin({0, 8});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
+  tell(Replied{ranked_[0], reply({0}, {other})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(2);
+  update.arriving = {5};
+  std::vector<StripeRange> upstream;
+  std::vector<std::uint32_t> peer;
+  for (const auto& fetch : all<Fetch>(tell(HaveChanged{ranked_[1], update}))) {
+    if (fetch.source == kUpstream)
+      upstream.push_back(fetch.stripes);
+    else
+      peer.push_back(fetch.stripes.begin);
+  }
+  std::ranges::sort(peer);
+  EXPECT_EQ(peer, (std::vector<std::uint32_t>{2, 5}));
+  EXPECT_EQ(upstream, (std::vector<StripeRange>{{0, 2}, {3, 5}, {6, 8}}));
+}
+
+// A silent coordinator is left for its successor, which hears of it and of the leases that this node holds.
+TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
+  begin({0, 40});
+  tell(Replied{ranked_[0], reply({0})});
+  now_ += 1'000ms;
+  auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kTimeout, "silence")}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].peer, ranked_[1]);
+  ASSERT_EQ(sent[0].announce.leases.size(), 1U);
+  EXPECT_EQ(sent[0].announce.leases[0].span, 0U);
+  EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[0])->member.name});
+}
+
+// A coordinator that has only just started may not know the holders: its successor is asked before upstream is.
+TEST_F(SwarmTest, AFreshCoordinatorsSuccessorIsAskedFirst) {
+  begin({0, 40});
+  auto fresh = reply({0});
+  fresh.fresh = true;
+  auto actions = tell(Replied{ranked_[0], fresh});
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  const auto sent = all<Send>(actions);
+  ASSERT_FALSE(sent.empty());
+  EXPECT_EQ(sent[0].peer, ranked_[1]);
+  EXPECT_TRUE(sent[0].announce.ask.empty());
+  actions = tell(Replied{ranked_[1], reply({}, {holder(ranked_[2])})});
+  const auto got = all<Fetch>(actions);
+  ASSERT_FALSE(got.empty());
+  for (const auto& fetch : got) EXPECT_EQ(fetch.source, ranked_[2]);
+}
+
+// A peer without any progress for a second is left, and everything that waits for it is asked elsewhere.
+TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
+  begin({0, 8});
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(got.size(), 8U);
+  now_ += 1'000ms;
+  TimerFired fired;
+  for (const auto& fetch : got) fired.progress.push_back({fetch.id, 0, 1'000ms});
+  EXPECT_EQ(all<CancelFetch>(tell(fired)).size(), 8U);
+}
+
+// A late stripe's tail is asked for at a second holder, within the budget, and never at upstream.
+TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
+  begin({0, 1});
+  const auto got =
+      all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  ASSERT_EQ(got.size(), 1U);
+  now_ += 400ms;
+  const auto hedges = all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 400ms}}}));
+  ASSERT_EQ(hedges.size(), 1U);
+  EXPECT_EQ(hedges[0].hedge_of, got[0].id);
+  EXPECT_NE(hedges[0].source, kUpstream);
+  EXPECT_NE(hedges[0].source, got[0].source);
+  // One hedge a stripe.
+  now_ += 100ms;
+  EXPECT_TRUE(all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 500ms}, {hedges[0].id, 1'000, 10ms}}})).empty());
+}
+
+// When the first of a pair fails, the other one carries the stripe: it is not assigned a third time.
+TEST_F(SwarmTest, AHedgeOutlivesItsFirst) {
+  begin({0, 1});
+  const auto got =
+      all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  now_ += 400ms;
+  const auto hedges = all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 400ms}}}));
+  ASSERT_EQ(hedges.size(), 1U);
+  EXPECT_TRUE(all<Fetch>(tell(FetchEnded{got[0].id, fail(Errc::kUnavailable, "gone")})).empty());
+  tell(StripeArrived{hedges[0].id, 0});
+  EXPECT_TRUE(all<Fetch>(tell(FetchEnded{hedges[0].id, {}})).empty());
+}
+
+// A busy peer is not asked again at once, and the alternatives that it names are followed.
+TEST_F(SwarmTest, ABusyPeerNamesAlternatives) {
+  begin({0, 1});
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(got.size(), 1U);
+  const auto actions = tell(FetchEnded{got[0].id, fail(Errc::kBusy, "no slot"), {ranked_[2]}});
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  ASSERT_EQ(all<WatchHave>(actions).size(), 1U);
+  now_ += 100ms;
+  EXPECT_EQ(all<Fetch>(tell(TimerFired{})).size(), 1U);
+}
+
+// When nobody reads any more everything under way ends, leases go back, and the coordinator is told.
+TEST_F(SwarmTest, StopsWithTheLastReader) {
+  begin({0, 40});
+  ASSERT_EQ(all<Fetch>(tell(Replied{ranked_[0], reply({0, 1})})).size(), 2U);
+  const auto actions = tell(WindowChanged{{}, false, true});
+  EXPECT_EQ(all<CancelFetch>(actions).size(), 2U);
+  const auto sent = all<Send>(actions);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.interest, Interest::kLeft);
+  EXPECT_EQ(sent[0].announce.released, (std::vector<std::uint32_t>{0, 1}));
+}
+
+// Nobody answers and nobody holds anything: after a while it fetches for itself rather than fail.
+TEST_F(SwarmTest, GoesUpstreamBeforeItFails) {
+  begin({0, 40});
+  std::vector<Fetch> got;
+  for (int i = 0; i < 60 && got.empty(); ++i) {
+    now_ += 100ms;
+    got = all<Fetch>(tell(TimerFired{}));
+  }
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, kUpstream);
+  EXPECT_EQ(got[0].stripes.begin, 0U);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p
