@@ -5,7 +5,8 @@
 #                        [--part fleet,idle,p2p] [--out FILE] [--no-build]
 #
 # --rate: Mbit/s of each node's link each way; the registry's is the same. `single` runs with the fewest nodes only.
-# --slow: the largest number of nodes once more with one node 10 times slower. --quick: smaller transfers, 4 nodes.
+# --slow: the largest number of nodes also with one node 10 times slower, and with one that is killed half-way.
+# --quick: smaller transfers, 4 nodes.
 # idle: 16 nodes that do nothing for a minute. p2p: a warm holder to a client that discards, against nginx.
 # Default: all of it; the table goes to build/bench/fleet.md. Needs root: all nodes are network namespaces, removed at the end.
 set -uo pipefail

@@ -48,7 +48,7 @@ class Measured:
     rate: int
     strategy: str
     content: str
-    slow: bool
+    fault: str  # "", "slow" or "dead"
     bound_s: float
     seconds: list  # of the healthy nodes
     slow_s: float
@@ -79,7 +79,8 @@ class FleetPull:
                 out.write(f'url = "{self.nodes[0].url}/v2/{REPOSITORY}/blobs/{digest}"\noutput = "/dev/null"\n'
                           'write-out = "%{size_download}\\n"\n')
 
-    def run(self, timeout_s):
+    def run(self, timeout_s, kill_at_s=None):
+        """Seconds by node. `kill_at_s`: when the last node dies; its own is then meaningless."""
         began = time.monotonic()
         curls = [subprocess.Popen([*node.space.prefix, machine.need("curl"), "-sS", "--fail", "--parallel", "--parallel-max", str(AT_ONCE),
                                    "-K", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -89,6 +90,9 @@ class FleetPull:
             while None in ends:
                 if time.monotonic() - began > timeout_s:
                     raise RuntimeError(f"not done after {timeout_s:.0f} s: {[n.name for n, e in zip(self.nodes, ends) if e is None]}")
+                if kill_at_s and time.monotonic() - began > kill_at_s:
+                    self.nodes[-1].kill()
+                    kill_at_s = None
                 for index, curl in enumerate(curls):
                     if ends[index] is None and curl.poll() is not None:
                         ends[index] = time.monotonic() - began
@@ -98,6 +102,8 @@ class FleetPull:
                 if curl.poll() is None:
                     curl.kill()
         for node, curl in zip(self.nodes, curls):
+            if not node.process.running:
+                continue
             said = curl.stdout.read()
             got = sum(int(line) for line in said.splitlines() if line.isdigit())
             if curl.returncode != 0 or got != self.size:
@@ -105,7 +111,8 @@ class FleetPull:
         return ends
 
 
-def measure(folder, content, nodes, rate, strategy, slow):
+def measure(folder, content, nodes, rate, strategy, fault):
+    slow, dead = fault == "slow", fault == "dead"
     cluster = Cluster(folder, nodes, rate=f"{rate}mbit", strategy_name=strategy, log_level="warn")
     try:
         if slow:
@@ -116,18 +123,20 @@ def measure(folder, content, nodes, rate, strategy, slow):
         cluster.settled()
         time.sleep(1)
         mark = cluster.upstream.mark()
-        pids = [node.process.pid for node in cluster.nodes]
+        pids = [node.process.pid for node in (cluster.nodes[:-1] if dead else cluster.nodes)]
         cpu = machine.cpu_seconds(pids)
         bound = lower_bound(content, nodes, rate)
         slow_bound = lower_bound(content, nodes, rate, rate / 10) if slow else 0.0
-        ends = FleetPull(cluster, content, folder).run(60 + 10 * max(bound * (nodes if strategy == "single" else 1), slow_bound))
+        ends = FleetPull(cluster, content, folder).run(60 + 10 * max(bound * (nodes if strategy == "single" else 1), slow_bound),
+                                                         bound / 2 if dead else None)
         cpu = machine.cpu_seconds(pids) - cpu
-        uploads = [node.uploaded() for node in cluster.nodes]
-        moved = sum(node.downloaded() + node.from_upstream() for node in cluster.nodes)
-        healthy = ends[:-1] if slow else ends
-        result = Measured(nodes, rate, strategy, content.name, slow, bound, healthy, ends[-1] if slow else 0.0, slow_bound,
-                          cluster.upstream.blob_bytes(mark) / content.size, moved / content.size / nodes,
-                          max(uploads) / statistics.mean(uploads) if any(uploads) else 0.0, cpu / (content.size * nodes / 1e9))
+        alive = [node for node in cluster.nodes if node.process.running]
+        uploads = [node.uploaded() for node in alive]
+        moved = sum(node.downloaded() + node.from_upstream() for node in alive)
+        result = Measured(nodes, rate, strategy, content.name, fault, bound, ends[:-1] if fault else ends, ends[-1] if slow else 0.0,
+                          slow_bound, cluster.upstream.blob_bytes(mark) / content.size, moved / content.size / len(alive),
+                          max(uploads) / statistics.mean(uploads) if any(uploads) else 0.0,
+                          cpu / (content.size * len(alive) / 1e9))
         check(cluster, content)
         return result
     finally:
@@ -137,7 +146,7 @@ def measure(folder, content, nodes, rate, strategy, slow):
 def check(cluster, content):
     """Every byte on every node, from its storage now."""
     for digest, data in content.blobs.items():
-        for result in cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}"):
+        for result in cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}", [n for n in cluster.nodes if n.process.running]):
             if result.error or result.digest != digest:
                 raise RuntimeError(f"{result.node}: {digest}: {result.error or 'wrong bytes'}")
 
@@ -229,10 +238,10 @@ class Fleet:
                 for strategy in options.strategy:
                     if strategy == "single" and nodes != min(options.nodes):
                         continue
-                    for slow in (False, True) if options.slow and nodes == max(options.nodes) and strategy != "single" else (False,):
-                        for content in contents:
-                            name = f"{content.name}, {nodes} nodes, {rate} Mbit/s, {strategy}" + (", one 10 × slow" if slow else "")
-                            got = self.part(name, lambda f: measure(f, content, nodes, rate, strategy, slow))
+                    for fault in ("", "dead", "slow") if options.slow and nodes == max(options.nodes) and strategy != "single" else ("",):
+                        for content in contents[:1] if fault else contents:
+                            name = f"{content.name}, {nodes} nodes, {rate} Mbit/s, {strategy}" + fleet_report.FAULTS[fault]
+                            got = self.part(name, lambda f: measure(f, content, nodes, rate, strategy, fault))
                             if got:
                                 self.report.fleet.append(got)
                                 self.say(f"  max {max(got.seconds):.2f} s = {max(got.seconds) / got.bound_s:.2f} × LB, "

@@ -98,7 +98,7 @@ def compare(folder, size, count):
     cost = lambda sample: sample.cpu_s_per_gb
     speed, spent = pairs.ratio(rate), pairs.ratio(cost)
     verdict = "met" if speed.median >= 1 else "**MISSED**"
-    return [f"One connection, {STREAMS} streams, stripes of {client.stripe // content.MIB} MiB, {size // content.MIB} MiB each time, {speed.pairs} pairs.", "",
+    return [f"One connection, {STREAMS} streams, stripes of {client.stripe >> 10} KiB, {size // content.MIB} MiB each time, {speed.pairs} pairs.", "",
             "| measured | Oxbow | nginx | ratio | target | verdict |", "|---|---|---|---|---|---|",
             f"| throughput | {pairs.median_a(rate):.0f} MB/s | {pairs.median_b(rate):.0f} MB/s | {speed} | ≥ 1.0 | {verdict} |",
             f"| CPU of the server | {pairs.median_a(cost):.3f} s/GB | {pairs.median_b(cost):.3f} s/GB | {spent} | none | — |"]
