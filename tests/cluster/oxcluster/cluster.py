@@ -26,19 +26,16 @@ def has_peers():
 class Cluster:
     """`rate`: of each node's link each way; `upstream_rate`: of the registry's, default the same.
 
-    `identities`: the authority that signs the nodes' certificates; None: plain HTTP between peers.
+    `tls`: certificates of an authority of their own; else plain HTTP between peers. `token`: arguments of a token server.
     `membership`: that section for all nodes; default: a static list of all that are added before `start`.
     """
 
     def __init__(self, folder, count, rate=None, upstream_rate=None, tls=True, token=None, membership=None, registry=None,
-                 strategy_name=None, log_level="debug", network=None):
+                 strategy_name=None, log_level="debug"):
         self.folder, self.rate, self.membership = str(folder), rate, membership
         self.strategy = strategy_name or strategy()
         self.log_level = log_level
-        self.network = network or Network()
-        self.own_network = network is None
-        if self.own_network:
-            self.network.start()
+        self.network = Network().start()
         self.nodes, self.others = [], []  # daemons; further members of the list, such as hostile peers
         try:
             with_peers = self.strategy != "single"
@@ -131,6 +128,5 @@ class Cluster:
         for part in (*self.others, getattr(self, "upstream", None), getattr(self, "tokens", None)):
             if part:
                 part.stop()
-        if self.own_network:
-            self.network.stop()
+        self.network.stop()
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from oxtest.clients import Missing
-from oxtest.process import Process, wait_until
+from oxtest.process import Process
 
 from .node import PEER_PORT
 
@@ -50,6 +50,3 @@ class HostilePeer:
                 if part in entry["fields"][":path"]:
                     found.append(entry)
         return found
-
-    def wait_for_request(self, part, timeout_s=20):
-        return wait_until(lambda: self.requests(part), timeout_s, f"a request for {part} at the hostile peer")

@@ -123,10 +123,6 @@ class Network:
                 _run("tc", "-n", namespace, "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate,
                      "burst", str(burst_bytes(rate)), "latency", "50ms")
 
-    def unshape(self, host):
-        for namespace, device in ((host.name, "eth0"), (self.bridge, host.short)):
-            _run("tc", "-n", namespace, "qdisc", "del", "dev", device, "root", check=False)
-
     def link(self, host, up):
         """Unplugs it, or plugs it in again."""
         _run("ip", "-n", self.bridge, "link", "set", "dev", host.short, "up" if up else "down")
@@ -134,12 +130,6 @@ class Network:
     def move(self, host, side):
         """`side` 1: together with the others there, apart from all on side 0."""
         _run("ip", "-n", self.bridge, "link", "set", "dev", host.short, "master", f"br{side}")
-
-    def sent_bytes(self, host):
-        """What its device has sent and received: (out, in), with all headers."""
-        with host.entered(), open("/proc/thread-self/net/dev") as table:
-            fields = next(line for line in table if line.strip().startswith("eth0")).split(":")[1].split()
-        return int(fields[8]), int(fields[0])
 
     def stop(self):
         for host in self.hosts.values():

@@ -1,6 +1,7 @@
 """One daemon on a host of its own."""
 
 import glob
+import os
 
 from oxtest.clients import Missing
 from oxtest.mirror import Mirror
@@ -39,6 +40,11 @@ class Node(Mirror):
 
     def eligible(self):
         return self.peers("eligible")
+
+    def keep_on_tmpfs(self, size):
+        """Its storage is a file system of that size, such as '40m', which only it sees and which ends with it."""
+        os.makedirs(self.directory, exist_ok=True)
+        self.prefix = [*self.space.prefix, "sh", "-c", f'mount -t tmpfs -o size={size} tmpfs {self.directory} && exec "$@"', "sh"]
 
     def skew(self, offset):
         """Its wall clock is off by that much, such as '+1h'; its monotonic clock is not."""

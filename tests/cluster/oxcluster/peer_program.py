@@ -28,17 +28,9 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+from peer_geometry import stripe_bytes
 
-MIB = 1 << 20
 LEASE_MS = 4000
-
-
-def stripe_bytes(size):
-    """The geometry of protocol version 1."""
-    if size < MIB:
-        return MIB
-    rounded = 1 << ((size + 255) // 256 - 1).bit_length()
-    return max(512 << 10, min(rounded, 8 * MIB))
 
 
 class Blob:
