@@ -325,6 +325,30 @@ bool BlobFetch::is_arriving(std::uint32_t stripe) const {
   return std::ranges::find(arriving_, stripe) != arriving_.end();
 }
 
+std::vector<p2p::PeerId> BlobFetch::holders(std::uint32_t stripe) const {
+  std::vector<p2p::PeerId> out;
+  const std::lock_guard lock(mutex_);
+  if (stripe >= holders_.size()) return out;
+  std::ranges::copy_if(holders_[stripe], std::back_inserter(out), [](auto peer) { return peer != p2p::kNoPeer; });
+  return out;
+}
+
+void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  holders_.resize(blob_->geometry().stripes());
+  const auto note = [&](std::uint32_t stripe) {
+    if (stripe >= holders_.size()) return;
+    auto& known = holders_[stripe];
+    if (std::ranges::find(known, peer) != known.end()) return;
+    std::ranges::rotate(known, known.end() - 1);
+    known.front() = peer;
+  };
+  for (const auto stripe : update.have) note(stripe);
+  for (std::uint32_t i = 0; update.map && i < update.map->size(); ++i) {
+    if (update.map->has(i)) note(i);
+  }
+}
+
 void BlobFetch::begin() {
   started_ = last_progress_ = now();
   PrefixHasher::OnBoundary on_boundary;
@@ -731,6 +755,7 @@ void BlobFetch::on_heard(const p2p::Event& event) {
       asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
     }
   } else if (const auto* have = std::get_if<p2p::HaveChanged>(&event)) {
+    note_holder(have->peer, have->update);
     for (const auto& [stripe, hex] : have->update.sums) {
       const auto sum = Checksum::parse(hex);
       if (sum && stripe < blob_->geometry().stripes()) trust_.note_first_hand(have->peer, stripe, *sum);

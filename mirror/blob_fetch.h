@@ -9,6 +9,7 @@
 // last release posts its end to the home loop.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -118,6 +119,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// Stripes that are coming from upstream now. Any thread.
   std::vector<std::uint32_t> arriving() const;
   bool is_arriving(std::uint32_t stripe) const;
+  /// Some peers that have said that they have the stripe, the latest first: named by busy answers. Any thread.
+  std::vector<p2p::PeerId> holders(std::uint32_t stripe) const;
 
  private:
   friend class FetchReader;
@@ -147,6 +150,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// Fetches a doubtful stripe again: from upstream, where a reader may, else from whom the strategy picks.
   void replace(std::uint32_t stripe);
   void on_heard(const p2p::Event& event);
+  void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
   void hints_asked(bool found);
@@ -203,9 +207,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool asked_for_hints_ = false;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, arriving_
+  mutable std::mutex mutex_;  ///< status_, arriving_, holders_
   FetchStatus status_;
   std::vector<std::uint32_t> arriving_;
+  std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 
 /// A reader's hold on a fetch. Thread rule: one thread at a time. Destroying it detaches.

@@ -77,6 +77,7 @@ class Node final : public RingNode {
     return coordinator_.on_announce(now(), from, announce, *snapshot);
   }
   p2p::Hello hello() const;
+  std::vector<std::string> alternatives(const Digest& digest, std::uint32_t stripe) const;
   void suspend(p2p::PeerId peer, std::string_view why);
   Task<bool> send(p2p::PeerId peer, std::vector<p2p::Announce> announces);
   Task<> tick(std::shared_ptr<bool> running);
@@ -131,7 +132,10 @@ Result<> Node::open(const config::Config& config) {
   p2p::PeerClientOptions client_options{.own_name = self_.name, .tls = nullptr, .http = {}};
   http::ServerConfig server{"peers", {config.peer.listen}, std::nullopt, {}, true};
   server.limits.request_body_bytes = p2p::kMaxMessageBytes;
-  server.limits.h2_streams = 1024;  // a connection stands for a whole node
+  // A connection stands for a whole node, and hedges and readers that leave reset streams all the time.
+  server.limits.h2_streams = 1024;
+  server.limits.h2_resets_per_second = 10'000;
+  client_options.http.waiting_calls_hit = &limit_counter(parts_.metrics, "peer_waiting_calls");
   if (config.peer.tls.insecure) {
     log::warn("peers are spoken to without TLS: whoever reaches the port is one", {{"address", config.peer.listen}});
   } else {
@@ -152,8 +156,9 @@ Result<> Node::open(const config::Config& config) {
        .content = contents_,
        .announce = [this](p2p::PeerId from, const p2p::Announce& announce) { return coordinate(from, announce); },
        .hello = [this] { return hello(); },
-       .on_hello = [](const p2p::Hello&, const std::string&) {},
-       .alternatives = [](const Digest&, std::uint32_t) { return std::vector<std::string>(); },
+       .on_hello = [this](const p2p::Hello& hello,
+                          const std::string&) { table_.note_hello_at(hello.advertise, hello.facts); },
+       .alternatives = [this](const Digest& digest, std::uint32_t stripe) { return alternatives(digest, stripe); },
        .clock = parts_.clock},
       parts_.metrics);
   auto made = http::Server::create(std::move(server), parts_.loops, *service_, parts_.metrics);
@@ -262,6 +267,18 @@ Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce 
   if (replies->size() != 1 || replies->front().digest != digest)
     co_return fail(Errc::kInvalid, "the coordinator answered for another blob");
   co_return std::move(replies->front());
+}
+
+std::vector<std::string> Node::alternatives(const Digest& digest, std::uint32_t stripe) const {
+  std::vector<std::string> names;
+  const auto fetch = parts_.blobs.running(digest);
+  if (!fetch) return names;
+  const auto snapshot = table_.snapshot();
+  for (const auto peer : fetch->holders(stripe)) {
+    const auto* known = snapshot->find(peer);
+    if (known != nullptr && known->state == p2p::PeerState::kEligible) names.push_back(known->member.name);
+  }
+  return names;
 }
 
 Task<bool> Node::send(p2p::PeerId peer, std::vector<p2p::Announce> announces) {
