@@ -711,9 +711,7 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
     log::warn("a peer's midstates contradict upstream; going on without them",
               {{"digest", blob_->digest().to_string()}});
     trust_.drop_hint();
-    for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
-      if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
-    }
+    clear_marks();
     hasher_->go_on();
     wake_readers();
     return;
@@ -728,6 +726,13 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
   replace(stripe);
   hasher_->rewind(stripe);
   pump();
+}
+
+/// What is here needs no further check.
+void BlobFetch::clear_marks() {
+  for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
+    if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
+  }
 }
 
 void BlobFetch::replace(std::uint32_t stripe) {
@@ -841,6 +846,7 @@ void BlobFetch::on_hashed(Result<> outcome) {
     return;
   }
   verified_ = true;
+  clear_marks();
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});

@@ -149,6 +149,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_hint_mismatch(std::uint32_t stripe);
   /// Fetches a doubtful stripe again: from upstream, where a reader may, else from whom the strategy picks.
   void replace(std::uint32_t stripe);
+  void clear_marks();
   void on_heard(const p2p::Event& event);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
