@@ -10,13 +10,13 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kSpansAsked = 16;
 constexpr std::size_t kReported = 16;
-constexpr auto kAskEvery = 50ms;        // new wishes are told at once, but not more often
-constexpr auto kIdleLease = 150ms;      // a lease under which nothing can be fetched is given back
-constexpr auto kFirstMap = 300ms;       // upstream waits for the first map of a neighbour
-constexpr auto kTakeOver = 3'000ms;     // after a new coordinator: what arrives somewhere is somebody's lease
-constexpr std::size_t kUnspread = 16;      // stripes that only this node has: it holds back
+constexpr auto kAskEvery = 50ms;      // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;    // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;     // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
-constexpr auto kCatchingUp = 500ms;      // but not for neighbours that get nothing at all
+constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
 constexpr auto kStuckRanked = 2'000ms;  // `ring`: then the others may fetch
 constexpr auto kStuckWithoutHolder = 3'000ms;
