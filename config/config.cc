@@ -43,4 +43,8 @@ Config defaults() {
   return config;
 }
 
+bool has_peers(const Config& config) noexcept {
+  return !config.peer.listen.empty() && config.routing.strategy != Strategy::kSingle;
+}
+
 }  // namespace oxbow::config

@@ -98,17 +98,30 @@ struct Peer {
   std::vector<std::string> location;
   double weight = 1;
   Tls tls;
+  std::string revoked_file;
 };
 
-enum class MembershipProvider { kStatic, kFile, kDns, kEtcd, kKubernetes };
+enum class MembershipProvider { kStatic, kFile, kDns, kEtcd };
 
 struct Membership {
   MembershipProvider provider = MembershipProvider::kStatic;
-  std::vector<std::string> peers;
+  std::vector<std::string> peers;      ///< static
+  std::string path;                    ///< file
+  std::string name;                    ///< dns
+  std::uint32_t port = 0;              ///< dns
+  Milliseconds interval{};             ///< dns
+  std::vector<std::string> endpoints;  ///< etcd, and the rest of this struct
+  std::string prefix;
+  Tls tls;
+  std::string username;
+  std::string password_file;
+  Milliseconds lease_ttl{};
 };
 
+enum class Strategy { kSwarm, kRing, kFingers, kSingle };
+
 struct Routing {
-  std::string strategy;
+  Strategy strategy = Strategy::kSwarm;
   std::uint32_t replicas = 0;
 };
 
@@ -152,6 +165,9 @@ struct Config {
   Limits limits;
   Log log;
 };
+
+/// Whether this node takes part in a ring: it has an address for its peers and a strategy that uses them.
+bool has_peers(const Config& config) noexcept;
 
 /// What holds with no file at all: the defaults of schema.cc and the built-in registries.
 Config defaults();

@@ -64,7 +64,8 @@ void add_storage(Options& out) {
 void add_peers(Options& out) {
   add(out, "peer.name", OXBOW_FIELD(peer.name), "", "This node's name among its peers. Empty: the host name.",
       {.example = "node-7", .bounds = {.check = check_label}});
-  add(out, "peer.listen", OXBOW_FIELD(peer.listen), "", "Address on which peers are served.",
+  add(out, "peer.listen", OXBOW_FIELD(peer.listen), "",
+      "Address on which peers are served. Empty: this node has no peers.",
       {.example = "10.0.0.7:5051", .bounds = {.check = check_listen}});
   add(out, "peer.advertise", OXBOW_FIELD(peer.advertise), "", "Address that peers connect to. Empty: peer.listen.",
       {.example = "10.0.0.7:5051", .bounds = {.check = check_host_port}});
@@ -80,17 +81,56 @@ void add_peers(Options& out) {
       {.example = "/etc/oxbow/node.key"});
   add(out, "peer.tls.insecure", OXBOW_FIELD(peer.tls.insecure), false,
       "Talk to peers without TLS: anybody who reaches the port is a peer. For tests.");
+  add(out, "peer.revoked_file", OXBOW_FIELD(peer.revoked_file), "",
+      "List of names and serials whose certificates are not believed any more, as `oxbow ca revoke` writes it. "
+      "Watched.",
+      {.example = "/etc/oxbow/revoked.json", .bounds = {.check = check_absolute_path}});
   out.push_back(choice<Config>("membership.provider", OXBOW_FIELD(membership.provider),
                                {{"static", MembershipProvider::kStatic},
                                 {"file", MembershipProvider::kFile},
                                 {"dns", MembershipProvider::kDns},
-                                {"etcd", MembershipProvider::kEtcd},
-                                {"kubernetes", MembershipProvider::kKubernetes}},
+                                {"etcd", MembershipProvider::kEtcd}},
                                MembershipProvider::kStatic, "Where the list of peers comes from.", false));
   add(out, "membership.peers", OXBOW_FIELD(membership.peers), {}, "The peers, for the static provider.",
       {.example = R"(["10.0.0.7:5051", "10.0.0.8:5051"])", .bounds = {.check = check_host_port}});
-  add(out, "routing.strategy", OXBOW_FIELD(routing.strategy), "single",
-      "How stripes are found among peers. This version has one: single, without peers.");
+  add(out, "membership.path", OXBOW_FIELD(membership.path), "",
+      "For the file provider: JSON with members, or a host:port a line. Watched.",
+      {.example = "/etc/oxbow/peers.json", .bounds = {.check = check_absolute_path}});
+  add(out, "membership.name", OXBOW_FIELD(membership.name), "",
+      "For the dns provider: a name with A or AAAA records, or with SRV records when it begins with _.",
+      {.example = "oxbow.infra.svc.cluster.local"});
+  add(out, "membership.port", OXBOW_FIELD(membership.port), 5051, "For the dns provider: the peers' port, without SRV.",
+      {.bounds = {.min = 1, .max = 65'535}});
+  add(out, "membership.interval", OXBOW_FIELD(membership.interval), std::chrono::seconds(10),
+      "For the dns provider: how often the name is resolved.", {.bounds = {.min = 1000, .max = 60 * kMinute}});
+  add(out, "membership.endpoints", OXBOW_FIELD(membership.endpoints), {},
+      "For the etcd provider: URLs of its v3 JSON gateway, in order of preference.",
+      {.example = R"(["https://10.0.0.1:2379"])", .bounds = {.check = check_upstream}});
+  add(out, "membership.prefix", OXBOW_FIELD(membership.prefix), "/oxbow/", "For the etcd provider: before its keys.");
+  add(out, "membership.tls.ca", OXBOW_FIELD(membership.tls.ca), "",
+      "PEM file of the CA that signed etcd's certificate.",
+      {.example = "/etc/oxbow/etcd-ca.crt", .bounds = {.check = check_absolute_path}});
+  add(out, "membership.tls.certificate", OXBOW_FIELD(membership.tls.certificate), "",
+      "PEM file shown to etcd, with membership.tls.key.",
+      {.example = "/etc/oxbow/etcd.crt", .bounds = {.check = check_absolute_path}});
+  add(out, "membership.tls.key", OXBOW_FIELD(membership.tls.key), "", "PEM file of its key.",
+      {.example = "/etc/oxbow/etcd.key", .bounds = {.check = check_absolute_path}});
+  add(out, "membership.username", OXBOW_FIELD(membership.username), "", "For etcd with authentication.",
+      {.example = "oxbow"});
+  add(out, "membership.password_file", OXBOW_FIELD(membership.password_file), "", "File that holds its password.",
+      {.example = "/etc/oxbow/etcd.password", .bounds = {.check = check_absolute_path}});
+  add(out, "membership.lease_ttl", OXBOW_FIELD(membership.lease_ttl), std::chrono::seconds(15),
+      "For the etcd provider: how long a node that died stays listed.", {.bounds = {.min = 2000, .max = 60 * kMinute}});
+  out.push_back(choice<Config>("routing.strategy", OXBOW_FIELD(routing.strategy),
+                               {{"swarm", Strategy::kSwarm},
+                                {"ring", Strategy::kRing},
+                                {"fingers", Strategy::kFingers},
+                                {"single", Strategy::kSingle}},
+                               Strategy::kSwarm,
+                               "How stripes are found among peers. swarm: from whoever has them. ring: from the owners "
+                               "on the ring. fingers: along "
+                               "paths of the ring. single: no peers.",
+                               false));
   add(out, "routing.replicas", OXBOW_FIELD(routing.replicas), 3, "Owners of a key on the ring.",
       {.bounds = {.min = 1, .max = 64}});
 }
@@ -249,8 +289,8 @@ std::vector<Option<Registry>> registry_options() {
 std::vector<SectionText> sections() {
   return {{"client", "Where containerd and other clients are served."},
           {"storage", "What is kept on this node's disk."},
-          {"peer", "This node as its peers see it. Read and checked; without effect while routing.strategy is single."},
-          {"membership", "Who the peers are. Without effect while routing.strategy is single."},
+          {"peer", "This node as its peers see it. Without peer.listen it has none."},
+          {"membership", "Who the peers are. Without effect while peer.listen is empty or routing.strategy is single."},
           {"routing", "How stripes are found among peers."},
           {"admin", "Metrics, health and changes."},
           {"limits", "Every limit has a metric: oxbow_limit_hits_total{limit}."},

@@ -60,6 +60,33 @@ void validate_names(const Config& config, Problems& out) {
   }
 }
 
+/// What the ring needs, and what has no effect without it.
+void validate_ring(const Config& config, Problems& out) {
+  const auto& peer = config.peer;
+  const bool members = !config.membership.peers.empty() || config.membership.provider != MembershipProvider::kStatic;
+  if (!has_peers(config)) {
+    if (members && config.routing.strategy == Strategy::kSingle) {
+      warning(out, "membership.provider", "is not used: routing.strategy is \"single\"");
+    } else if (members) {
+      error(out, "peer.listen", "is needed to have peers: the address on which they reach this node");
+    }
+    for (std::size_t i = 0; i < config.registries.size(); ++i) {
+      if (config.registries[i].tags_via == TagsVia::kOwner)
+        warning(out, registry_path(i) + ".tags_via", "\"owner\" has no effect without peers");
+    }
+    return;
+  }
+  if (peer.tls.ca.empty() && !peer.tls.insecure) {
+    error(out, "peer.tls.ca",
+          "peers need certificates (`oxbow ca create` makes a CA, `oxbow ca issue` a node's certificate), or "
+          "peer.tls.insecure = true where everybody on the network is trusted");
+  }
+  if (!members) warning(out, "membership.peers", "is empty: this node has no peers yet");
+  if (is_loopback(peer.listen) && peer.advertise.empty() && members) {
+    warning(out, "peer.listen", "is a loopback address: peers on other hosts cannot reach it");
+  }
+}
+
 bool reachable_from_outside(const Client& client) {
   for (const auto& listen : client.listen) {
     if (!is_loopback(listen)) return true;
@@ -93,9 +120,6 @@ void validate(const Registry& registry, const std::string& path, Problems& out) 
     error(out, path + ".client_certificate", "client_certificate and client_key are needed together");
   }
   validate_credential_source(registry, path, out);
-  if (registry.tags_via == TagsVia::kOwner) {
-    error(out, path + ".tags_via", "\"owner\" needs peers, which this version does not have; write \"self\"");
-  }
   if (registry.allow.empty()) warning(out, path + ".allow", "is empty: nothing of this registry is mirrored");
   const bool plain =
       std::ranges::any_of(registry.upstreams, [](const auto& url) { return url.starts_with("http://"); });
@@ -113,17 +137,23 @@ void validate(const Peer& peer, Problems& out) {
 }
 
 void validate(const Membership& membership, Problems& out) {
-  if (!membership.peers.empty() && membership.provider != MembershipProvider::kStatic) {
-    error(out, "membership.peers", "is for the static provider only");
+  using enum MembershipProvider;
+  const auto only_for = [&](bool is_set, MembershipProvider provider, std::string_view key, std::string_view name) {
+    if (is_set && membership.provider != provider)
+      warning(out, fmt::format("membership.{}", key), fmt::format("is not used: it is for the {} provider", name));
+    if (!is_set && membership.provider == provider && provider != kStatic)
+      error(out, fmt::format("membership.{}", key), fmt::format("is needed by the {} provider", name));
+  };
+  only_for(!membership.peers.empty(), kStatic, "peers", "static");
+  only_for(!membership.path.empty(), kFile, "path", "file");
+  only_for(!membership.name.empty(), kDns, "name", "dns");
+  only_for(!membership.endpoints.empty(), kEtcd, "endpoints", "etcd");
+  if (membership.tls.certificate.empty() != membership.tls.key.empty()) {
+    error(out, "membership.tls.certificate", "certificate and key are needed together");
   }
-}
-
-void validate(const Routing& routing, Problems& out) {
-  if (routing.strategy == "single") return;
-  const bool known = routing.strategy == "swarm" || routing.strategy == "ring" || routing.strategy == "fingers";
-  error(out, "routing.strategy",
-        known ? fmt::format("\"{}\" is not available in this version; write \"single\"", routing.strategy)
-              : fmt::format("\"{}\" is not a strategy; write \"single\"", routing.strategy));
+  if (membership.username.empty() != membership.password_file.empty()) {
+    error(out, "membership.username", "username and password_file are needed together");
+  }
 }
 
 void validate(const Limits& limits, Problems& out) {
@@ -139,12 +169,9 @@ Problems validate(const Config& config) {
   for (std::size_t i = 0; i < config.registries.size(); ++i) validate(config.registries[i], registry_path(i), out);
   validate(config.peer, out);
   validate(config.membership, out);
-  validate(config.routing, out);
   validate(config.limits, out);
   validate_names(config, out);
-  if (!config.membership.peers.empty() && config.routing.strategy == "single") {
-    warning(out, "membership.peers", "is not used: routing.strategy is \"single\"");
-  }
+  validate_ring(config, out);
   if (config.registries.empty() && !config.client.allow_any_registry) {
     warning(out, "client.builtin_registries", "no registry is configured: every request gets 404");
   }

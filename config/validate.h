@@ -22,7 +22,6 @@ void validate(const Storage& storage, Problems& out);
 void validate(const Registry& registry, const std::string& path, Problems& out);
 void validate(const Peer& peer, Problems& out);
 void validate(const Membership& membership, Problems& out);
-void validate(const Routing& routing, Problems& out);
 void validate(const Limits& limits, Problems& out);
 /// All of the above, and what lies between them.
 Problems validate(const Config& config);

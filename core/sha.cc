@@ -2,8 +2,11 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "core/sha.h"
 
+#include <fmt/format.h>
+
 #include <xxhash.h>
 
+#include "core/encoding.h"
 #include "core/error.h"
 
 namespace oxbow {
@@ -105,6 +108,19 @@ Checksum ChecksumState::value() const {
 Checksum checksum(std::span<const std::byte> bytes) {
   const auto hash = XXH3_128bits(bytes.data(), bytes.size());
   return {hash.low64, hash.high64};
+}
+
+std::string Checksum::hex() const { return fmt::format("{:016x}{:016x}", high, low); }
+
+std::optional<Checksum> Checksum::parse(std::string_view hex) {
+  const auto bytes = hex.size() == 32 ? from_hex(hex) : std::nullopt;
+  if (!bytes) return std::nullopt;
+  Checksum sum;
+  for (std::size_t i = 0; i < 8; ++i) {
+    sum.high = sum.high << 8 | static_cast<std::uint8_t>((*bytes)[i]);
+    sum.low = sum.low << 8 | static_cast<std::uint8_t>((*bytes)[8 + i]);
+  }
+  return sum;
 }
 
 }  // namespace oxbow

@@ -42,6 +42,9 @@ struct Checksum {
   std::uint64_t low = 0;
   std::uint64_t high = 0;
   bool operator==(const Checksum&) const = default;
+  /// 32 hex digits, high half first.
+  std::string hex() const;
+  static std::optional<Checksum> parse(std::string_view hex);
 };
 
 class ChecksumState {

@@ -73,7 +73,7 @@ void BlobBody::on_ready(std::move_only_function<void()> wake) { on_ready_ = std:
 Result<bool> BlobBody::first_byte_ready() {
   if (failure_) return std::unexpected(*failure_);
   if (window_ || catching_up_ || !blob_) return true;  // its first byte is awaited by the server
-  if (blob_->readable(position_, 1) > 0) return true;
+  if (givable(1) > 0) return true;
   if (!reader_) return true;
   const auto status = reader_->fetch().status();
   if (status.failure) return std::unexpected(*status.failure);
@@ -121,7 +121,7 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
     auto piece = window_->next(max_bytes);
     if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
       position_ += memory->bytes.size();
-      blobs_.count_served(false, memory->bytes.size());
+      blobs_.count_served(Blobs::Served::kUpstream, memory->bytes.size());
     }
     return piece;
   }
@@ -141,8 +141,8 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
     }
   }
   const auto end = limit();
-  const auto ready =
-      end > position_ ? blob_->readable(position_, std::min<std::uint64_t>(max_bytes, end - position_)) : 0;
+  if (failure_) return http::Cut{*failure_};
+  const auto ready = givable(std::min<std::uint64_t>(max_bytes, end - std::min(end, position_)));
   if (ready > 0) return give(ready);
   if (reader_) {
     const auto status = reader_->fetch().status();
@@ -161,6 +161,13 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
   return http::Wait{};
 }
 
+/// What is readable from here on, without what a peer sent and nobody has checked.
+std::uint64_t BlobBody::givable(std::uint64_t max_bytes) const {
+  const auto readable = max_bytes > 0 ? blob_->readable(position_, max_bytes) : 0;
+  if (readable == 0 || !reader_) return readable;
+  return reader_->fetch().marks().free_end(blob_->geometry(), position_, position_ + readable) - position_;
+}
+
 std::uint64_t BlobBody::limit() {
   const auto end = range().end;
   if (settled_) return end;
@@ -170,6 +177,13 @@ std::uint64_t BlobBody::limit() {
   if (reader_) {
     const auto status = reader_->fetch().status();
     // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
+    for (const auto stripe : status.replaced) {
+      const auto bytes = blob_->geometry().stripe(stripe);
+      if (bytes.begin < position_ && bytes.end > range().begin) {
+        failure_ = Error(Errc::kCorrupt, "a peer's wrong bytes had been given before they were found out");
+        return position_;
+      }
+    }
     if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
                            blob_->readable(position_, end - position_) == end - position_)) {
       settled_ = true;
@@ -195,6 +209,12 @@ void BlobBody::trickle() {
   });
 }
 
+Blobs::Served BlobBody::source_of(std::uint32_t stripe) const {
+  if (present_at_start_.empty() || present_at_start_[stripe]) return Blobs::Served::kStorage;
+  const auto mark = reader_ ? reader_->fetch().marks().at(stripe) : StripeMark::kPlain;
+  return mark == StripeMark::kChecked ? Blobs::Served::kPeer : Blobs::Served::kUpstream;
+}
+
 http::Piece BlobBody::give(std::uint64_t ready) {
   const ByteRange piece{position_, position_ + ready};
   auto preparing = std::make_shared<Preparing>();
@@ -216,7 +236,7 @@ http::Piece BlobBody::give(std::uint64_t ready) {
     return http::Wait{};
   }
   const auto stripe = blob_->geometry().stripe_at(position_);
-  blobs_.count_served(present_at_start_.empty() || present_at_start_[stripe], ready);
+  blobs_.count_served(source_of(stripe), ready);
   position_ = piece.end;
   if (reader_) reader_->advance(position_);
   return http::FilePiece{pinned->fd, piece.begin, static_cast<std::size_t>(ready), pinned->pin};

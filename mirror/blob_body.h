@@ -42,6 +42,8 @@ class BlobBody final : public http::Body {
 
   http::Piece step(std::size_t max_bytes);
   std::optional<http::Piece> between_ranges(std::size_t max_bytes);
+  std::uint64_t givable(std::uint64_t max_bytes) const;
+  Blobs::Served source_of(std::uint32_t stripe) const;
   /// How far this response may go now.
   std::uint64_t limit();
   void trickle();

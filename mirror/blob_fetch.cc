@@ -1,9 +1,13 @@
 #include "mirror/blob_fetch.h"
 
 #include "core/log.h"
+#include "mirror/peer_source.h"
 
 namespace oxbow::mirror {
 namespace {
+
+/// Fetches that this class starts by itself, to replace a doubtful stripe; a strategy counts from 1.
+constexpr p2p::FetchId kRepairId = 1ULL << 63;
 
 /// From here on a reader is held back, so it has to want everything: it will not come any further by itself.
 std::uint64_t held_begin(ByteRange range) noexcept { return range.end - std::min(range.size(), kHeldBytes); }
@@ -38,10 +42,15 @@ class BlobFetch::Running final : public SpanSink {
   Running(BlobFetch& owner, const p2p::Fetch& fetch, std::shared_ptr<SpanSource> source, std::uint64_t reader)
       : owner_(owner), fetch_(fetch), source_(std::move(source)), reader_(reader), geometry_(owner.blob_->geometry()) {}
 
-  void begin() {
+  void begin(std::uint64_t hedge_begin) {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
     end_ = geometry_.stripe(fetch_.stripes.end - 1).end;
-    started_ = owner_.now();
+    started_ = last_byte_ = owner_.now();
+    if (fetch_.hedge_of) {
+      held_begin_ = position_ = std::max(position_, hedge_begin);
+      request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
+      return;
+    }
     auto writer = owner_.blob_->begin_stripe(fetch_.stripes.begin);
     if (!writer && writer.error().code() == Errc::kBusy) {
       // An earlier request's last bytes are still on their way into the file: asking now would ask for them twice.
@@ -49,6 +58,7 @@ class BlobFetch::Running final : public SpanSink {
     }
     if (!take_writer(std::move(writer))) return;
     if (writer_) position_ = writer_->position();  // where an earlier writer stopped
+    mixed_ = position_ != geometry_.stripe(fetch_.stripes.begin).begin;
     request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
   }
 
@@ -58,6 +68,8 @@ class BlobFetch::Running final : public SpanSink {
                                                      *head.blob_bytes, geometry_.blob_bytes())));
       return;
     }
+    first_byte_ = owner_.now();
+    if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
     if (!head.whole) {
       if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
@@ -72,6 +84,8 @@ class BlobFetch::Running final : public SpanSink {
   }
 
   std::size_t on_data(std::span<const std::byte> bytes) override {
+    last_byte_ = owner_.now();
+    if (fetch_.hedge_of) return hold(bytes);
     std::size_t taken = 0;
     while (taken < bytes.size() && !outcome_) {
       if (position_ >= end_)
@@ -88,6 +102,11 @@ class BlobFetch::Running final : public SpanSink {
 
   void on_done(Result<> outcome) override {
     if (outcome && position_ < end_) outcome = oxbow::fail(Errc::kUnavailable, "the source ended before the range did");
+    if (outcome && fetch_.hedge_of) {
+      landing_ = true;  // the whole tail is here: it goes into the file in place of what is late
+      owner_.progress_->wake();
+      return;
+    }
     finish(std::move(outcome));
   }
 
@@ -102,8 +121,14 @@ class BlobFetch::Running final : public SpanSink {
       if (!owner_.blob_->has(stripe)) break;
       const auto committed = stripe;
       committing_.pop_front();
+      if (!owner_.accept(*this, committed)) {
+        request_.reset();
+        finish(oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it"));
+        continue;
+      }
       owner_.stripe_arrived(*this, committed);
     }
+    if (landing_ && !outcome_) land();
     if (writer_ && writer_->error()) {
       owner_.fail_disk(*writer_->error());
       return;
@@ -120,7 +145,16 @@ class BlobFetch::Running final : public SpanSink {
     finish(oxbow::fail(Errc::kCancelled, "no reader wants it any more"));
   }
 
+  /// Where the next byte from the source goes: a hedge begins there.
+  std::uint64_t position() const noexcept { return position_; }
   const p2p::Fetch& fetch() const noexcept { return fetch_; }
+  p2p::SourceId source() const noexcept { return fetch_.source; }
+  bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
+  bool mixed() const noexcept { return mixed_; }
+  const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
+  std::vector<std::string> alternatives() const { return source_->alternatives(); }
+  p2p::FetchProgress report() const { return {fetch_.id, received_, owner_.now() - last_byte_}; }
+  std::chrono::milliseconds to_first_byte() const { return first_byte_ - started_; }
   p2p::Time started() const noexcept { return started_; }
   std::uint64_t reader() const noexcept { return reader_; }
   bool committing() const noexcept { return !committing_.empty(); }
@@ -168,12 +202,57 @@ class BlobFetch::Running final : public SpanSink {
       return 0;
     }
     owner_.last_progress_ = owner_.now();
-    owner_.backoff_ = {};
+    if (fetch_.source == p2p::kUpstream) owner_.backoff_ = {};
     position_ += part.size();
+    received_ += part.size();
     if (position_ == writer_->stripe().end) {
       committing_.emplace_back(geometry_.stripe_at(writer_->stripe().begin), std::move(writer_));
     }
     return part.size();
+  }
+
+  /// A hedge's bytes wait in memory (a stripe at most) until all of the tail is here.
+  std::size_t hold(std::span<const std::byte> bytes) {
+    const auto part = bytes.first(std::min<std::uint64_t>(bytes.size(), end_ - position_));
+    held_.insert(held_.end(), part.begin(), part.end());
+    position_ += part.size();
+    received_ += part.size();
+    return bytes.size();
+  }
+
+  /// Writes what is still missing of a hedged stripe from the held tail.
+  void land() {
+    const auto stripe = fetch_.stripes.begin;
+    if (!writer_) {
+      if (const auto late = owner_.running_.find(*fetch_.hedge_of); late != owner_.running_.end())
+        late->second->cancel();
+      auto writer = owner_.blob_->begin_stripe(stripe);
+      if (!writer) {
+        if (writer.error().code() == Errc::kBusy) return;  // its last bytes are still on their way into the file
+        if (writer.error().code() == Errc::kCancelled) return finish({});
+        return owner_.fail_disk(writer.error());
+      }
+      writer_ = std::move(*writer);
+      owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
+      mixed_ = true;
+    }
+    const auto at = writer_->position();
+    if (at < held_begin_) return finish(oxbow::fail(Errc::kCancelled, "the late stripe was begun anew"));
+    std::span<const std::byte> rest(held_);
+    rest = rest.subspan(std::min<std::size_t>(at - held_begin_, rest.size()));
+    while (!rest.empty()) {
+      // In parts, as the write arena has room.
+      const auto part = rest.first(std::min<std::size_t>(rest.size(), 64UL * 1024));
+      if (!writer_->write(part)) {
+        if (const auto error = writer_->error()) owner_.fail_disk(*error);
+        return;
+      }
+      rest = rest.subspan(part.size());
+    }
+    owner_.last_progress_ = owner_.now();
+    landing_ = false;
+    committing_.emplace_back(stripe, std::move(writer_));
+    finish({});
   }
 
   void finish(Result<> outcome) {
@@ -196,6 +275,14 @@ class BlobFetch::Running final : public SpanSink {
   bool skipping_ = false;
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;
+  bool mixed_ = false;  ///< parts of its first stripe came from somebody else
+  std::optional<Checksum> claimed_;
+  std::vector<std::byte> held_;
+  std::uint64_t held_begin_ = 0;
+  bool landing_ = false;
+  std::uint64_t received_ = 0;
+  p2p::Time first_byte_{0};
+  p2p::Time last_byte_{0};
   std::optional<Result<>> outcome_;
   std::unique_ptr<SpanRequest> request_;  // last: destroyed first, so that nothing is called any more
 };
@@ -218,18 +305,60 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       progress_(std::make_shared<Waker>(context.home)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
-      relinked_(blob_->geometry().stripes()) {}
+      relinked_(blob_->geometry().stripes()),
+      marks_(blob_->geometry().stripes()),
+      origins_(blob_->geometry().stripes(), p2p::kUpstream),
+      from_upstream_(blob_->geometry().stripes()) {}
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
   arena_space_.reset();
+  links_.reset();
   progress_->clear();
   running_.clear();
+  if (context_.peers != nullptr && blob_->stripes_present() > 0 && !blob_->gone())
+    context_.peers->holds(blob_->digest());
+}
+
+bool BlobFetch::is_arriving(std::uint32_t stripe) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::find(arriving_, stripe) != arriving_.end();
+}
+
+std::vector<p2p::PeerId> BlobFetch::holders(std::uint32_t stripe) const {
+  std::vector<p2p::PeerId> out;
+  const std::lock_guard lock(mutex_);
+  if (stripe >= holders_.size()) return out;
+  std::ranges::copy_if(holders_[stripe], std::back_inserter(out), [](auto peer) { return peer != p2p::kNoPeer; });
+  return out;
+}
+
+void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  holders_.resize(blob_->geometry().stripes());
+  const auto note = [&](std::uint32_t stripe) {
+    if (stripe >= holders_.size()) return;
+    auto& known = holders_[stripe];
+    if (std::ranges::find(known, peer) != known.end()) return;
+    std::ranges::rotate(known, known.end() - 1);
+    known.front() = peer;
+  };
+  for (const auto stripe : update.have) note(stripe);
+  for (std::uint32_t i = 0; update.map && i < update.map->size(); ++i) {
+    if (update.map->has(i)) note(i);
+  }
 }
 
 void BlobFetch::begin() {
   started_ = last_progress_ = now();
-  hasher_ = std::make_shared<PrefixHasher>(blob_, context_.pool,
+  PrefixHasher::OnBoundary on_boundary;
+  if (context_.peers != nullptr) {
+    on_boundary = [weak = weak_from_this()](std::uint32_t stripe, std::string_view midstate) {
+      const auto self = weak.lock();
+      return !self || self->on_boundary(stripe, midstate);
+    };
+  }
+  hasher_ = std::make_shared<PrefixHasher>(blob_, context_.pool, std::move(on_boundary),
                                            [weak = weak_from_this(), &home = context_.home](Result<> outcome) {
                                              asio::post(home, [weak, outcome = std::move(outcome)]() mutable {
                                                if (const auto self = weak.lock()) self->on_hashed(std::move(outcome));
@@ -242,6 +371,19 @@ void BlobFetch::begin() {
   subscription_ = blob_->on_progress([progress = progress_] { progress->wake(); });
   // A fetch that was refused room in the write arena may have nothing on its way that would wake it.
   arena_space_ = context_.store.on_arena_space([progress = progress_] { progress->wake(); });
+  if (context_.peers == nullptr) return;
+  links_ = std::make_unique<PeerLinks>(*context_.peers, context_.home, blob_->digest(), blob_->geometry().stripes(),
+                                       [this](const p2p::Event& event) {
+                                         on_heard(event);
+                                         tell(event);
+                                         pump();
+                                       });
+  asio::post(context_.home, [self = shared_from_this()] { self->links_->start(); });
+}
+
+std::vector<std::uint32_t> BlobFetch::arriving() const {
+  const std::lock_guard lock(mutex_);
+  return arriving_;
 }
 
 p2p::Time BlobFetch::now() const {
@@ -303,7 +445,7 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   const auto& geometry = blob_->geometry();
   const auto last = geometry.stripe_at(range.end - 1);
   for (auto stripe = geometry.stripe_at(range.begin); stripe <= last; ++stripe) {
-    if (blob_->has(stripe)) continue;
+    if (blob_->has(stripe) || std::ranges::find(repairing_, stripe) != repairing_.end()) continue;
     if (!out.empty() && out.back().end == stripe)
       ++out.back().end;
     else
@@ -350,12 +492,13 @@ void BlobFetch::pump() {
   in_pump_ = true;
   const auto self = shared_from_this();
   auto missing = wanted();
-  const bool idle = missing.empty();
-  tell(p2p::WindowChanged{std::move(missing), !readers_.empty()});
+  const bool idle = missing.empty() && repairing_.empty();
+  const bool may_fetch = pick_reader() != readers_.end();
+  tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
     last_progress_ = now();
-  } else if (!whole_ && now() >= backoff_until_) {
-    const auto running = static_cast<std::uint32_t>(running_.size());
+  } else if (!whole_ && may_fetch && now() >= backoff_until_) {
+    const auto running = upstream_running();
     if (running < context_.limits.upstream_slots) {
       tell(p2p::SlotsFree{p2p::kUpstream, context_.limits.upstream_slots - running});
     }
@@ -373,21 +516,74 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
     } else if (const auto* timer = std::get_if<p2p::SetTimer>(&action)) {
       strategy_timer_ = timer->at;
       arm_timer();
+    } else if (const auto* send = std::get_if<p2p::Send>(&action)) {
+      if (links_) links_->send(*send);
+    } else if (const auto* watch = std::get_if<p2p::WatchHave>(&action)) {
+      if (links_) links_->watch(watch->peer);
+    } else if (const auto* unwatch = std::get_if<p2p::UnwatchHave>(&action)) {
+      if (links_) links_->unwatch(unwatch->peer);
     }
   }
 }
 
+std::uint32_t BlobFetch::upstream_running() const {
+  return static_cast<std::uint32_t>(
+      std::ranges::count_if(running_, [](const auto& entry) { return entry.second->source() == p2p::kUpstream; }));
+}
+
+/// Null: nobody may fetch there now.
+std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
+  if (fetch.source == p2p::kUpstream) {
+    const auto reader = pick_reader();
+    return reader == readers_.end() ? nullptr : reader->second.source;
+  }
+  // What it sent before did not fit; the same again would not either.
+  if (context_.peers == nullptr || trust_.doubted(fetch.stripes.begin, fetch.source)) return nullptr;
+  const auto snapshot = context_.peers->snapshot();
+  std::vector<std::string> path;
+  for (const auto peer : fetch.path) {
+    if (const auto* known = snapshot->find(peer)) path.push_back(known->member.name);
+  }
+  return std::make_shared<PeerSource>(context_.peers->client(), fetch.source, blob_->digest(), blob_->geometry(),
+                                      std::move(path));
+}
+
 void BlobFetch::start(const p2p::Fetch& fetch) {
-  const auto reader = pick_reader();
-  if (reader == readers_.end() || status().disk_failure) {
-    asio::post(context_.home, [self = shared_from_this(), id = fetch.id] {
-      self->ended(id, oxbow::fail(Errc::kCancelled, "no reader may fetch"));
+  const bool disk_failed = status().disk_failure.has_value();
+  auto source = disk_failed || readers_.empty() ? nullptr : source_of(fetch);
+  std::uint64_t hedge_begin = 0;
+  if (source && fetch.hedge_of) {
+    const auto late = running_.find(*fetch.hedge_of);
+    if (late == running_.end())
+      source = nullptr;
+    else
+      hedge_begin = late->second->position();
+  }
+  if (!source) {
+    const auto why =
+        fetch.source == p2p::kUpstream || disk_failed || readers_.empty() ? Errc::kCancelled : Errc::kCorrupt;
+    asio::post(context_.home, [self = shared_from_this(), id = fetch.id, why] {
+      self->ended(id, oxbow::fail(why, "this fetch is not possible now"));
     });
     return;
   }
-  auto running = std::make_unique<Running>(*this, fetch, reader->second.source, reader->first);
+  const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
+  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
+    if (blob_->has(stripe) || fetch.hedge_of) continue;
+    const bool upstream = fetch.source == p2p::kUpstream;
+    origins_[stripe] = fetch.source;
+    // Parts of it from a peer may be there already: then it stays unchecked until it is whole.
+    const bool begun = blob_->readable(blob_->geometry().stripe(stripe).begin, 1) > 0;
+    if (!upstream || !begun || marks_.at(stripe) != StripeMark::kUnchecked)
+      marks_.set(stripe, upstream ? StripeMark::kFromUpstream : StripeMark::kUnchecked);
+    if (upstream) {
+      const std::lock_guard lock(mutex_);
+      arriving_.push_back(stripe);
+    }
+  }
+  auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
-  entry.begin();
+  entry.begin(hedge_begin);
 }
 
 void BlobFetch::on_progress() {
@@ -404,24 +600,77 @@ void BlobFetch::on_progress() {
   pump();
 }
 
-void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
-  tell(p2p::StripeArrived{running.fetch().id, stripe});
-  context_.observer.on_stripe({blob_->digest(), stripe, blob_->geometry().stripe(stripe).size(), running.fetch().source,
-                               now() - running.started(), retries_[stripe]});
-  if (relinked_[stripe]) check_stripe(stripe);
+bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(arriving_, stripe);
+  }
+  if (running.source() == p2p::kUpstream) {
+    // Bytes of a peer may be at its front: whose they were is not known any more, and the whole is checked at the end.
+    marks_.set(stripe, StripeMark::kFromUpstream);
+    if (!running.mixed()) from_upstream_[stripe] = true;
+    return true;
+  }
+  const auto actual = blob_->stripe_checksum(stripe);
+  const bool whole = !running.mixed();
+  origins_[stripe] = running.source();
+  if (actual && whole && !trust_.agrees(stripe, running.source(), *actual, running.claimed())) {
+    ++retries_[stripe];
+    context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
+    blob_->drop_stripe(stripe);
+    return false;
+  }
+  if (!trust_.has_hint()) {
+    marks_.set(stripe, StripeMark::kChecked);
+    wake_readers();
+  } else if (relinked_[stripe] ||
+             std::ranges::any_of(readers_, [](const auto& entry) { return !entry.second.wants.read_ahead; })) {
+    // Whoever reads out of order waits for this one; in order the prefix hash clears it.
+    check_stripe(stripe, trust_.hint());
+  }
+  return true;
 }
 
-void BlobFetch::check_stripe(std::uint32_t stripe) {
+void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
+  if (!running.is_repair()) tell(p2p::StripeArrived{running.fetch().id, stripe});
+  const auto took = now() - running.started();
+  const auto bytes = blob_->geometry().stripe(stripe).size();
+  context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
+  if (running.source() != p2p::kUpstream && context_.peers != nullptr) {
+    context_.peers->served_well(
+        running.source(), static_cast<double>(running.to_first_byte().count()),
+        static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count())));
+  }
+  end_twins(running, stripe);
+  if (relinked_[stripe] && marks_.at(stripe) != StripeMark::kUnchecked) check_stripe(stripe, blob_->midstates());
+}
+
+/// The other side of a hedge has lost.
+void BlobFetch::end_twins(const Running& winner, std::uint32_t stripe) {
+  for (auto& [id, running] : running_) {
+    if (running.get() != &winner && running->fetch().hedge_of && running->fetch().stripes.begin == stripe)
+      running->cancel();
+  }
+}
+
+void BlobFetch::check_stripe(std::uint32_t stripe, std::vector<std::string> midstates) {
+  const bool by_hint = marks_.at(stripe) == StripeMark::kUnchecked;
   ++links_pending_;
-  context_.pool.submit([self = shared_from_this(), stripe] {
-    const auto good = check_link(*self->blob_, stripe);
-    asio::post(self->context_.home, [self, stripe, good] { self->on_link(stripe, good); });
+  context_.pool.submit([self = shared_from_this(), stripe, by_hint, midstates = std::move(midstates)] {
+    const auto good = check_link(*self->blob_, stripe, midstates);
+    asio::post(self->context_.home, [self, stripe, good, by_hint] { self->on_link(stripe, good, by_hint); });
   });
 }
 
-void BlobFetch::on_link(std::uint32_t stripe, std::optional<bool> good) {
+void BlobFetch::on_link(std::uint32_t stripe, std::optional<bool> good, bool by_hint) {
   --links_pending_;
+  if (by_hint && !good.value_or(true)) {
+    on_hint_mismatch(stripe);
+    return;
+  }
   if (good.value_or(true)) {
+    if (by_hint) marks_.set(stripe, StripeMark::kChecked);
+    wake_readers();
     settle();
     return;
   }
@@ -432,14 +681,161 @@ void BlobFetch::on_link(std::uint32_t stripe, std::optional<bool> good) {
     fail(error);
     return;
   }
-  context_.observer.on_stripe_corrupt(blob_->digest(), stripe);
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  if (const auto sum = blob_->stripe_checksum(stripe); sum && origins_[stripe] != p2p::kUpstream)
+    trust_.doubt(stripe, origins_[stripe], *sum);
   blob_->drop_stripe(stripe);
   tell(p2p::StripeLost{stripe});
   pump();
 }
 
+/// On a pool thread.
+bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
+  const auto said = trust_.hint_says(stripe, midstate);
+  if (said.value_or(true)) {
+    if (marks_.at(stripe) == StripeMark::kUnchecked && blob_->has(stripe)) {
+      marks_.set(stripe, StripeMark::kChecked);
+      progress_->wake();
+      asio::post(context_.home, [self = shared_from_this()] { self->wake_readers(); });
+    }
+    return true;
+  }
+  asio::post(context_.home, [self = shared_from_this(), stripe] { self->on_hint_mismatch(stripe); });
+  return false;
+}
+
+void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
+  const auto sum = blob_->stripe_checksum(stripe);
+  if (from_upstream_[stripe] || origins_[stripe] == p2p::kUpstream) {
+    // These bytes are upstream's own, so it is the list that is wrong.
+    log::warn("a peer's midstates contradict upstream; going on without them",
+              {{"digest", blob_->digest().to_string()}});
+    trust_.drop_hint();
+    for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
+      if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
+    }
+    hasher_->go_on();
+    wake_readers();
+    return;
+  }
+  if (!sum) {  // lost meanwhile: hashed again when it comes
+    hasher_->rewind(stripe);
+    return;
+  }
+  ++retries_[stripe];
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  trust_.doubt(stripe, origins_[stripe], *sum);
+  replace(stripe);
+  hasher_->rewind(stripe);
+  pump();
+}
+
+void BlobFetch::replace(std::uint32_t stripe) {
+  blob_->drop_stripe(stripe);
+  marks_.set(stripe, StripeMark::kUnchecked);
+  if (pick_reader() == readers_.end()) {
+    tell(p2p::StripeLost{stripe});
+    return;
+  }
+  repairing_.push_back(stripe);
+  start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
+}
+
+/// News for the machinery itself, before the strategy has them.
+void BlobFetch::on_heard(const p2p::Event& event) {
+  if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
+    complete_neighbours_.clear();
+    for (const auto& other : replied->reply->neighbours) {
+      if (other.complete) complete_neighbours_.push_back(other.name);
+    }
+    if (replied->reply->midstates) {
+      trust_.add_hint(*replied->reply->midstates);
+    } else if (!trust_.has_hint() && !asked_for_hints_ && !complete_neighbours_.empty()) {
+      asked_for_hints_ = true;
+      asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
+    }
+  } else if (const auto* have = std::get_if<p2p::HaveChanged>(&event)) {
+    note_holder(have->peer, have->update);
+    for (const auto& [stripe, hex] : have->update.sums) {
+      const auto sum = Checksum::parse(hex);
+      if (sum && stripe < blob_->geometry().stripes()) trust_.note_first_hand(have->peer, stripe, *sum);
+    }
+  }
+}
+
+/// The whole did not hash to its digest, and stripes of peers are in it. True: something is being done about it.
+bool BlobFetch::repair() {
+  if (context_.peers == nullptr || corrupt_stripes_ >= context_.limits.corrupt_stripes_max) return false;
+  const auto stripes = blob_->geometry().stripes();
+  bool from_peers = false;
+  for (std::uint32_t i = 0; i < stripes && !from_peers; ++i)
+    from_peers = origins_[i] != p2p::kUpstream && !from_upstream_[i];
+  if (!from_peers) return false;
+  ++corrupt_stripes_;
+  if (!std::exchange(asked_for_hints_, true)) {
+    // Somebody may have hashed it already and can say where it goes wrong.
+    asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), true), asio::detached);
+    return true;
+  }
+  hints_asked(false);
+  return true;
+}
+
+Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
+  constexpr std::size_t kAsked = 3;
+  auto names = complete_neighbours_;
+  if (names.size() > kAsked) names.resize(kAsked);
+  bool found = false;
+  for (const auto& name : names) {
+    const auto* peer = context_.peers->snapshot()->find(name);
+    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
+    const auto facts =
+        co_await context_.peers->client().facts(peer->id, blob_->digest(), true, std::chrono::seconds(1));
+    if (!facts || !facts->midstates) continue;
+    trust_.add_hint(*facts->midstates);
+    found = true;
+    break;
+  }
+  if (to_repair) self->hints_asked(found);
+}
+
+void BlobFetch::hints_asked(bool found) {
+  const auto own = blob_->midstates();
+  const auto list = trust_.hint();
+  const auto stripes = blob_->geometry().stripes();
+  if (found && trust_.has_hint()) {
+    std::uint32_t first = 0;
+    while (first < own.size() && first < list.size() && own[first] == list[first]) ++first;
+    // Equal to the end: the last stripe is the one. A list that is itself wrong is found out by what comes.
+    on_hint_mismatch(std::min(first, stripes - 1));
+    return;
+  }
+  std::optional<std::uint32_t> lowest;
+  for (std::uint32_t i = 0; i < stripes; ++i) {
+    const auto sum = blob_->stripe_checksum(i);
+    if (origins_[i] == p2p::kUpstream || from_upstream_[i] || !sum) continue;
+    trust_.doubt(i, origins_[i], *sum);
+    if (!lowest) lowest = i;
+    replace(i);
+  }
+  if (lowest) hasher_->rewind(*lowest);
+  pump();
+}
+
+/// The blob has verified: its bytes are the truth, and whoever said or sent otherwise is named.
+void BlobFetch::reckon() {
+  if (context_.peers == nullptr) return;
+  auto verdict = trust_.verdict(*blob_);
+  for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
+  for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
+  context_.peers->holds(blob_->digest());
+  const std::lock_guard lock(mutex_);
+  status_.replaced = std::move(verdict.replaced);
+}
+
 void BlobFetch::on_hashed(Result<> outcome) {
   if (!outcome) {
+    if (repair()) return;
     context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
     fail(outcome.error());
     return;
@@ -448,6 +844,7 @@ void BlobFetch::on_hashed(Result<> outcome) {
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
+  reckon();
   settle();
 }
 
@@ -467,21 +864,31 @@ void BlobFetch::settle() {
 void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if (whole_ == id) whole_.reset();
   std::uint64_t reader_id = 0;
+  bool upstream = true;
+  std::vector<p2p::PeerId> alternatives;
   if (const auto running = running_.find(id); running != running_.end()) {
     reader_id = running->second->reader();
-    for (auto stripe = running->second->fetch().stripes.begin; stripe < running->second->fetch().stripes.end;
-         ++stripe) {
+    upstream = running->second->source() == p2p::kUpstream;
+    for (const auto& name : running->second->alternatives()) {
+      if (const auto* peer = context_.peers->snapshot()->find(name)) alternatives.push_back(peer->id);
+    }
+    const auto& stripes = running->second->fetch().stripes;
+    for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
       if (!outcome && !blob_->has(stripe)) ++retries_[stripe];
+      const std::lock_guard lock(mutex_);
+      std::erase(arriving_, stripe);
     }
     running_.erase(running);
   }
-  if (!outcome && outcome.error().code() != Errc::kCancelled) {
+  if (!outcome && upstream && outcome.error().code() != Errc::kCancelled) {
     log::debug("fetch ended early", {{"digest", blob_->digest().to_string()}, log::Field(outcome.error())});
     last_error_ = outcome.error();
     if (is_final(outcome.error().code())) {
       if (const auto reader = readers_.find(reader_id); reader != readers_.end())
         reader->second.refused = outcome.error();
-      if (!readers_.empty() && pick_reader() == readers_.end()) {
+      // Peers may still have it; how long that is waited for, the timer says.
+      const bool alone = context_.peers == nullptr || context_.peers->snapshot()->eligible_others() == 0;
+      if (alone && !readers_.empty() && pick_reader() == readers_.end()) {
         fail(outcome.error());
         return;
       }
@@ -490,7 +897,13 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
       backoff_until_ = now() + backoff_;
     }
   }
-  tell(p2p::FetchEnded{id, std::move(outcome)});
+  if ((id & kRepairId) != 0) {
+    const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
+    std::erase(repairing_, stripe);
+    if (!outcome) tell(p2p::StripeLost{stripe});
+  } else {
+    tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives)});
+  }
   pump();
 }
 
@@ -528,12 +941,18 @@ void BlobFetch::wake_readers() {
   for (auto& [id, reader] : readers_) reader.waker->wake();
 }
 
+/// Once upstream has refused everybody only peers can help, and they are quick to say.
+std::chrono::milliseconds BlobFetch::patience() {
+  const bool refused = !readers_.empty() && pick_reader() == readers_.end();
+  return refused ? context_.limits.refused : context_.limits.no_progress;
+}
+
 void BlobFetch::arm_timer() {
   if (readers_.empty()) {
     timer_.cancel();
     return;
   }
-  auto at = last_progress_ + context_.limits.no_progress;
+  auto at = last_progress_ + patience();
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
   if (timer_.expiry().time_since_epoch() == at && timer_.expiry() > context_.clock.steady()) return;
@@ -547,11 +966,15 @@ void BlobFetch::arm_timer() {
 void BlobFetch::on_timer() {
   if (strategy_timer_ && now() >= *strategy_timer_) {
     strategy_timer_.reset();
-    tell(p2p::TimerFired{});
+    p2p::TimerFired fired;
+    for (const auto& [id, running] : running_) {
+      if (!running->is_repair()) fired.progress.push_back(running->report());
+    }
+    tell(fired);
   }
-  if (!readers_.empty() && !wanted().empty() && now() >= last_progress_ + context_.limits.no_progress) {
+  if (!readers_.empty() && !wanted().empty() && now() >= last_progress_ + patience()) {
     fail(last_error_ ? Error(*last_error_).in("no byte came for too long")
-                     : Error(Errc::kTimeout, "no byte came from upstream for too long"));
+                     : Error(Errc::kTimeout, "no byte came for too long"));
     return;
   }
   pump();

@@ -1,12 +1,15 @@
 // The fetching of one blob that is not complete on this node. At most one a blob; any number of readers attach
 // anywhere. It fetches the union of the readers' windows, stops when the last reader leaves, and keeps what arrived.
 // The strategy decides which stripes come from where; this class carries its decisions out: it asks whenever a slot is
-// free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed.
+// free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed. With a ring
+// (`FetchPeers`) stripes come from peers too; what a peer sent is given to readers only when all that is known of it
+// agrees (stripe_trust.h).
 //
 // Thread rule: lives on its home loop; `attach` and FetchReader from any thread. Lifetime: shared by its readers; the
 // last release posts its end to the home loop.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -21,8 +24,12 @@
 #include "core/error.h"
 #include "core/task.h"
 #include "core/waker.h"
+#include "mirror/fetch_peers.h"
+#include "mirror/peer_links.h"
 #include "mirror/prefix_hasher.h"
 #include "mirror/span_source.h"
+#include "mirror/stripe_marks.h"
+#include "mirror/stripe_trust.h"
 #include "p2p/strategy.h"
 #include "storage/store.h"
 
@@ -43,8 +50,8 @@ class FetchObserver {
  public:
   virtual ~FetchObserver() = default;
   virtual void on_stripe(const StripeEvent& event) = 0;
-  /// One stripe did not fit its midstates; it has been dropped and is fetched again.
-  virtual void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe) = 0;
+  /// One stripe did not fit what is known of it; it has been dropped and is fetched again.
+  virtual void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe, p2p::SourceId source) = 0;
   /// The whole did not hash to its digest: the blob must be purged, so that the next pull starts clean.
   virtual void on_blob_corrupt(const Digest& digest, const Error& error) = 0;
 };
@@ -56,6 +63,7 @@ struct FetchLimits {
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
   std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
+  std::chrono::milliseconds refused{2'000};              ///< the same when upstream has refused every reader
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
@@ -71,7 +79,9 @@ struct ReaderWants {
 };
 
 struct FetchStatus {
-  bool settled = false;               ///< all of the blob is here and matched its digest
+  bool settled = false;  ///< all of the blob is here and matched its digest
+  /// Stripes that were wrong at first: whoever has given them out must cut its response.
+  std::vector<std::uint32_t> replaced = {};
   std::optional<Error> failure;       ///< the bytes cannot be had
   std::optional<Error> disk_failure;  ///< the bytes cannot be kept: readers go on through windows of their own
 };
@@ -87,6 +97,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     FetchObserver& observer;
     FetchLimits limits;
     storage::Store& store;
+    FetchPeers* peers = nullptr;  ///< null: no ring
   };
 
   static std::shared_ptr<BlobFetch> create(Context context, std::shared_ptr<storage::Blob> blob,
@@ -103,6 +114,13 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   storage::Blob& blob() noexcept { return *blob_; }
   const std::shared_ptr<storage::Blob>& shared_blob() const noexcept { return blob_; }
   Hasher prefix_snapshot() const { return hasher_->snapshot(); }
+  /// What readers may give out, and what peers may be told. Any thread.
+  const StripeMarks& marks() const noexcept { return marks_; }
+  /// Stripes that are coming from upstream now. Any thread.
+  std::vector<std::uint32_t> arriving() const;
+  bool is_arriving(std::uint32_t stripe) const;
+  /// Some peers that have said that they have the stripe, the latest first: named by busy answers. Any thread.
+  std::vector<p2p::PeerId> holders(std::uint32_t stripe) const;
 
  private:
   friend class FetchReader;
@@ -122,12 +140,28 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_progress();
   void ended(p2p::FetchId id, Result<> outcome);
   void take_whole(p2p::FetchId id);
+  /// False: it does not agree with what is known; it has been dropped.
+  bool accept(Running& running, std::uint32_t stripe);
   void stripe_arrived(Running& running, std::uint32_t stripe);
-  void check_stripe(std::uint32_t stripe);
-  void on_link(std::uint32_t stripe, std::optional<bool> good);
+  void check_stripe(std::uint32_t stripe, std::vector<std::string> midstates);
+  void on_link(std::uint32_t stripe, std::optional<bool> good, bool by_hint);
+  bool on_boundary(std::uint32_t stripe, std::string_view midstate);
+  void on_hint_mismatch(std::uint32_t stripe);
+  /// Fetches a doubtful stripe again: from upstream, where a reader may, else from whom the strategy picks.
+  void replace(std::uint32_t stripe);
+  void on_heard(const p2p::Event& event);
+  void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
+  bool repair();
+  Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
+  void hints_asked(bool found);
+  void reckon();
   void on_hashed(Result<> outcome);
+  std::shared_ptr<SpanSource> source_of(const p2p::Fetch& fetch);
+  std::uint32_t upstream_running() const;
+  void end_twins(const Running& winner, std::uint32_t stripe);
   void fail(Error error);
   void fail_disk(Error error);
+  std::chrono::milliseconds patience();
   void arm_timer();
   void on_timer();
   std::vector<p2p::StripeRange> wanted() const;
@@ -163,9 +197,20 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool in_pump_ = false;
   std::optional<Error> last_error_;
 
+  StripeMarks marks_;
+  StripeTrust trust_;
+  std::unique_ptr<PeerLinks> links_;
+  std::vector<p2p::SourceId> origins_;            ///< by stripe: who sent it, for those of kUnchecked and kChecked
+  std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
+  std::vector<bool> from_upstream_;               ///< by stripe: compared with upstream already
+  std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
+  bool asked_for_hints_ = false;
+
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_
+  mutable std::mutex mutex_;  ///< status_, arriving_, holders_
   FetchStatus status_;
+  std::vector<std::uint32_t> arriving_;
+  std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 
 /// A reader's hold on a fetch. Thread rule: one thread at a time. Destroying it detaches.

@@ -11,6 +11,16 @@ prometheus::Family<Counter>& client_bytes(MetricsRegistry& metrics) {
                         "Body bytes of blobs and manifests given to clients, by source");
 }
 
+prometheus::Family<Counter>& verify_failures(MetricsRegistry& metrics) {
+  return counter_family(metrics, "oxbow_verify_failures_total",
+                        "Stripes or blobs that did not match their digest or checksum");
+}
+
+Histogram& fetch_seconds(MetricsRegistry& metrics, const char* source) {
+  return histogram_family(metrics, "oxbow_fetch_seconds", "Time from the request of a stripe to its arrival")
+      .Add({{"source", source}}, Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30});
+}
+
 }  // namespace
 
 Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsRegistry& metrics, FetchLimits limits)
@@ -18,18 +28,21 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       pool_(pool),
       clock_(clock),
       limits_(limits),
-      served_storage_(client_bytes(metrics).Add({{"source", "storage"}})),
-      served_upstream_(client_bytes(metrics).Add({{"source", "upstream"}})),
+      served_{&client_bytes(metrics).Add({{"source", "storage"}}), &client_bytes(metrics).Add({{"source", "peer"}}),
+              &client_bytes(metrics).Add({{"source", "upstream"}})},
       window_readers_(counter_family(metrics, "oxbow_window_readers_total",
                                      "Readers served through a window in memory because the bytes could not be kept")
                           .Add({})),
-      corrupt_upstream_(counter_family(metrics, "oxbow_verify_failures_total",
-                                       "Stripes or blobs that did not match their digest or checksum")
-                            .Add({{"source", "upstream"}})),
-      fetch_seconds_(
-          histogram_family(metrics, "oxbow_fetch_seconds", "Time from the request of a stripe to its arrival")
-              .Add({{"source", "upstream"}},
-                   Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30})) {}
+      corrupt_upstream_(verify_failures(metrics).Add({{"source", "upstream"}})),
+      corrupt_peer_(verify_failures(metrics).Add({{"source", "peer"}})),
+      upstream_seconds_(fetch_seconds(metrics, "upstream")),
+      peer_seconds_(fetch_seconds(metrics, "peer")) {}
+
+std::shared_ptr<BlobFetch> Blobs::running(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto known = fetches_.find(digest);
+  return known == fetches_.end() ? nullptr : known->second.lock();
+}
 
 Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home) {
   const std::lock_guard lock(mutex_);
@@ -57,27 +70,41 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   // Now and then the map is swept of fetches that have ended.
   if (fetches_.size() > 256) std::erase_if(fetches_, [](const auto& entry) { return entry.second.expired(); });
   const Geometry geometry((*blob)->geometry());
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_}, std::move(*blob),
-                                std::make_unique<p2p::Single>(geometry));
+  std::unique_ptr<p2p::Strategy> strategy;
+  if (peers_ != nullptr) {
+    p2p::HaveMap present(geometry.stripes());
+    for (std::uint32_t i = 0; i < geometry.stripes(); ++i) {
+      if ((*blob)->has(i)) present.set(i);
+    }
+    strategy = peers_->make_strategy({digest, geometry, std::move(present)});
+  } else {
+    strategy = std::make_unique<p2p::Single>(geometry);
+  }
+  auto made =
+      BlobFetch::create({home, pool_, clock_, *this, limits_, store_, peers_}, std::move(*blob), std::move(strategy));
   fetches_[digest] = made;
   return made;
 }
 
 void Blobs::on_stripe(const StripeEvent& event) {
-  fetch_seconds_.Observe(static_cast<double>(event.took.count()) / 1000.0);
+  const bool upstream = event.source == p2p::kUpstream;
+  (upstream ? upstream_seconds_ : peer_seconds_).Observe(static_cast<double>(event.took.count()) / 1000.0);
   if (log::enabled(log::Level::kDebug)) {
     log::debug("stripe", {{"digest", event.digest.to_string()},
                           {"stripe", event.stripe},
                           {"bytes", event.bytes},
-                          {"source", "upstream"},
+                          {"source", upstream ? "upstream" : "peer"},
+                          {"peer", event.source},
                           {"ms", event.took.count()},
                           {"retries", event.retries}});
   }
 }
 
-void Blobs::on_stripe_corrupt(const Digest& digest, std::uint32_t stripe) {
-  corrupt_upstream_.Increment();
-  log::warn("stripe did not match its blob; fetching it again", {{"digest", digest.to_string()}, {"stripe", stripe}});
+void Blobs::on_stripe_corrupt(const Digest& digest, std::uint32_t stripe, p2p::SourceId source) {
+  const bool upstream = source == p2p::kUpstream;
+  (upstream ? corrupt_upstream_ : corrupt_peer_).Increment();
+  log::warn("stripe did not match its blob; fetching it again",
+            {{"digest", digest.to_string()}, {"stripe", stripe}, {"from", upstream ? "upstream" : "peer"}});
 }
 
 void Blobs::on_blob_corrupt(const Digest& digest, const Error& error) {

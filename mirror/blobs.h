@@ -3,6 +3,7 @@
 // Thread rule: all methods from any thread. Lifetime: outlives its bodies and fetches.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -15,6 +16,9 @@ class Blobs final : public FetchObserver {
  public:
   Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsRegistry& metrics, FetchLimits limits);
 
+  /// Before the first fetch; without it every stripe comes from upstream.
+  void set_peers(FetchPeers* peers) { peers_ = peers; }
+
   storage::Store& store() noexcept { return store_; }
   WorkPool& pool() noexcept { return pool_; }
   const Clock& clock() const noexcept { return clock_; }
@@ -24,14 +28,18 @@ class Blobs final : public FetchObserver {
   /// kInvalid (of another size here, by the word of another repository) mean window mode.
   Result<std::shared_ptr<BlobFetch>> fetch(const Digest& digest, std::uint64_t size, Loop& home);
 
-  /// Bytes given to clients, by where they were when the reader came.
-  void count_served(bool from_storage, std::uint64_t bytes) {
-    (from_storage ? served_storage_ : served_upstream_).Increment(static_cast<double>(bytes));
+  /// The fetch of this blob that runs now, if one does.
+  std::shared_ptr<BlobFetch> running(const Digest& digest);
+
+  /// Bytes given to clients, by where they were when the reader came, or came from afterwards.
+  enum class Served { kStorage, kPeer, kUpstream };
+  void count_served(Served source, std::uint64_t bytes) {
+    served_[static_cast<std::size_t>(source)]->Increment(static_cast<double>(bytes));
   }
   void count_window_reader() { window_readers_.Increment(); }
 
   void on_stripe(const StripeEvent& event) override;
-  void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe) override;
+  void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe, p2p::SourceId source) override;
   void on_blob_corrupt(const Digest& digest, const Error& error) override;
 
  private:
@@ -39,11 +47,13 @@ class Blobs final : public FetchObserver {
   WorkPool& pool_;
   const Clock& clock_;
   FetchLimits limits_;
-  Counter& served_storage_;
-  Counter& served_upstream_;
+  FetchPeers* peers_ = nullptr;
+  std::array<Counter*, 3> served_;
   Counter& window_readers_;
   Counter& corrupt_upstream_;
-  Histogram& fetch_seconds_;
+  Counter& corrupt_peer_;
+  Histogram& upstream_seconds_;
+  Histogram& peer_seconds_;
   std::mutex mutex_;
   std::unordered_map<Digest, std::weak_ptr<BlobFetch>, Digest::Hash> fetches_;
 };

@@ -5,7 +5,9 @@
 #include <filesystem>
 
 #include "config/loader.h"
+#include "core/clock.h"
 #include "core/log.h"
+#include "mirror/ca_command.h"
 #include "mirror/daemon.h"
 #include "mirror/version.h"
 
@@ -106,6 +108,8 @@ int run_cli(int argc, char** argv) {
       "show", "Print the effective configuration as TOML: defaults, file, environment, flags");
   arguments.add_to(*show_command);
 
+  const CaCommand ca_command(app);
+
   auto* version_command = app.add_subcommand("version", "Print the version");
 
   try {
@@ -115,6 +119,10 @@ int run_cli(int argc, char** argv) {
   }
 
   if (serve_command->parsed()) return serve(arguments);
+  if (ca_command.parsed()) {
+    const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().wall());
+    return ca_command.run(now, stdout, stderr);
+  }
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);
     return 0;

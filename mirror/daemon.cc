@@ -11,6 +11,7 @@
 #include "core/sd_notify.h"
 #include "mirror/admin_service.h"
 #include "mirror/registry_service.h"
+#include "mirror/ring_node.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -152,6 +153,14 @@ Result<> run_daemon(DaemonOptions options) {
   if (!registries) return std::unexpected(std::move(registries.error()));
 
   Blobs blobs(**store, ground.pool, ground.clock, ground.metrics, FetchLimits{});
+  std::unique_ptr<RingNode> ring;
+  if (config::has_peers(config)) {
+    auto made =
+        RingNode::create(config, {ground.loops, ground.pool, ground.clock, ground.metrics, blobs, options.version});
+    if (!made) return std::unexpected(std::move(made.error()));
+    ring = std::move(*made);
+    blobs.set_peers(ring.get());
+  }
   Grants grants(**store, ground.clock, ground.metrics);
   grants.load();
   DigestMemory memory(**store);
@@ -177,6 +186,10 @@ Result<> run_daemon(DaemonOptions options) {
     admin_server = std::move(*made);
   }
 
+  if (ring) {
+    if (auto started = ring->start(); !started) return std::unexpected(std::move(started.error()));
+    for (const auto& address : ring->addresses()) log::info("listening", {{"for", "peers"}, {"address", address}});
+  }
   ground.loops.start();
   (*server)->start();
   log_addresses("clients", **server);
@@ -198,6 +211,10 @@ Result<> run_daemon(DaemonOptions options) {
   sd_notify("STOPPING=1");
   admin.set_ready(false);
   (*server)->drain(config.client.drain_timeout);
+  if (ring) {
+    ring->drain(config.client.drain_timeout);
+    ring->close();
+  }
   if (admin_server) admin_server->drain(std::chrono::milliseconds(500));
   // In reverse: exchanges with upstream, then what runs on the pool, then the loops, then the disk.
   for (std::size_t i = 0; i < ground.loops.size(); ++i) {

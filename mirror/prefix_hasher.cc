@@ -27,8 +27,9 @@ bool read_range(const storage::PinnedRange& pinned, const std::function<void(std
 }
 
 /// Where to begin: after the last known midstate, also when stripes before it are missing (they are checked alone).
-Hasher first_state(const storage::Blob& blob) {
-  const auto midstates = blob.midstates();
+Hasher first_state(const storage::Blob& blob, std::size_t at_most = ~std::size_t{0}) {
+  auto midstates = blob.midstates();
+  if (midstates.size() > at_most) midstates.resize(at_most);
   const auto algorithm = blob.digest().algorithm();
   if (!midstates.empty()) {
     const std::uint64_t position = midstates.size() * blob.geometry().stripe_bytes();
@@ -39,9 +40,11 @@ Hasher first_state(const storage::Blob& blob) {
 
 }  // namespace
 
-PrefixHasher::PrefixHasher(std::shared_ptr<storage::Blob> blob, WorkPool& pool, std::function<void(Result<>)> done)
+PrefixHasher::PrefixHasher(std::shared_ptr<storage::Blob> blob, WorkPool& pool, OnBoundary on_boundary,
+                           std::function<void(Result<>)> done)
     : blob_(std::move(blob)),
       pool_(pool),
+      on_boundary_(std::move(on_boundary)),
       done_(std::move(done)),
       hasher_(first_state(*blob_)),
       position_(hasher_.bytes()) {}
@@ -59,8 +62,46 @@ void PrefixHasher::run() {
   pool_.submit([self = shared_from_this()] { self->run(); });
 }
 
+void PrefixHasher::go_on() {
+  go_on_ = true;
+  poke();
+}
+
+void PrefixHasher::rewind(std::uint32_t stripe) {
+  rewind_to_ = stripe;
+  poke();
+}
+
+void PrefixHasher::take_orders() {
+  if (const auto to = rewind_to_.exchange(-1);
+      to >= 0 && position_ > blob_->geometry().stripe(static_cast<std::uint32_t>(to)).begin) {
+    const auto stripe = static_cast<std::uint32_t>(to);
+    blob_->forget_midstates(stripe + 1);
+    const std::lock_guard lock(mutex_);
+    hasher_ = first_state(*blob_, stripe);
+    position_ = hasher_.bytes();
+    held_ = finished_ = false;
+  }
+  if (go_on_.exchange(false) && std::exchange(held_, false)) {
+    const auto stripe = blob_->geometry().stripe_at(position_ - 1);
+    blob_->add_midstate(stripe + 1, hasher_.midstate());
+  }
+}
+
+/// The prefix has reached the end of a stripe that is not the last one.
+bool PrefixHasher::pass_boundary(std::uint32_t stripe) {
+  auto midstate = hasher_.midstate();
+  if (on_boundary_ && !on_boundary_(stripe, midstate)) {
+    held_ = true;
+    return false;
+  }
+  blob_->add_midstate(stripe + 1, std::move(midstate));
+  return true;
+}
+
 bool PrefixHasher::turn() {
-  if (finished_) return true;
+  take_orders();
+  if (finished_ || held_) return true;
   const auto& geometry = blob_->geometry();
   std::uint64_t turn_left = kTurnBytes;
   while (position_ < geometry.blob_bytes() && turn_left > 0) {
@@ -82,7 +123,7 @@ bool PrefixHasher::turn() {
     position_ = position + ready;
     turn_left -= ready;
     if (position_ == stripe.end && stripe.end < geometry.blob_bytes()) {
-      blob_->add_midstate(stripe_index + 1, hasher_.midstate());
+      if (!pass_boundary(stripe_index)) return true;
     }
   }
   if (position_ < geometry.blob_bytes()) return false;
@@ -102,9 +143,8 @@ Hasher PrefixHasher::snapshot() const {
   return hasher_;
 }
 
-std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe) {
+std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe, const std::vector<std::string>& midstates) {
   const auto& geometry = blob.geometry();
-  const auto midstates = blob.midstates();
   const bool last = stripe + 1 == geometry.stripes();
   if (midstates.size() < stripe || (!last && midstates.size() < stripe + 1)) return std::nullopt;
   const auto algorithm = blob.digest().algorithm();

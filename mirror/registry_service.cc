@@ -261,7 +261,7 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
   }
   response.content_length = part.size();
   if (!call.is_head()) {
-    parts_.blobs.count_served(content.from_storage, part.size());
+    parts_.blobs.count_served(content.from_storage ? Blobs::Served::kStorage : Blobs::Served::kUpstream, part.size());
     // One copy less: the whole body is given from where it is kept.
     response.body =
         part.size() == bytes.size()

@@ -9,6 +9,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "core/geometry.h"
@@ -21,6 +23,8 @@ struct SpanHead {
   std::uint64_t begin = 0;
   bool whole = false;
   std::optional<std::uint64_t> blob_bytes;
+  /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
+  std::optional<std::string> checksum_hex = {};
 };
 
 class SpanSink {
@@ -44,6 +48,8 @@ class SpanSource {
  public:
   virtual ~SpanSource() = default;
   virtual std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) = 0;
+  /// Whom a busy source named instead, after its request has ended.
+  virtual std::vector<std::string> alternatives() const { return {}; }
 };
 
 }  // namespace oxbow::mirror

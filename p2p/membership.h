@@ -1,6 +1,7 @@
 // Membership pushes views of who is in the cluster and knows nothing of what is done with them. A provider keeps its
 // last view when its source fails, and says so; a node serves before the first view has come.
-// Thread rule: `start`, `stop` from main; the callback comes from a thread of the provider. Lifetime: stopped before
+// Thread rule: `start`, `stop` from main; the callback comes from a thread of the provider (of `static`: from within
+// `start`), one at a time, and never after `stop` has returned. Lifetime: stopped before
 // what the callback uses ends.
 #pragma once
 
@@ -38,11 +39,13 @@ struct StaticOptions {
 };
 struct FileOptions {
   std::string path;  ///< JSON: {"members": [{"name", "addresses", "location", "weight"}]}, or one host:port a line
+  std::chrono::milliseconds poll{30'000};  ///< besides inotify, for file systems that do not tell (NFS)
 };
 struct DnsOptions {
   std::string name;  ///< A/AAAA with `port`, or SRV when it begins with `_`
   std::uint16_t port = 5051;
-  std::chrono::milliseconds interval{10'000};
+  std::chrono::milliseconds interval{10'000};  ///< sooner (not under 1 s) where the answer's TTL says so
+  std::string server = {};                     ///< ip:port of one name server; empty: the system's resolver
 };
 struct EtcdOptions {
   std::vector<std::string> endpoints;  ///< http(s)://host:port of the v3 JSON gateway

@@ -22,7 +22,14 @@ struct StripeAsk {
   std::uint32_t stripe = 0;
   std::uint64_t offset = 0;  ///< in the stripe: where the missing tail begins
   std::vector<std::string> path = {};
+  bool along = false;  ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
   std::chrono::milliseconds deadline{30'000};
+};
+
+/// Of a stripe that came whole.
+struct StripeTiming {
+  double first_byte_ms = 0;     ///< from the asking
+  double bytes_per_second = 0;  ///< from the asking to the last byte
 };
 
 class StripeSink {
@@ -30,7 +37,9 @@ class StripeSink {
   virtual ~StripeSink() = default;
   virtual void on_head(const StripeFacts& facts) = 0;
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
-  /// As FetchEnded; `alternatives` are names.
+  /// Before a good `on_done`: for PeerTable::note_stripe once the bytes have been verified.
+  virtual void on_timing(StripeTiming) {}
+  /// As FetchEnded; `alternatives` are names. kNotFound to an ask with `along`: this node may fetch it itself.
   virtual void on_done(Result<> outcome, std::vector<std::string> alternatives) = 0;
 };
 

@@ -41,6 +41,8 @@ class PeerContent {
       bool gone = false;  ///< evicted or purged: the stream ends
     };
     virtual State current() = 0;
+    /// The checksum (hex) of a stripe that came from upstream itself.
+    virtual std::optional<std::string> first_hand(std::uint32_t stripe) = 0;
     virtual void on_change(std::function<void()> changed) = 0;
   };
   virtual std::unique_ptr<HaveWatch> watch_have(const Digest& digest) = 0;

@@ -22,6 +22,7 @@ struct PeerServiceOptions {
   std::chrono::milliseconds slot_wait{200};
   std::uint64_t upload_bandwidth = 0;  ///< bytes per second to all peers together; 0: unlimited
   std::uint32_t alternatives = 4;      ///< named by a busy answer
+  std::uint32_t have_streams = 4'096;  ///< open at once
 };
 
 /// A coordinator with its lock, and what this node says in a hello. `hello` is called per request.
@@ -35,11 +36,15 @@ struct PeerServiceParts {
   /// Other holders of a blob, for busy answers.
   std::function<std::vector<std::string>(const Digest&, std::uint32_t stripe)> alternatives;
   const Clock& clock;
+  /// Whether `node-7` or `serial:0A1B…` is in the list of the revoked; may be empty. The table knows members only.
+  std::function<bool(std::string_view)> revoked = {};
 };
 
 class PeerService : public http::Handler {
  public:
   virtual Load load() const = 0;
+  /// Ends the have streams, which have no end of their own; before http::Server::drain.
+  virtual void drain() = 0;
 };
 std::unique_ptr<PeerService> make_peer_service(PeerServiceOptions options, PeerServiceParts parts,
                                                MetricsRegistry& metrics);

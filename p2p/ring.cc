@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace oxbow::p2p {
 namespace {
@@ -15,6 +16,8 @@ constexpr std::uint64_t kNameSeed = 0x6f78'626f'7702;
 constexpr std::uint64_t kTokenSeed = 0x6f78'626f'7703;
 constexpr std::uint64_t kProbeSeed = 0x6f78'626f'7704;
 constexpr std::uint64_t kStepSeed = 0x6f78'626f'7705;
+
+constexpr std::size_t kBucketsPerToken = 2;  ///< to four: most look-ups see one token of their bucket or none
 
 std::uint32_t tokens_of(double weight) {
   if (!std::isfinite(weight)) weight = 1;
@@ -40,33 +43,45 @@ Key key_of(const Digest& digest, std::uint32_t span) noexcept {
 Key key_of(std::string_view name) noexcept { return XXH3_64bits_withSeed(name.data(), name.size(), kNameSeed); }
 
 Ring::Ring(std::span<const Member> members) : members_(static_cast<std::uint32_t>(members.size())) {
+  if (members_ > 0) place_tokens(members);
+}
+
+void Ring::place_tokens(std::span<const Member> members) {
+  struct Token {
+    std::uint64_t position;
+    std::uint32_t member;
+  };
+  std::vector<Token> unsorted;
   for (std::uint32_t index = 0; index < members_; ++index) {
     const auto& member = members[index];
     const Key name = XXH3_64bits_withSeed(member.name.data(), member.name.size(), kTokenSeed);
     const auto tokens = tokens_of(member.weight);
     for (std::uint32_t token = 0; token < tokens; ++token) {
-      tokens_.push_back({hash_of(name + token, kTokenSeed), index});
+      unsorted.push_back({hash_of(name + token, kTokenSeed), index});
     }
   }
-  std::ranges::sort(tokens_, [&](const Token& a, const Token& b) {
-    if (a.position != b.position) return a.position < b.position;
-    return members[a.member].name < members[b.member].name;
-  });
-  index_buckets();
-}
-
-void Ring::index_buckets() {
-  if (tokens_.empty()) return;
-  // One to two buckets a token: most look-ups see one token of it.
-  const auto buckets = std::max<std::size_t>(2, std::bit_ceil(tokens_.size()));
+  // Positions are uniform, so that to count them by bucket is most of sorting them.
+  const auto buckets = std::bit_ceil(unsorted.size() * kBucketsPerToken);
   bucket_shift_ = 64 - std::countr_zero(buckets);
-  buckets_.resize(buckets);
-  std::uint32_t token = 0;
+  buckets_.assign(buckets + 1, 0);
+  for (const auto& token : unsorted) ++buckets_[(token.position >> bucket_shift_) + 1];
+  std::partial_sum(buckets_.begin(), buckets_.end(), buckets_.begin());
+  std::vector<Token> sorted(unsorted.size());
+  auto next = buckets_;
+  for (const auto& token : unsorted) sorted[next[token.position >> bucket_shift_]++] = token;
   for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
-    const auto start = static_cast<std::uint64_t>(bucket) << bucket_shift_;
-    while (token < tokens_.size() && tokens_[token].position < start) ++token;
-    buckets_[bucket] = token;
+    if (buckets_[bucket + 1] - buckets_[bucket] < 2) continue;
+    std::sort(sorted.begin() + buckets_[bucket], sorted.begin() + buckets_[bucket + 1],
+              [&](const Token& a, const Token& b) {
+                if (a.position != b.position) return a.position < b.position;
+                return members[a.member].name < members[b.member].name;
+              });
   }
+  for (const auto& token : sorted) {
+    positions_.push_back(token.position);
+    owners_.push_back(token.member);
+  }
+  positions_.push_back(std::numeric_limits<std::uint64_t>::max());
 }
 
 std::size_t Ring::winner(Key key) const noexcept {
@@ -76,13 +91,16 @@ std::size_t Ring::winner(Key key) const noexcept {
   std::size_t best = 0;
   for (int i = 0; i < kProbes; ++i, probe += step) {
     std::size_t token = buckets_[probe >> bucket_shift_];
-    while (token < tokens_.size() && tokens_[token].position < probe) ++token;
-    if (token == tokens_.size()) token = 0;
-    const std::uint64_t distance = tokens_[token].position - probe;  // wraps around the circle
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = token;
-    }
+    // Without a branch for the usual cases of one token before the probe or none, which no processor can guess.
+    token += positions_[token] < probe ? 1U : 0U;
+    while (positions_[token] < probe) [[unlikely]]
+      ++token;
+    if (token == owners_.size()) [[unlikely]]
+      token = 0;
+    const std::uint64_t distance = positions_[token] - probe;  // wraps around the circle
+    const bool nearer = distance < best_distance;
+    best_distance = nearer ? distance : best_distance;
+    best = nearer ? token : best;
   }
   return best;
 }
@@ -93,8 +111,8 @@ std::vector<std::uint32_t> Ring::walk(Key key, std::size_t count,
   if (members_ == 0 || count == 0) return found;
   std::vector<bool> seen(members_);
   std::size_t left = members_;
-  for (std::size_t token = winner(key); left > 0 && found.size() < count; token = (token + 1) % tokens_.size()) {
-    const auto member = tokens_[token].member;
+  for (std::size_t token = winner(key); left > 0 && found.size() < count; token = (token + 1) % owners_.size()) {
+    const auto member = owners_[token];
     if (seen[member]) continue;
     seen[member] = true;
     --left;

@@ -41,20 +41,17 @@ class Ring {
 
   std::size_t size() const noexcept { return members_; }
   /// The index (in the span that it was built from) of the key's owner. Requires size() > 0.
-  std::uint32_t owner(Key key) const noexcept { return tokens_[winner(key)].member; }
+  std::uint32_t owner(Key key) const noexcept { return owners_[winner(key)]; }
   /// The owner and the distinct members after it on the ring, in order, that `eligible` lets through, at most `count`.
   /// `eligible` is asked at most once about a member.
   std::vector<std::uint32_t> walk(Key key, std::size_t count, const std::function<bool(std::uint32_t)>& eligible) const;
 
  private:
-  struct Token {
-    std::uint64_t position;
-    std::uint32_t member;
-  };
-  void index_buckets();
+  void place_tokens(std::span<const Member> members);
   std::size_t winner(Key key) const noexcept;  ///< index of the token
 
-  std::vector<Token> tokens_;           ///< by position
+  std::vector<std::uint64_t> positions_;  ///< of the tokens, ascending, and one more at the end that is never passed
+  std::vector<std::uint32_t> owners_;     ///< of the tokens: the member
   std::vector<std::uint32_t> buckets_;  ///< first token at or after the start of each of the equal parts of the circle
   int bucket_shift_ = 0;                ///< position >> bucket_shift_ is its bucket
   std::uint32_t members_ = 0;

@@ -198,6 +198,20 @@ void BlobFile::add_midstate(std::uint32_t stripe, std::string midstate) {
   mark_span(Geometry::span_of(stripe));
 }
 
+void BlobFile::forget_midstates(std::uint32_t stripe) {
+  const std::size_t each = midstate_size(digest_.algorithm());
+  std::size_t known = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    known = midstates_.size() / each;
+    if (stripe == 0 || known < stripe) return;
+    midstates_.resize((stripe - 1) * each);
+  }
+  for (auto span = Geometry::span_of(stripe); span <= Geometry::span_of(static_cast<std::uint32_t>(known)); ++span) {
+    mark_span(span);
+  }
+}
+
 void BlobFile::set_verified() {
   state_.store(BlobState::kVerified, std::memory_order_release);
   if (room_.writer && !gone()) room_.writer->blob_changed(digest_, shared_from_this());

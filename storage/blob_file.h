@@ -51,6 +51,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   Result<std::unique_ptr<StripeWriter>> begin_stripe(std::uint32_t stripe) override;
   std::vector<std::string> midstates() const override;
   void add_midstate(std::uint32_t stripe, std::string midstate) override;
+  void forget_midstates(std::uint32_t stripe) override;
   void set_verified() override;
   void drop_stripe(std::uint32_t stripe) override;
   bool gone() const noexcept override { return gone_.load(std::memory_order_acquire); }

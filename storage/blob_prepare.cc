@@ -43,9 +43,15 @@ bool BlobFile::ready_now(ByteRange range) {
   const std::uint32_t last = geometry_.stripe_at(range.end - 1);
   for (std::uint32_t stripe = geometry_.stripe_at(range.begin); stripe <= last; ++stripe) {
     if (!has(stripe)) {
-      if (last != geometry_.stripe_at(range.begin)) return false;
-      const std::lock_guard lock(mutex_);
-      return covers(range);  // a stripe that is arriving: its pages have just been written
+      // A stripe that is arriving: its pages have just been written. A wait would change nothing here before it is
+      // complete, so a range that ends in it is ready when the stripes before it are.
+      if (stripe != last) return false;
+      {
+        const std::lock_guard lock(mutex_);
+        if (!covers(range)) return false;
+      }
+      const ByteRange before{range.begin, stripe_range(stripe).begin};
+      return known_resident || before.empty() || is_resident(file->fd(), before);
     }
     if (!checked_.test(stripe)) return false;
     const std::uint32_t seen = resident_ms_[stripe].load(std::memory_order_relaxed);

@@ -115,6 +115,8 @@ class Blob {
   /// known, contiguous from stripe 1. They are persisted with the index.
   virtual std::vector<std::string> midstates() const = 0;
   virtual void add_midstate(std::uint32_t stripe, std::string midstate) = 0;
+  /// Forgets the midstate of `stripe` and of all after it: a stripe before it turned out wrong.
+  virtual void forget_midstates(std::uint32_t stripe) = 0;
   /// The blob hashed to its digest on this node.
   virtual void set_verified() = 0;
   /// Drops one stripe (found wrong): it is missing again.
@@ -171,6 +173,8 @@ class Store {
 
   /// The blob, also when it is partial; counts as a use for eviction. Null: not here.
   virtual std::shared_ptr<Blob> lookup(const Digest& digest) = 0;
+  /// The same without counting as a use: what is asked about a blob does not keep it.
+  virtual std::shared_ptr<Blob> peek(const Digest& digest) = 0;
   /// The blob, created if it is not here; makes room by eviction. Errors: kNoSpace (cannot be kept at all: larger than
   /// what the budget or the free space can give; or the disk is full or read-only), kIo, kInvalid (size differs from
   /// the stored one).

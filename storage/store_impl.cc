@@ -25,6 +25,12 @@ std::shared_ptr<Blob> StoreImpl::lookup(const Digest& digest) {
   return found->second;
 }
 
+std::shared_ptr<Blob> StoreImpl::peek(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto found = blobs_.find(digest);
+  return found == blobs_.end() || room_.closed.load() ? nullptr : found->second;
+}
+
 Result<std::shared_ptr<Blob>> StoreImpl::reserve(const Digest& digest, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
   if (room_.closed.load()) return fail(Errc::kCancelled, "storage is closed");

@@ -34,6 +34,7 @@ class StoreImpl final : public Store, public BlobHost {
   Result<> start(Parts parts);
   void close() override;
   std::shared_ptr<Blob> lookup(const Digest& digest) override;
+  std::shared_ptr<Blob> peek(const Digest& digest) override;
   Result<std::shared_ptr<Blob>> reserve(const Digest& digest, std::uint64_t size) override;
   void purge(const Digest& digest) override;
   void pin(const Digest& digest, bool pinned) override;

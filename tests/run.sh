@@ -3,15 +3,16 @@
 #
 #   tests/run.sh [--all] [--only PART]... [--list]
 #
-# PARTS: format unit integration crash asan tsan fuzz tidy
-#   fast tier: format, unit, integration, crash (30 kills), asan (units, integration), tsan (units, some integration), fuzz (20 s each)
-#   --all:     also tidy; crash with 200 kills, the whole integration under tsan, fuzz 120 s each, long soaks
+# PARTS: format unit integration cluster crash asan tsan fuzz tidy
+#   fast tier: format, unit, integration, cluster (some scenarios), crash (30 kills), asan (units, integration), tsan (units, some
+#              integration), fuzz (20 s each)
+#   --all:     also tidy; every cluster scenario, crash with 200 kills, the whole integration under tsan, fuzz 120 s each, long soaks
 # Logs: build/test-logs/. The last line sums up; the exit code is 1 on a failure, or if nothing ran.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 
-every_part=(format unit integration crash asan tsan fuzz tidy)
+every_part=(format unit integration cluster crash asan tsan fuzz tidy)
 all=false
 only=()
 while [[ $# -gt 0 ]]; do
@@ -19,7 +20,7 @@ while [[ $# -gt 0 ]]; do
     --all) all=true ;;
     --only) only+=("${2:?--only needs a part}"); shift ;;
     --list) printf '%s\n' "${every_part[@]}"; exit 0 ;;
-    *) sed -n '2,9p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
+    *) sed -n '2,10p' "${BASH_SOURCE[0]}" | sed 's/^# \{0,1\}//'; exit 2 ;;
   esac
   shift
 done
@@ -113,6 +114,16 @@ part_unit() { build release && units release; }
 
 part_integration() { build release && counted "integration (release)" integration release; }
 
+part_cluster() {
+  build release oxbow || return
+  local some=()
+  if ! $all; then
+    some=(--only test_cold_herd_of_eight --only test_sender_killed --only test_partition_and_heal --only test_a_peer_that_corrupts_bytes
+          --only test_only_clients_with_the_right --only test_containerd_on_three_nodes)
+  fi
+  counted "cluster (release)" env OXBOW_BIN="$root/build/release/bin/oxbow" python3 tests/cluster/run.py "${some[@]}"
+}
+
 part_crash() {
   build release oxbow || return
   counted "crash (release)" env OXBOW_BIN="$root/build/release/bin/oxbow" python3 tests/faults/crash.py --kills "$($all && echo 200 || echo 30)"
@@ -175,7 +186,7 @@ packaging/dependencies.sh build test || exit 1
 
 if [[ ${#only[@]} -gt 0 ]]; then parts=("${only[@]}")
 elif $all; then parts=("${every_part[@]}")
-else parts=(format unit integration crash asan tsan fuzz); fi
+else parts=(format unit integration cluster crash asan tsan fuzz); fi
 export OXTEST_ALL=$($all && echo 1 || true)
 
 for part in "${parts[@]}"; do "part_$part"; done

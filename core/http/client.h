@@ -31,12 +31,14 @@ class ClientTls;
 Result<std::shared_ptr<ClientTls>> make_client_tls(ClientTlsConfig config);
 
 struct ClientOptions {
-  std::chrono::milliseconds connect_timeout{1'000};  ///< TCP and TLS handshake together
+  std::chrono::milliseconds connect_timeout{1'000};  ///< TCP, TLS and the server's first SETTINGS together
   std::chrono::milliseconds ping_interval{5'000};    ///< of an idle connection with calls; no answer within it: broken
   std::chrono::milliseconds idle_timeout{300'000};   ///< without calls the connection is closed
   std::uint32_t stream_window_bytes = 8U * 1024 * 1024;
   std::uint32_t connection_window_bytes = 32U * 1024 * 1024;
   std::uint32_t frame_bytes = 256U * 1024;  ///< SETTINGS_MAX_FRAME_SIZE that we announce
+  std::size_t waiting_calls = 1'024;        ///< for the connection, or for the server's stream limit; more: kLimit
+  Counter* waiting_calls_hit = nullptr;     ///< counts when that limit is hit; outlives the connection
 };
 
 struct ClientRequest {
@@ -53,7 +55,8 @@ class ClientSink {
   /// Bytes taken. Fewer than given: the rest waits for ClientCall::resume.
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
   /// Once, last. Errors: kUnavailable (not connected, broken, reset), kTimeout (connecting), kDenied (the other's
-  /// certificate is not what was expected), kCancelled (closed by us).
+  /// certificate is not what was expected, or it refused ours), kLimit (too many calls wait, or too large a header),
+  /// kCancelled (closed by us).
   virtual void on_done(Result<> outcome) = 0;
 };
 
@@ -79,7 +82,7 @@ class ClientConnection {
   virtual ~ClientConnection() = default;
 
   virtual std::unique_ptr<ClientCall> call(ClientRequest request, ClientSink& sink) = 0;
-  /// Ends every call with kCancelled; later ones end so at once.
+  /// Ends every call with kCancelled, from the loop and not from within this call; later ones end so at once.
   virtual void close() = 0;
   virtual bool connected() const noexcept = 0;
   /// The first DNS name of the other's certificate, once connected with TLS.

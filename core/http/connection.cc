@@ -68,9 +68,11 @@ void Connection::handshake() {
   if (status == Io::kBlocked) return;
   if (status != Io::kDone) {
     log::debug("tls handshake failed", {{"remote", remote_}});
-    return close();
+    // Not at once: a client that has already sent would get RST in place of the alert that tells it why.
+    return linger();
   }
   peer_name_ = transport_.peer_name();
+  peer_serial_ = transport_.peer_serial();
   if (transport_.alpn() == "h2") return speak(make_http2(*this), {});
   speak(make_http1(*this), {});
 }

@@ -67,6 +67,7 @@ class Connection final : public EventTarget, public std::enable_shared_from_this
   Transport& transport() noexcept { return transport_; }
   const std::string& remote() const noexcept { return remote_; }
   const std::optional<std::string>& peer_name() const noexcept { return peer_name_; }
+  const std::optional<std::string>& peer_serial() const noexcept { return peer_serial_; }
 
  private:
   enum class Phase { kHandshake, kDetect, kProtocol, kLinger, kClosed };
@@ -82,6 +83,7 @@ class Connection final : public EventTarget, public std::enable_shared_from_this
   Transport transport_;
   const std::string remote_;
   std::optional<std::string> peer_name_;
+  std::optional<std::string> peer_serial_;
   std::unique_ptr<Protocol> protocol_;
   std::string first_bytes_;
   Phase phase_;

@@ -28,9 +28,10 @@ struct Request {
   bool secure = false;
   Headers headers;
   std::string body;
-  /// `ip:port` of the client; a certificate's subject name where TLS asked for one.
+  /// `ip:port` of the client; a certificate's subject name and serial number (hex) where TLS asked for one.
   std::string remote;
   std::optional<std::string> peer_name;
+  std::optional<std::string> peer_serial;
   std::chrono::steady_clock::time_point received{};
 };
 

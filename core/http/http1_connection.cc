@@ -197,6 +197,7 @@ void Http1Connection::dispatch() {
   request.secure = connection_.transport().secure();
   request.remote = connection_.remote();
   request.peer_name = connection_.peer_name();
+  request.peer_serial = connection_.peer_serial();
   request.received = now();
   method_ = request.method;
   http10_ = parser_.http10();

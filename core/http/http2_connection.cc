@@ -118,6 +118,7 @@ void Http2Connection::dispatch(Http2Session::Incoming incoming) {
   request.secure = connection_.transport().secure();
   request.remote = connection_.remote();
   request.peer_name = connection_.peer_name();
+  request.peer_serial = connection_.peer_serial();
   ++handlers_;
   call_handler(connection_.worker(), std::move(request),
                [this, owner = connection_.shared_from_this(), id = incoming.stream](Response response) {

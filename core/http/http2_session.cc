@@ -1,33 +1,21 @@
 #include "core/http/http2_session.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <array>
 
 #include "core/encoding.h"
 #include "core/http/http1_head.h"
 #include "core/http/http2_stream.h"
+#include "core/http/nghttp2_util.h"
 #include "core/log.h"
 
 namespace oxbow::http {
 namespace {
 
-constexpr std::size_t kFrameHeaderBytes = 9;
 /// With several streams, so that none holds the connection for long.
 constexpr std::size_t kSharedFrameBytes = 64UL * 1024;
 constexpr std::size_t kPullBytes = 256UL * 1024;
 constexpr std::uint32_t kReceiveWindowBytes = 1U * 1024 * 1024;
-
-std::string_view text(const std::uint8_t* bytes, std::size_t length) noexcept {
-  return {reinterpret_cast<const char*>(bytes), length};
-}
-
-nghttp2_nv field(std::string_view name, std::string_view value) noexcept {
-  return {const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(name.data())),
-          const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(value.data())), name.size(), value.size(),
-          NGHTTP2_NV_FLAG_NONE};
-}
 
 }  // namespace
 
@@ -51,11 +39,11 @@ struct Http2Session::Callbacks {
     auto* s = stream(session, frame->hd.stream_id);
     if (s == nullptr || s->header_done) return 0;  // trailers must not pass for header fields
     auto& limits = self(user).limits_;
-    s->header_bytes += name_length + value_length + 32;  // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+    s->header_bytes += name_length + value_length + kFieldOverheadBytes;  // as SETTINGS_MAX_HEADER_LIST_SIZE counts
     if (s->header_bytes > limits.header_bytes || s->request.headers.size() >= limits.fields) s->too_large = true;
     if (s->too_large) return 0;
-    const auto key = text(name, name_length);
-    const std::string content(text(value, value_length));
+    const auto key = as_text(name, name_length);
+    const std::string content(as_text(value, value_length));
     auto& request = s->request;
     if (key == ":method")
       request.method_text = content;
@@ -108,7 +96,7 @@ struct Http2Session::Callbacks {
       ++me.hits_.body_bytes;
       me.reject(*s, 413, "request body too large");
     } else if (me.keep_bodies_) {
-      s->request.body.append(text(bytes, length));
+      s->request.body.append(as_text(bytes, length));
     }
     return 0;
   }
@@ -155,7 +143,7 @@ struct Http2Session::Callbacks {
                        nghttp2_data_source* source, void* user) {
     auto& me = self(user);
     if (me.out_->bytes() >= me.out_limit_) return NGHTTP2_ERR_WOULDBLOCK;
-    me.queue_data(*static_cast<Stream*>(source->ptr), text(header, kFrameHeaderBytes), length);
+    me.queue_data(*static_cast<Stream*>(source->ptr), as_text(header, kFrameHeaderBytes), length);
     return 0;
   }
 };
@@ -256,7 +244,7 @@ void Http2Session::finish_header(Stream& stream) {
     return reject(stream, 400, "bad request target");
   }
   if (const auto expect = request.headers.find("expect"); expect && iequals(*expect, "100-continue")) {
-    const auto status = field(":status", "100");
+    const auto status = header_field(":status", "100");
     nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, stream.id, nullptr, &status, 1, nullptr);
   }
 }
@@ -291,13 +279,13 @@ void Http2Session::respond(std::int32_t id, Response response, std::string_view 
   }
   std::vector<nghttp2_nv> fields;
   fields.reserve(lower.size() + 4);
-  fields.push_back(field(":status", status));
-  fields.push_back(field("server", "oxbow"));
-  if (!date.empty()) fields.push_back(field("date", date));
-  for (const auto& [name, value] : lower) fields.push_back(field(name, value));
+  fields.push_back(header_field(":status", status));
+  fields.push_back(header_field("server", "oxbow"));
+  if (!date.empty()) fields.push_back(header_field("date", date));
+  for (const auto& [name, value] : lower) fields.push_back(header_field(name, value));
   const bool length_for_head =
       framing == Framing::kNone && response.content_length && response.status >= 200 && response.status != 204;
-  if (framing == Framing::kLength || length_for_head) fields.push_back(field("content-length", length));
+  if (framing == Framing::kLength || length_for_head) fields.push_back(header_field("content-length", length));
 
   const bool empty =
       framing == Framing::kNone || !response.body || (response.content_length && *response.content_length == 0);
@@ -407,7 +395,7 @@ bool Http2Session::produce(OutQueue& out, std::size_t limit) {
     const auto length = nghttp2_session_mem_send(session_, &bytes);
     if (length < 0) return false;
     if (length == 0) break;
-    out.append_bytes(text(bytes, static_cast<std::size_t>(length)));
+    out.append_bytes(as_text(bytes, static_cast<std::size_t>(length)));
   }
   return true;
 }

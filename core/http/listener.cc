@@ -48,6 +48,28 @@ bool parse_number(std::string_view text, Number& out) {
   return error == std::errc{} && end == text.data() + text.size() && !text.empty();
 }
 
+bool is_loopback(const sockaddr_storage& address) noexcept {
+  constexpr std::uint32_t kLoopbackNet = 127;
+  if (address.ss_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24 == kLoopbackNet;
+  }
+  if (address.ss_family != AF_INET6) return false;
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == kLoopbackNet);
+}
+
+/// BBR, where it is the machine's default, paces by a timer for every few packets. On loopback there is nothing to pace
+/// for, and the timers cost more than the bytes (docs/decisions/0006-unsent-backlog.md). Accepted sockets inherit it
+/// from their listener; on the accepted socket it would come too late, pacing then stays on. Reno is in every kernel
+/// and open to every user.
+void set_congestion_control(int fd) noexcept {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 || !is_loopback(address)) return;
+  constexpr std::string_view kUnpaced = "reno";
+  ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kUnpaced.data(), static_cast<socklen_t>(kUnpaced.size()));
+}
+
 Result<BoundSocket> inherited(const std::string& address) {
   int fd = -1;
   if (!parse_number(std::string_view(address).substr(3), fd) || fd < 0) {
@@ -61,6 +83,7 @@ Result<BoundSocket> inherited(const std::string& address) {
   const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (own < 0) return std::unexpected(errno_error(errno, address));
   ::fcntl(own, F_SETFL, ::fcntl(own, F_GETFL) | O_NONBLOCK);
+  set_congestion_control(own);
   return BoundSocket{own, bound_address(own)};
 }
 
@@ -116,6 +139,7 @@ Result<BoundSocket> bind_address(const std::string& address) {
     if (error == EADDRINUSE) return fail(Errc::kBusy, fmt::format("listen on {}: the address is in use", address));
     return std::unexpected(errno_error(error, "listen on " + address));
   }
+  set_congestion_control(fd);
   return BoundSocket{fd, bound_address(fd)};
 }
 

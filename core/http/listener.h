@@ -18,6 +18,7 @@ struct BoundSocket {
 
 /// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo,
 /// kUnsupported (`[::1]` on a machine without IPv6).
+/// What a loopback address accepts does not pace its packets, whatever the machine's congestion control.
 Result<BoundSocket> bind_address(const std::string& address);
 
 class Listener final : public EventTarget {

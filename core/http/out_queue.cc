@@ -3,6 +3,12 @@
 #include "core/error.h"
 
 namespace oxbow::http {
+namespace {
+
+/// A segment's memory is given back as a whole, so one that is always appended to would only grow.
+constexpr std::size_t kJoinedBytes = 64UL * 1024;
+
+}  // namespace
 
 void OutQueue::push_bytes(std::string bytes) {
   if (bytes.empty()) return;
@@ -14,7 +20,7 @@ void OutQueue::push_bytes(std::string bytes) {
 
 void OutQueue::append_bytes(std::string_view bytes) {
   if (bytes.empty()) return;
-  if (segments() == 0 || segments_.back().owned.empty()) {
+  if (segments() == 0 || segments_.back().owned.empty() || segments_.back().owned.size() >= kJoinedBytes) {
     push_bytes(std::string(bytes));
     return;
   }

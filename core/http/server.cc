@@ -100,7 +100,7 @@ void Server::start() {
   state_->on_each_loop(&Worker::start);
   const auto& first = state_->workers.front();
   asio::post(first->loop(), [first, listeners = state_->listeners] {
-    for (const auto& listener : listeners) first->watch(listener->fd(), *listener, false);
+    for (const auto& listener : listeners) first->events().watch(listener->fd(), *listener, false);
   });
 }
 
@@ -113,7 +113,7 @@ void Server::drain(std::chrono::milliseconds timeout) {
   const auto now = [] { return std::chrono::steady_clock::now(); };
   const auto& first = state_->workers.front();
   asio::post(first->loop(), [first, listeners = std::exchange(state_->listeners, {})] {
-    for (const auto& listener : listeners) first->unwatch(listener->fd());
+    for (const auto& listener : listeners) first->events().unwatch(listener->fd(), *listener);
   });
   state_->on_each_loop(&Worker::drain);
   if (!state_->wait_until_gone(now() + timeout, false)) {

@@ -33,9 +33,9 @@ struct ServerLimits {
   std::size_t turn_bytes = 1UL * 1024 * 1024;  ///< fairness: at most this much to one connection before others' turn
   std::size_t unsent_bytes = 256UL * 1024;     ///< TCP_NOTSENT_LOWAT: what an abandoned response has read in vain
   /// The same once a response has sent `bulk_after_bytes`: the client's acknowledgements then pull the packets, which
-  /// costs the server half as much CPU (docs/benchmarks.md).
+  /// costs the server half as much CPU (docs/decisions/0006-unsent-backlog.md).
   std::size_t bulk_unsent_bytes = 4UL * 1024 * 1024;
-  std::size_t bulk_after_bytes = 4UL * 1024 * 1024;
+  std::size_t bulk_after_bytes = 1UL * 1024 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
   std::chrono::milliseconds idle_timeout{120'000};   ///< between requests
   std::chrono::milliseconds send_timeout{120'000};   ///< a client that takes no byte of a response for this long is cut

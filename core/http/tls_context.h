@@ -1,18 +1,16 @@
 // A server's TLS identity: TLS 1.2 and 1.3, ALPN h2 and http/1.1, and client certificates where a CA for them is given.
-// Renewed certificate files are picked up without a restart; files that do not load leave the old identity in place.
-// Thread rule: `create` from main, the rest from any loop. Errors: kInvalid, kNotFound, kDenied with the file's name.
+// Renewed files, the CA's too, are picked up without a restart (tls_files.h), looked for at most once a second.
+// Thread rule: `create` from main, the rest from any loop. Errors: kInvalid with the file's name.
 #pragma once
 
 #include <openssl/types.h>
 
-#include <array>
 #include <chrono>
-#include <cstdint>
 #include <memory>
-#include <mutex>
 
 #include "core/error.h"
 #include "core/http/server.h"
+#include "core/http/tls_files.h"
 
 namespace oxbow::http {
 
@@ -24,18 +22,9 @@ class TlsContext {
   SSL* new_session(std::chrono::steady_clock::time_point now);
 
  private:
-  /// Modification time and size of each file: what says that it was replaced.
-  using Stamp = std::array<std::int64_t, 9>;
+  explicit TlsContext(std::unique_ptr<ReloadedContext> context) : context_(std::move(context)) {}
 
-  TlsContext(TlsConfig config, std::shared_ptr<SSL_CTX> context);
-  std::shared_ptr<SSL_CTX> current(std::chrono::steady_clock::time_point now);
-  Stamp stamp() const noexcept;
-
-  const TlsConfig config_;
-  std::mutex mutex_;
-  std::shared_ptr<SSL_CTX> context_;
-  Stamp loaded_;
-  std::chrono::steady_clock::time_point checked_{};
+  std::unique_ptr<ReloadedContext> context_;
 };
 
 }  // namespace oxbow::http

@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 #include <cerrno>
 
 #include "core/http/tls_bio.h"
+#include "core/http/tls_peer.h"
 
 namespace oxbow::http {
 namespace {
@@ -88,12 +88,13 @@ Io Transport::tls_status(int result) {
   if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return Io::kBlocked;
   // After a fatal error OpenSSL forbids further calls on the session, SSL_shutdown too.
   if (error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL) tls_broken_ = true;
+  if (error == SSL_ERROR_SSL) tls_reason_ = ERR_GET_REASON(ERR_peek_error());
   return Io::kClosed;
 }
 
 Io Transport::handshake() {
   ERR_clear_error();
-  const int result = SSL_accept(ssl_);
+  const int result = SSL_do_handshake(ssl_);
   return result == 1 ? Io::kDone : tls_status(result);
 }
 
@@ -105,26 +106,11 @@ std::string_view Transport::alpn() const {
 }
 
 std::optional<std::string> Transport::peer_name() const {
-  if (ssl_ == nullptr) return std::nullopt;
-  X509* certificate = SSL_get0_peer_certificate(ssl_);
-  if (certificate == nullptr) return std::nullopt;
-  std::optional<std::string> name;
-  if (auto* names =
-          static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr))) {
-    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !name; ++i) {
-      const auto* entry = sk_GENERAL_NAME_value(names, i);
-      if (entry->type != GEN_DNS) continue;
-      name.emplace(reinterpret_cast<const char*>(ASN1_STRING_get0_data(entry->d.dNSName)),
-                   static_cast<std::size_t>(ASN1_STRING_length(entry->d.dNSName)));
-    }
-    GENERAL_NAMES_free(names);
-  }
-  if (name) return name;
-  std::array<char, 256> common_name{};
-  const int length = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common_name.data(),
-                                               static_cast<int>(common_name.size()));
-  if (length > 0) name.emplace(common_name.data(), static_cast<std::size_t>(length));
-  return name;
+  return ssl_ != nullptr ? http::peer_name(ssl_) : std::nullopt;
+}
+
+std::optional<std::string> Transport::peer_serial() const {
+  return ssl_ != nullptr ? http::peer_serial(ssl_) : std::nullopt;
 }
 
 Transfer Transport::read(std::span<char> into) {

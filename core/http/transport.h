@@ -46,11 +46,16 @@ class Transport {
   /// The peer will send nothing more (it closed, half-closed or reset).
   bool hung_up() const noexcept { return hung_up_; }
 
+  /// As the end that the SSL object was made for.
   Io handshake();
+  /// OpenSSL's reason (SSL_R_…) for a TLS connection that broke; 0 when it was not TLS that failed.
+  int tls_reason() const noexcept { return tls_reason_; }
+  SSL* ssl() const noexcept { return ssl_; }
   /// After the handshake: "h2", "http/1.1" or empty.
   std::string_view alpn() const;
-  /// The client certificate's first DNS name, else its common name.
+  /// Of the other end's certificate (tls_peer.h).
   std::optional<std::string> peer_name() const;
+  std::optional<std::string> peer_serial() const;
 
   /// Reads what is there, at most `into.size()`. kClosed at the end of input.
   Transfer read(std::span<char> into);
@@ -86,6 +91,7 @@ class Transport {
   bool writable_ = true;
   bool hung_up_ = false;
   bool tls_broken_ = false;
+  int tls_reason_ = 0;
 };
 
 }  // namespace oxbow::http

@@ -1,11 +1,8 @@
 #include "core/http/worker.h"
 
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 
 #include "core/http/connection.h"
 #include "core/http/http1_head.h"
@@ -29,57 +26,31 @@ std::chrono::milliseconds tick_for(const ServerLimits& limits) {
 }  // namespace
 
 Result<std::shared_ptr<Worker>> Worker::create(Loop& loop, std::shared_ptr<ServerContext> context) {
-  const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
-  if (epoll_fd < 0) return std::unexpected(errno_error(errno, "epoll_create"));
-  return std::make_shared<Worker>(loop, std::move(context), epoll_fd);
+  auto worker = std::make_shared<Worker>(loop, std::move(context));
+  auto events = EventSet::create(
+      loop, [raw = worker.get()] { raw->touch_clock(); }, [raw = worker.get()] { raw->closed_.clear(); });
+  if (!events) return std::unexpected(std::move(events.error()));
+  worker->events_ = std::move(*events);
+  return worker;
 }
 
-Worker::Worker(Loop& loop, std::shared_ptr<ServerContext> context, int epoll_fd)
+Worker::Worker(Loop& loop, std::shared_ptr<ServerContext> context)
     : loop_(loop),
       context_(std::move(context)),
-      epoll_(loop, epoll_fd),
       timer_(loop),
       tick_interval_(tick_for(context_->config.limits)),
       now_(std::chrono::steady_clock::now()),
       read_scratch_(kReadScratchBytes),
       write_scratch_(kWriteScratchBytes) {}
 
-Worker::~Worker() = default;
+Worker::~Worker() {
+  if (events_) events_->stop();
+}
 
 void Worker::start() {
-  wait_for_events();
+  events_->start();
   start_tick();
 }
-
-void Worker::wait_for_events() {
-  epoll_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                    [self = shared_from_this()](const boost::system::error_code& error) {
-                      if (error || self->stopped_) return;
-                      self->take_events();
-                      if (!self->stopped_) self->wait_for_events();
-                    });
-}
-
-void Worker::take_events() {
-  std::array<epoll_event, 256> events;
-  const int count = ::epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
-  touch_clock();
-  for (int i = 0; i < count; ++i) {
-    const auto& event = events[static_cast<std::size_t>(i)];
-    static_cast<EventTarget*>(event.data.ptr)->on_event(event.events);
-  }
-  closed_.clear();
-}
-
-bool Worker::watch(int fd, EventTarget& target, bool edge_triggered) {
-  epoll_event event{};
-  event.events = edge_triggered ? static_cast<std::uint32_t>(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
-                                : static_cast<std::uint32_t>(EPOLLIN);
-  event.data.ptr = &target;
-  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-void Worker::unwatch(int fd) { ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
 
 void Worker::adopt(int fd, std::string remote) {
   if (stopped_ || draining_) {
@@ -93,7 +64,7 @@ void Worker::adopt(int fd, std::string remote) {
   auto connection = std::make_shared<Connection>(*this, fd, ssl, std::move(remote));
   connections_.emplace(connection.get(), connection);
   context_->connections_gauge.Increment();
-  if ((context_->tls && ssl == nullptr) || !watch(fd, *connection, true)) {
+  if ((context_->tls && ssl == nullptr) || !events_->watch(fd, *connection, true)) {
     connection->close();
     closed_.clear();
     return;
@@ -181,8 +152,7 @@ void Worker::stop() {
   for (const auto& connection : all) connection->close();
   closed_.clear();
   scheduled_.clear();
-  boost::system::error_code ignored;
-  epoll_.close(ignored);
+  events_->stop();
   timer_.cancel();
 }
 

@@ -1,12 +1,8 @@
 // A server's part on one loop: its connections, their readiness, time-outs and turns.
 //
-// Sockets are registered once, edge-triggered, in an epoll set of the worker's own, and the loop watches that set as
-// one descriptor. Asio re-arms a socket with a system call for every wait; here a wait costs none, one wake-up serves
-// up to 256 sockets, and EPOLLRDHUP tells of a client that left while nothing is read from it. Thread rule: everything
-// on the loop, except `create`. Lifetime: shared; alive until `stop`.
+// Thread rule: everything on the loop, except `create`. Lifetime: shared; alive until `stop`.
 #pragma once
 
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
@@ -17,6 +13,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/http/event_set.h"
 #include "core/http/server_context.h"
 #include "core/task.h"
 
@@ -24,17 +21,10 @@ namespace oxbow::http {
 
 class Connection;
 
-/// What epoll tells: a connection or a listening socket.
-class EventTarget {
- public:
-  virtual ~EventTarget() = default;
-  virtual void on_event(std::uint32_t events) = 0;
-};
-
 class Worker : public std::enable_shared_from_this<Worker> {
  public:
   static Result<std::shared_ptr<Worker>> create(Loop& loop, std::shared_ptr<ServerContext> context);
-  Worker(Loop& loop, std::shared_ptr<ServerContext> context, int epoll_fd);
+  Worker(Loop& loop, std::shared_ptr<ServerContext> context);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -51,8 +41,7 @@ class Worker : public std::enable_shared_from_this<Worker> {
   /// Closes everything at once and forgets the loop.
   void stop();
 
-  bool watch(int fd, EventTarget& target, bool edge_triggered);
-  void unwatch(int fd);
+  EventSet& events() noexcept { return *events_; }
   /// Gives `connection` another turn after everybody else had one.
   void schedule(const std::shared_ptr<Connection>& connection);
   /// Called by a connection that has closed.
@@ -74,15 +63,13 @@ class Worker : public std::enable_shared_from_this<Worker> {
   std::span<char> write_scratch() noexcept { return write_scratch_; }
 
  private:
-  void wait_for_events();
-  void take_events();
   void run_scheduled();
   void start_tick();
   void tick();
 
   Loop& loop_;
   std::shared_ptr<ServerContext> context_;
-  boost::asio::posix::stream_descriptor epoll_;
+  std::shared_ptr<EventSet> events_;
   boost::asio::steady_timer timer_;
   std::chrono::milliseconds tick_interval_;
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections_;

@@ -7,8 +7,7 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-// Credit that an idle bucket keeps, and the least pause worth a timer.
-constexpr nanoseconds kBurst = std::chrono::milliseconds(50);
+// The least pause worth a timer.
 constexpr nanoseconds kLeastPause = std::chrono::milliseconds(2);
 
 }  // namespace
@@ -16,16 +15,9 @@ constexpr nanoseconds kLeastPause = std::chrono::milliseconds(2);
 Bandwidth::Bandwidth(std::uint64_t bytes_per_s, const std::array<std::uint64_t, kFetchClasses>& class_bytes_per_s,
                      Counter& hits)
     : unlimited_(bytes_per_s == 0 && std::ranges::all_of(class_bytes_per_s, [](auto limit) { return limit == 0; })),
+      all_(bytes_per_s),
       hits_(hits) {
-  all_.bytes_per_s = bytes_per_s;
-  for (std::size_t i = 0; i < kFetchClasses; ++i) classes_[i].bytes_per_s = class_bytes_per_s[i];
-}
-
-nanoseconds Bandwidth::Bucket::take(std::size_t bytes, SteadyTime now) {
-  if (bytes_per_s == 0) return nanoseconds(0);
-  paid = std::max(paid, now - kBurst) +
-         nanoseconds(static_cast<std::int64_t>(static_cast<double>(bytes) * 1e9 / static_cast<double>(bytes_per_s)));
-  return paid - now;
+  for (std::size_t i = 0; i < kFetchClasses; ++i) classes_[i] = TokenBucket(class_bytes_per_s[i]);
 }
 
 nanoseconds Bandwidth::take(FetchClass fetch_class, std::size_t bytes, SteadyTime now) {

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "core/metrics.h"
+#include "core/token_bucket.h"
 #include "mirror/upstream/config.h"
 #include "mirror/upstream/signal.h"
 
@@ -22,17 +23,10 @@ class Bandwidth {
   std::chrono::nanoseconds take(FetchClass fetch_class, std::size_t bytes, SteadyTime now);
 
  private:
-  struct Bucket {
-    std::uint64_t bytes_per_s = 0;
-    /// When what was taken so far is paid for.
-    SteadyTime paid{};
-    std::chrono::nanoseconds take(std::size_t bytes, SteadyTime now);
-  };
-
   const bool unlimited_;
   std::mutex mutex_;
-  Bucket all_;
-  std::array<Bucket, kFetchClasses> classes_;
+  TokenBucket all_;
+  std::array<TokenBucket, kFetchClasses> classes_;
   Counter& hits_;
 };
 

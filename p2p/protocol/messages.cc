@@ -31,7 +31,28 @@ Json bounded(const std::vector<std::uint32_t>& list, std::size_t max_count) {
   return out;
 }
 
+/// Pairs of a stripe and its checksum.
+std::vector<std::pair<std::uint32_t, std::string>> read_sums(Fields& fields, std::uint32_t last_stripe) {
+  std::vector<std::pair<std::uint32_t, std::string>> sums;
+  const auto* list = fields.list("sums", kMaxHaveSums);
+  if (list == nullptr) return sums;
+  for (const auto& entry : *list) {
+    const bool pair = entry.is_array() && entry.size() == 2 && entry[0].is_number_unsigned() && entry[1].is_string();
+    if (!pair || entry[0].get<std::uint64_t>() > last_stripe || !is_checksum(entry[1].get_ref<const std::string&>())) {
+      fields.refuse(Errc::kInvalid, "sums", "not pairs of a stripe and a checksum");
+      break;
+    }
+    sums.emplace_back(entry[0].get<std::uint32_t>(), entry[1].get<std::string>());
+  }
+  return sums;
+}
+
 }  // namespace
+
+bool is_checksum(std::string_view text) noexcept {
+  return text.size() == 32 &&
+         std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
 
 bool is_peer_name(std::string_view name) noexcept {
   return !name.empty() && name.size() <= kMaxNameBytes && std::ranges::all_of(name, [](char c) {
@@ -92,6 +113,13 @@ std::string to_json_line(const HaveUpdate& update) {
   if (!update.arriving.empty()) json["arriving"] = bounded(update.arriving, kMaxHaveChanges);
   if (!update.lost.empty()) json["lost"] = bounded(update.lost, kMaxHaveChanges);
   if (update.load) json["load"] = to_text(*update.load);
+  if (!update.sums.empty()) {
+    Json sums = Json::array();
+    for (const auto& [stripe, sum] : update.sums) {
+      if (sums.size() < kMaxHaveSums) sums.push_back(Json::array({stripe, sum}));
+    }
+    json["sums"] = std::move(sums);
+  }
   return dump(json) + "\n";
 }
 
@@ -114,6 +142,7 @@ Result<HaveUpdate> parse_have_update(std::string_view line, std::uint32_t stripe
     if (!load) return std::unexpected(load.error());
     update.load = *load;
   }
+  update.sums = read_sums(fields, last);
   return fields.finish(std::move(update));
 }
 

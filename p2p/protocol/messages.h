@@ -29,11 +29,14 @@ inline constexpr std::size_t kMaxUnreachable = 256;
 inline constexpr std::size_t kMaxPath = 8;            ///< `fingers`
 inline constexpr std::size_t kMaxAlternatives = 16;   ///< of a busy answer
 inline constexpr std::size_t kMaxHaveChanges = 4096;  ///< in each list of one line; more: the whole map again
+inline constexpr std::size_t kMaxHaveSums = 1'024;    ///< in one line; the others follow
 inline constexpr std::uint32_t kHaveSliceStripes = 2'048;
 inline constexpr std::size_t kMaxNameBytes = 253;  ///< of a DNS name
 
 /// 1 to 253 visible ASCII characters without `,`, `/`, `"` and `\`: it stands in field values and paths.
 bool is_peer_name(std::string_view name) noexcept;
+/// 32 lower-case hexadecimal digits: an XXH3-128.
+bool is_checksum(std::string_view text) noexcept;
 /// Whether a blob of this size is spoken of: at most kMaxStripes.
 bool is_blob_size(std::uint64_t bytes) noexcept;
 
@@ -120,6 +123,8 @@ struct HaveUpdate {
   std::vector<std::uint32_t> arriving;  ///< that have begun to come from upstream (may be asked for: cut-through)
   std::vector<std::uint32_t> lost;      ///< are here or arriving no more
   std::optional<Load> load;
+  /// XXH3-128 (hex) of stripes that the sender got from upstream itself: those who get them elsewhere compare.
+  std::vector<std::pair<std::uint32_t, std::string>> sums = {};
 };
 
 /// GET /p2p/v1/blobs/<digest>: what a peer knows of a blob.

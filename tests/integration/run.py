@@ -63,13 +63,14 @@ class Result(unittest.TestResult):
         self._say("skip", test, reason)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(folder=HERE, about=__doc__):
+    """`folder`: where the tests are."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--skip", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
-    tests = list(flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py")))
+    tests = list(flatten(unittest.defaultTestLoader.discover(folder, "test_*.py")))
     tests = [t for t in tests if not options.only or any(part in t.id() for part in options.only)]
     tests = [t for t in tests if not any(part in t.id() for part in options.skip)]
     if options.list:

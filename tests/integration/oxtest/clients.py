@@ -83,9 +83,11 @@ def platform():
 class Containerd:
     """Its own containerd: root, state, socket and hosts directory below `folder`."""
 
-    def __init__(self, folder, programs="", name="containerd"):
+    def __init__(self, folder, programs="", name="containerd", prefix=()):
+        """`prefix`: what stands before its commands, such as `ip netns exec NAME`."""
         self.folder = os.path.join(str(folder), name)
         os.makedirs(self.folder, exist_ok=True)
+        self.prefix = list(prefix)
         self.program = os.path.join(programs, "containerd") if programs else need("containerd")
         self.ctr_program = os.path.join(programs, "ctr") if programs else need("ctr")
         self.path = (programs + ":" if programs else "") + os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -105,7 +107,7 @@ class Containerd:
                 transfer = 'plugins."io.containerd.transfer.v1.local"'
                 out.write(f'[{transfer}]\nmax_concurrent_downloads = 3\nconcurrent_layer_fetch_buffer = 4194304\n'
                           f'[[{transfer}.unpack_config]]\nplatform = "{platform()}"\nsnapshotter = "native"\n')
-        self.process = Process("containerd", [self.program, "--config", config], os.path.join(self.folder, "containerd.log"),
+        self.process = Process("containerd", [*self.prefix, self.program, "--config", config], os.path.join(self.folder, "containerd.log"),
                                env={"PATH": self.path})
 
     def start(self):
@@ -116,7 +118,7 @@ class Containerd:
         self.process.stop()
 
     def ctr(self, *arguments, check=True, timeout_s=180):
-        return run([self.ctr_program, "-a", self.socket, "-n", "oxtest", *arguments], timeout_s, {"PATH": self.path}, check)
+        return run([*self.prefix, self.ctr_program, "-a", self.socket, "-n", "oxtest", *arguments], timeout_s, {"PATH": self.path}, check)
 
     def use_mirror(self, registry, mirror_url, server=None, text=HOSTS_TOML):
         """Writes hosts.toml; `server` is where containerd goes when the mirror fails: the mirror again by default."""

@@ -36,11 +36,15 @@ def _toml(value):
 class Mirror:
     """`registries`: a list of dicts as in oxbow.toml; the other arguments update the section of that name."""
 
-    def __init__(self, folder, registries, name="mirror", client=None, storage=None, limits=None, tls=None, **sections):
+    prefix = ()  # what stands before the program, such as `ip netns exec NAME`
+    environment = None
+
+    def __init__(self, folder, registries, name="mirror", client=None, storage=None, limits=None, tls=None, ports=None,
+                 **sections):
         self.folder = os.path.join(str(folder), name)
         self.directory = os.path.join(self.folder, "store")
         os.makedirs(self.folder, exist_ok=True)
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = ports or (free_port(), free_port())
         self.host = f"127.0.0.1:{self.port}"
         self.url = ("https://" if tls else "http://") + self.host
         self.admin_url = f"http://127.0.0.1:{self.admin_port}"
@@ -73,14 +77,20 @@ class Mirror:
             out.write("\n".join(lines) + "\n")
 
     def start(self, timeout_s=60):
-        self.write_config()
-        self.process = Process("oxbow", [binary(), "serve", "--config", self.config_path], self.log_path)
-        self.process.start(ready=self.ready, timeout_s=timeout_s)
+        self.launch()
+        self.process.wait_ready(self.ready, timeout_s)
         return self
+
+    def launch(self):
+        """Starts it and does not wait until it is ready."""
+        self.write_config()
+        self.process = Process("oxbow", [*self.prefix, binary(), "serve", "--config", self.config_path], self.log_path,
+                               env=self.environment)
+        self.process.start()
 
     def ready(self):
         try:
-            return http.fetch(self.admin_url + "/readyz", timeout_s=5).status == 200
+            return self.fetch(self.admin_url + "/readyz", timeout_s=5).status == 200
         except OSError:
             return False
 
@@ -108,16 +118,19 @@ class Mirror:
         return wait_until(lambda: re.search(pattern, self.log()), timeout_s, f"/{pattern}/ in the log")
 
     # HTTP
+    def fetch(self, url, method="GET", headers=None, **options):
+        return http.fetch(url, method, headers, **options)
+
     def get(self, path, headers=None, **options):
-        return http.fetch(self.url + path, "GET", headers, **options)
+        return self.fetch(self.url + path, "GET", headers, **options)
 
     def head(self, path, headers=None, **options):
-        return http.fetch(self.url + path, "HEAD", headers, **options)
+        return self.fetch(self.url + path, "HEAD", headers, **options)
 
     # What the daemon says about itself
     def metric(self, name, **labels):
         """The sum over all samples of that name with these labels."""
-        reply = http.fetch(self.admin_url + "/metrics", timeout_s=20)
+        reply = self.fetch(self.admin_url + "/metrics", timeout_s=20)
         assert reply.status == 200, reply
         total = 0.0
         for line in reply.body.decode().splitlines():

@@ -54,7 +54,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _end_with_the_test():
-    """In the child, before exec: when the test program is killed, nothing that it started stays."""
+    """In the child, before exec: when the test program is killed, nothing that it started stays. (Nor when the thread that
+    started it ends: parts are started from threads that live as long.)"""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -74,12 +75,15 @@ class Process:
             self.child = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                           env=self.env, cwd=self.cwd, preexec_fn=_end_with_the_test)
         if ready is not None:
-            try:
-                wait_until(lambda: self._alive() and ready(), timeout_s, f"{self.name} to be ready")
-            except AssertionError as error:
-                self.kill()
-                raise AssertionError(f"{error}\n--- {self.log_path}\n{tail(self.log_path)}") from None
+            self.wait_ready(ready, timeout_s)
         return self
+
+    def wait_ready(self, ready, timeout_s=30.0):
+        try:
+            wait_until(lambda: self._alive() and ready(), timeout_s, f"{self.name} to be ready")
+        except AssertionError as error:
+            self.kill()
+            raise AssertionError(f"{error}\n--- {self.log_path}\n{tail(self.log_path)}") from None
 
     def _alive(self):
         if self.child.poll() is not None:

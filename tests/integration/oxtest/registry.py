@@ -25,11 +25,13 @@ class Access:
 class Registry:
     """Plain by default. `htpasswd={user: password}` asks for Basic; `token=TokenServer` for Bearer; `tls=(cert, key)`."""
 
-    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None):
+    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None, address="127.0.0.1", prefix=()):
+        """`prefix`: what stands before the command, such as `ip netns exec NAME`."""
         self.folder = os.path.join(str(folder), name)
         os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
         self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
+        self.address, self.prefix = address, prefix
+        self.host = f"{address}:{self.port}"
         self.tls = tls
         self.url = ("https://" if tls else "http://") + self.host
         self.auth_header = None  # for pushes
@@ -59,8 +61,8 @@ class Registry:
 
     def start(self):
         program = shutil.which("docker-registry") or "/usr/bin/docker-registry"
-        self.process = Process("docker-registry", [program, "serve", self.config_path], self.log_path)
-        self.process.start(ready=lambda: listening(self.port))
+        self.process = Process("docker-registry", [*self.prefix, program, "serve", self.config_path], self.log_path)
+        self.process.start(ready=lambda: listening(self.port, self.address))
         return self
 
     def stop(self):

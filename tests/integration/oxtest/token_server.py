@@ -23,14 +23,16 @@ def _b64(data):
 
 
 class TokenServer:
-    def __init__(self, folder, users=None, rights=None, service="oxbow-test", lifetime_s=300, port=None):
+    def __init__(self, folder, users=None, rights=None, service="oxbow-test", lifetime_s=300, port=None,
+                 address="127.0.0.1"):
         self.folder = os.path.join(str(folder), "token-server")
         os.makedirs(self.folder, exist_ok=True)
         self.users = users or {}
         self.rights = rights or {}
         self.service, self.issuer, self.lifetime_s = service, "oxbow-test-issuer", lifetime_s
         self.port = port or free_port()
-        self.realm = f"http://127.0.0.1:{self.port}/token"
+        self.address = address
+        self.realm = f"http://{address}:{self.port}/token"
         self.key = os.path.join(self.folder, "key.pem")
         self.certificate = os.path.join(self.folder, "cert.pem")
         self.requests = []  # (user or None, scopes, granted actions by repository)
@@ -113,7 +115,7 @@ class TokenServer:
             def log_message(self, *arguments):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server = http.server.ThreadingHTTPServer((self.address, self.port), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self

@@ -37,7 +37,7 @@ TEST(Load, DefaultsAreAWorkingMirror) {
   EXPECT_EQ(config.client.drain_timeout, std::chrono::seconds(10));
   EXPECT_EQ(config.storage.budget, (Amount{true, 10, 0}));
   EXPECT_EQ(config.limits.memory, 256ULL << 20);
-  EXPECT_EQ(config.routing.strategy, "single");
+  EXPECT_EQ(config.routing.strategy, Strategy::kSwarm);
   const auto* hub = find(config, "docker.io");
   ASSERT_NE(hub, nullptr);
   EXPECT_EQ(hub->upstreams, std::vector<std::string>{"https://registry-1.docker.io"});
@@ -75,11 +75,13 @@ deny = ["team/secret"]
 bandwidth = "10MB"
 [peer]
 name = "node-7"
+listen = "10.0.0.7:5051"
 location = ["zone-a", "rack-12"]
 weight = 2
 tls = { ca = "/ca", certificate = "/c", key = "/k" }
 [membership]
 provider = "dns"
+name = "oxbow.corp"
 [admin]
 listen = ""
 [limits]
@@ -159,27 +161,34 @@ TEST(Load, ReportsContradictions) {
 default_registry = "nowhere.io"
 [client.tls]
 certificate = "/c"
-[routing]
-strategy = "swarm"
+[membership]
+username = "u"
 [[registry]]
 name = "a.io"
 aliases = ["quay.io"]
 [[registry]]
 name = "b.io"
-tags_via = "owner"
+deny = []
 credentials = "node"
 credential_source = { username = "u", helper = "h" }
 )"),
             "t.toml:2:20: client.default_registry: \"nowhere.io\" is not a configured registry; write the name of one, "
             "or \"\" for none\n"
             "t.toml:4:15: client.tls.certificate: client.tls.certificate and client.tls.key are needed together\n"
-            "t.toml:6:12: routing.strategy: \"swarm\" is not available in this version; write \"single\"\n"
+            "t.toml:6:12: membership.username: username and password_file are needed together\n"
             "t.toml:9:11: registry a.io aliases: \"quay.io\" is already a name of quay.io\n"
-            "t.toml:12:12: registry b.io tags_via: \"owner\" needs peers, which this version does not have; write "
-            "\"self\"\n"
             "t.toml:14:34: registry b.io credential_source.username: username and password_file are needed together\n"
             "t.toml:14:48: registry b.io credential_source: names more than one source; keep one of docker_config, "
             "helper, kubelet_provider, username\n");
+}
+
+// A node with members needs an address for them, and certificates or a loud word.
+TEST(Load, SaysWhatTheRingNeeds) {
+  EXPECT_EQ(errors_of("[membership]\npeers = [\"10.0.0.8:5051\"]\n"),
+            "t.toml: peer.listen: is needed to have peers: the address on which they reach this node\n");
+  EXPECT_TRUE(errors_of("[peer]\nlisten = \"10.0.0.7:5051\"\n").contains("peer.tls.ca: peers need certificates"));
+  EXPECT_EQ(errors_of("[peer]\nlisten = \"10.0.0.7:5051\"\n[peer.tls]\ninsecure = true\n"), "");
+  EXPECT_TRUE(errors_of("[membership]\nprovider = \"etcd\"\n").contains("membership.endpoints: is needed by the etcd"));
 }
 
 // A variable beats the file, a flag beats the variable, and lists are written with commas.

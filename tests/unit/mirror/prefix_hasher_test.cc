@@ -53,7 +53,7 @@ class PrefixHasherTest : public ::testing::Test {
   Hashing start(std::shared_ptr<storage::Blob> blob) {
     auto promise = std::make_shared<std::promise<Result<>>>();
     auto done = promise->get_future();
-    return {std::make_shared<PrefixHasher>(std::move(blob), scratch_.pool(),
+    return {std::make_shared<PrefixHasher>(std::move(blob), scratch_.pool(), nullptr,
                                            [promise](Result<> outcome) { promise->set_value(std::move(outcome)); }),
             std::move(done)};
   }
@@ -188,22 +188,22 @@ TEST_F(PrefixHasherTest, PokesRace) {
 // One stripe alone is checked between two midstates, the last one against the digest.
 TEST_F(PrefixHasherTest, LinksTellWhichStripeIsWrong) {
   const auto blob = reserve(content_, content_.size());
-  EXPECT_FALSE(check_link(*blob, 1)) << "nothing is known yet";
+  EXPECT_FALSE(check_link(*blob, 1, blob->midstates())) << "nothing is known yet";
   auto [hasher, done] = start(blob);
   write_all(*blob, content_);
   hasher->poke();
   ASSERT_TRUE(done.get());
   const auto stripes = blob->geometry().stripes();
-  for (std::uint32_t i = 0; i < stripes; ++i) EXPECT_EQ(check_link(*blob, i), true) << i;
+  for (std::uint32_t i = 0; i < stripes; ++i) EXPECT_EQ(check_link(*blob, i, blob->midstates()), true) << i;
   auto wrong = content_;
   for (const auto bad : {0U, 2U, stripes - 1}) {
     wrong[bad * blob->geometry().stripe_bytes() + 5] ^= 1;
     blob->drop_stripe(bad);
-    EXPECT_FALSE(check_link(*blob, bad)) << "it is not there";
+    EXPECT_FALSE(check_link(*blob, bad, blob->midstates())) << "it is not there";
     write(*blob, bad, wrong);
   }
   for (std::uint32_t i = 0; i < stripes; ++i) {
-    EXPECT_EQ(check_link(*blob, i), !(i == 0 || i == 2 || i == stripes - 1)) << i;
+    EXPECT_EQ(check_link(*blob, i, blob->midstates()), !(i == 0 || i == 2 || i == stripes - 1)) << i;
   }
 }
 

@@ -66,6 +66,23 @@ TEST_P(BlobTest, BytesAreReadableBehindTheWatermark) {
   EXPECT_FALSE(blob->has(0));
 }
 
+// A range that ends in a stripe that is arriving becomes ready once the stripes before it are: who was told to wait and
+// asks again is not told so for ever.
+TEST_P(BlobTest, ARangeThatEndsInAnArrivingStripeBecomesReady) {
+  const auto content = pattern(4 * kMiB, 21);
+  const auto blob = reserve(content.size());
+  ASSERT_TRUE(write_stripe(*blob, 0, content));
+  auto writer = blob->begin_stripe(1);
+  ASSERT_TRUE(writer);
+  const auto begin = (*writer)->stripe().begin;
+  ASSERT_TRUE((*writer)->write(std::span(content).subspan(begin, 1000)));
+  ASSERT_TRUE(wait_for([&] { return blob->readable(begin, 1000) == 1000; }));
+  const ByteRange across{begin - 100'000, begin + 1000};
+  ASSERT_TRUE(prepare(*blob, across));
+  EXPECT_TRUE(blob->prepare(across, [](Result<>) {}));
+  EXPECT_TRUE(read_range(*blob, across));
+}
+
 // A stripe has one writer; the next one goes on where the first stopped, and the checksum is that of the whole stripe.
 TEST_P(BlobTest, AHalfWrittenStripeIsResumed) {
   const auto content = pattern(700'000, 3);

@@ -65,10 +65,12 @@ Certificates::~Certificates() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-void Certificates::issue(const std::string& name, const std::string& common_name, const std::string& dns_name) {
+void Certificates::issue(const std::string& name, const std::string& common_name, const std::string& dns_name,
+                         long valid_s) {
   const auto key = make_key();
   const auto certificate = make_certificate(key.get(), common_name, serial_++);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(ca_.get()));
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), valid_s - 3'600);
   if (!dns_name.empty()) add_extension(certificate.get(), ca_.get(), NID_subject_alt_name, "DNS:" + dns_name);
   X509_sign(certificate.get(), ca_key_.get(), EVP_sha256());
   write_files(file(name), certificate.get(), key.get());

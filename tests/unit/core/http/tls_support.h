@@ -20,8 +20,10 @@ class Certificates {
   ~Certificates();
   Certificates(const Certificates&) = delete;
 
-  /// Writes `<name>.pem` and `<name>.key` for a subject with this common name and DNS name (none when empty).
-  void issue(const std::string& name, const std::string& common_name, const std::string& dns_name);
+  /// Writes `<name>.pem` and `<name>.key` for a subject with this common name and DNS name (none when empty),
+  /// valid for `valid_s` from an hour ago on: less than an hour has expired.
+  void issue(const std::string& name, const std::string& common_name, const std::string& dns_name,
+             long valid_s = 86'400 + 3'600);
   std::string file(const std::string& name) const { return directory_ + "/" + name; }
   TlsConfig server(bool ask_clients = false) const;
 

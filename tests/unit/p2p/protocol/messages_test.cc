@@ -193,6 +193,7 @@ TEST(Messages, HaveLines) {
   sent.arriving = {3};
   sent.lost = {4};
   sent.load = Load{.used = 2, .slots = 8, .waiting = 1};
+  sent.sums = {{99, "00112233445566778899aabbccddeeff"}};
   const auto line = to_json_line(sent);
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   const auto got = parse_have_update(line, 100);
@@ -202,6 +203,9 @@ TEST(Messages, HaveLines) {
   EXPECT_EQ(got->arriving, sent.arriving);
   EXPECT_EQ(got->lost, sent.lost);
   EXPECT_EQ(got->load, sent.load);
+  EXPECT_EQ(got->sums, sent.sums);
+  EXPECT_FALSE(parse_have_update(R"({"sums":[[1,"00"]]})", 100));
+  EXPECT_FALSE(parse_have_update(R"({"sums":[[100,"00112233445566778899aabbccddeeff"]]})", 100));
   EXPECT_FALSE(parse_have_update(line, 99));
   EXPECT_FALSE(parse_have_update(R"({"have":[100]})", 100));
   EXPECT_TRUE(parse_have_update("{}", 100));

@@ -1,0 +1,60 @@
+// Tells the coordinators of blobs what this node holds: soon after a blob has verified or its readers have left, all of
+// it after a start and after a change of the ring, and again now and then, because coordinators forget. In batches, one
+// request for many blobs; each blob to its coordinator and that one's successor, so that either may go.
+// Thread rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+
+#include "core/task.h"
+#include "mirror/blobs.h"
+#include "p2p/peer_client.h"
+
+namespace oxbow::mirror {
+
+class Announcer : public std::enable_shared_from_this<Announcer> {
+ public:
+  struct Options {
+    std::chrono::milliseconds gather{200};     ///< before news are sent
+    std::chrono::milliseconds settle{2'000};   ///< after a change of the ring, before everything is said again
+    std::chrono::milliseconds again{300'000};  ///< everything, jittered by a quarter
+    std::size_t batch = 128;                   ///< blobs in one request
+    std::size_t told = 2;                      ///< peers a blob is announced to
+  };
+  /// To a peer, which may be this node.
+  using Send = std::function<Task<bool>(p2p::PeerId peer, std::vector<p2p::Announce> announces)>;
+
+  Announcer(Options options, Blobs& blobs, p2p::PeerTable& table, Loop& loop, Send send, std::string name);
+
+  void start();
+  void stop();
+  void holds(const Digest& digest);
+  /// The ring or a coordinator has changed: what is whose may be another's now.
+  void say_all_soon();
+
+ private:
+  Task<> run(std::shared_ptr<Announcer> self);
+  Task<> say(std::vector<Digest> digests, bool with_midstates);
+  /// With midstates: they are long, and told once.
+  std::optional<p2p::Announce> describe(const Digest& digest, bool with_midstates) const;
+  std::vector<Digest> take_news();
+  std::vector<Digest> everything() const;
+
+  const Options options_;
+  Blobs& blobs_;
+  p2p::PeerTable& table_;
+  Loop& loop_;
+  Send send_;
+  std::string name_;
+  asio::steady_timer timer_;
+  std::mutex mutex_;  ///< news_
+  std::unordered_set<Digest, Digest::Hash> news_;
+  std::atomic<std::int64_t> all_due_ms_{0};
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,62 @@
+#include "mirror/peer_links.h"
+
+namespace oxbow::mirror {
+namespace {
+
+Task<> ask(FetchPeers& peers, p2p::PeerId peer, p2p::Announce message,
+           std::function<void(Result<p2p::AnnounceReply>)> done) {
+  done(co_await peers.announce(peer, std::move(message)));
+}
+
+}  // namespace
+
+PeerLinks::PeerLinks(FetchPeers& peers, Loop& home, const Digest& digest, std::uint32_t stripes, Tell tell)
+    : peers_(peers),
+      home_(home),
+      digest_(digest),
+      stripes_(stripes),
+      tell_(std::move(tell)),
+      alive_(std::make_shared<Alive>(this)) {}
+
+PeerLinks::~PeerLinks() {
+  subscription_.reset();
+  alive_->links = nullptr;
+}
+
+void PeerLinks::start() {
+  subscription_ = peers_.on_change([alive = alive_, &home = home_] {
+    asio::post(home, [alive] {
+      if (alive->links != nullptr) alive->links->peers_changed();
+    });
+  });
+  peers_changed();
+}
+
+void PeerLinks::peers_changed() { tell_(p2p::PeersChanged{peers_.snapshot()}); }
+
+void PeerLinks::send(p2p::Send message) {
+  message.announce.digest = digest_;
+  auto done = [alive = alive_, peer = message.peer](Result<p2p::AnnounceReply> reply) {
+    if (alive->links != nullptr) alive->links->tell_(p2p::Replied{peer, std::move(reply)});
+  };
+  asio::co_spawn(home_, ask(peers_, message.peer, std::move(message.announce), std::move(done)), asio::detached);
+}
+
+void PeerLinks::watch(p2p::PeerId peer) {
+  if (watches_.contains(peer)) return;
+  auto on_update = [alive = alive_, peer](p2p::HaveUpdate update) {
+    if (alive->links != nullptr) alive->links->tell_(p2p::HaveChanged{peer, std::move(update)});
+  };
+  auto on_end = [alive = alive_, peer, &home = home_](Error why) {
+    // Posted: the call must not be destroyed from within its own callback.
+    asio::post(home, [alive, peer, why = std::move(why)] {
+      if (alive->links == nullptr || alive->links->watches_.erase(peer) == 0) return;
+      alive->links->tell_(p2p::HaveEnded{peer, why});
+    });
+  };
+  watches_[peer] = peers_.client().watch_have(peer, digest_, stripes_, home_, std::move(on_update), std::move(on_end));
+}
+
+void PeerLinks::unwatch(p2p::PeerId peer) { watches_.erase(peer); }
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,331 @@
+#include "mirror/ring_node.h"
+
+#include <unistd.h>
+
+#include <boost/asio/redirect_error.hpp>
+#include <map>
+#include <random>
+#include <set>
+
+#include "core/http/server.h"
+#include "core/log.h"
+#include "mirror/announcer.h"
+#include "mirror/peer_contents.h"
+#include "mirror/ring_options.h"
+#include "p2p/coordinator.h"
+#include "p2p/peer_service.h"
+#include "p2p/prober.h"
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{500};
+/// A coordinator that does not answer within this is silent: its successor is asked.
+constexpr std::chrono::milliseconds kAnnounceTimeout{1'000};
+
+class Node final : public RingNode {
+ public:
+  Node(const config::Config& config, Parts parts)
+      : parts_(std::move(parts)),
+        strategy_(strategy_kind(config.routing.strategy)),
+        replicas_(config.routing.replicas),
+        self_(self_member(config)),
+        incarnation_(std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U),
+        table_(self_, {}, parts_.clock, parts_.metrics),
+        coordinator_({}, incarnation_, now()),
+        contents_(parts_.blobs, self_.name),
+        timer_(parts_.loops.at(0)) {}
+
+  Result<> open(const config::Config& config);
+
+  Result<> start() override;
+  void drain(std::chrono::milliseconds timeout) override;
+  void close() override;
+  std::vector<std::string> addresses() const override { return server_->addresses(); }
+
+  std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override {
+    context.seed = incarnation_ ^ p2p::key_of(context.digest);
+    context.replicas = replicas_;
+    context.started = now();
+    return p2p::make_strategy(strategy_, std::move(context));
+  }
+  std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return table_.snapshot(); }
+  std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) override;
+  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
+  p2p::PeerClient& client() override { return *client_; }
+  void served_well(p2p::PeerId peer, double first_byte_ms, double bytes_per_second) override {
+    table_.note_stripe(peer, first_byte_ms, bytes_per_second);
+  }
+  void sent_bad(p2p::PeerId peer, std::string_view why) override { suspend(peer, why); }
+  void published_bad(std::string_view publisher, std::string_view why) override;
+  void holds(const Digest& digest) override { announcer_->holds(digest); }
+
+ private:
+  /// Who wants to hear of changes of the table. Outlives the node: subscriptions may be let go later.
+  struct Listeners {
+    std::mutex mutex;
+    std::uint64_t next = 1;
+    std::map<std::uint64_t, std::function<void()>> all;
+    std::set<std::string> warned;  ///< peers whose other settings were spoken of
+  };
+  class Listening;
+
+  p2p::Time now() const { return std::chrono::duration_cast<p2p::Time>(parts_.clock.steady().time_since_epoch()); }
+  p2p::AnnounceReply coordinate(p2p::PeerId from, const p2p::Announce& announce) {
+    const auto snapshot = table_.snapshot();
+    const std::lock_guard lock(coordinator_mutex_);
+    return coordinator_.on_announce(now(), from, announce, *snapshot);
+  }
+  p2p::Hello hello() const;
+  std::vector<std::string> alternatives(const Digest& digest, std::uint32_t stripe) const;
+  void suspend(p2p::PeerId peer, std::string_view why);
+  Task<bool> send(p2p::PeerId peer, std::vector<p2p::Announce> announces);
+  Task<> tick(std::shared_ptr<bool> running);
+  void ring_changed(const p2p::PeerSnapshot& snapshot);
+  void compare_settings(const p2p::Hello& other);
+
+  Parts parts_;
+  const p2p::StrategyKind strategy_;
+  const std::uint32_t replicas_;
+  const p2p::Member self_;
+  const std::uint64_t incarnation_;
+  std::atomic<bool> draining_ = false;
+  p2p::PeerTable table_;
+  std::mutex coordinator_mutex_;
+  p2p::Coordinator coordinator_;
+  PeerContents contents_;
+  std::unique_ptr<p2p::PeerClient> client_;
+  std::unique_ptr<p2p::PeerService> service_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<p2p::Membership> membership_;
+  std::unique_ptr<p2p::Prober> prober_;
+  std::unique_ptr<RevokedList> revoked_;
+  std::shared_ptr<Announcer> announcer_;
+  asio::steady_timer timer_;
+  std::shared_ptr<bool> ticking_;
+  std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
+  std::atomic<std::uint64_t> members_hash_ = 0;
+};
+
+class Node::Listening final : public storage::Subscription {
+ public:
+  Listening(std::shared_ptr<Listeners> listeners, std::function<void()> changed) : listeners_(std::move(listeners)) {
+    const std::lock_guard lock(listeners_->mutex);
+    id_ = listeners_->next++;
+    listeners_->all.emplace(id_, std::move(changed));
+  }
+  ~Listening() override {
+    const std::lock_guard lock(listeners_->mutex);
+    listeners_->all.erase(id_);
+  }
+
+ private:
+  std::shared_ptr<Listeners> listeners_;
+  std::uint64_t id_ = 0;
+};
+
+std::unique_ptr<storage::Subscription> Node::on_change(std::function<void()> changed) {
+  return std::make_unique<Listening>(listeners_, std::move(changed));
+}
+
+Result<> Node::open(const config::Config& config) {
+  p2p::PeerClientOptions client_options{.own_name = self_.name, .tls = nullptr, .http = {}};
+  http::ServerConfig server{"peers", {config.peer.listen}, std::nullopt, {}, true};
+  server.limits.request_body_bytes = p2p::kMaxMessageBytes;
+  // A connection stands for a whole node, and hedges and readers that leave reset streams all the time.
+  server.limits.h2_streams = 1024;
+  server.limits.h2_resets_per_second = 10'000;
+  client_options.http.waiting_calls_hit = &limit_counter(parts_.metrics, "peer_waiting_calls");
+  if (config.peer.tls.insecure) {
+    log::warn("peers are spoken to without TLS: whoever reaches the port is one", {{"address", config.peer.listen}});
+  } else {
+    auto tls = http::make_client_tls({config.peer.tls.ca, config.peer.tls.certificate, config.peer.tls.key});
+    if (!tls) return std::unexpected(std::move(tls.error()).in("peer.tls"));
+    client_options.tls = std::move(*tls);
+    server.tls = http::TlsConfig{config.peer.tls.certificate, config.peer.tls.key, config.peer.tls.ca};
+  }
+  client_ = p2p::make_peer_client(std::move(client_options), table_, parts_.loops, parts_.metrics);
+
+  p2p::PeerServiceOptions options;
+  options.insecure = config.peer.tls.insecure;
+  options.upload_slots = config.limits.peer_upload_slots;
+  options.upload_bandwidth = config.limits.peer_upload_bandwidth;
+  service_ = p2p::make_peer_service(
+      options,
+      {.table = table_,
+       .content = contents_,
+       .announce = [this](p2p::PeerId from, const p2p::Announce& announce) { return coordinate(from, announce); },
+       .hello = [this] { return hello(); },
+       .on_hello = [this](const p2p::Hello& hello,
+                          const std::string&) { table_.note_hello_at(hello.advertise, hello.facts); },
+       .alternatives = [this](const Digest& digest, std::uint32_t stripe) { return alternatives(digest, stripe); },
+       .clock = parts_.clock},
+      parts_.metrics);
+  auto made = http::Server::create(std::move(server), parts_.loops, *service_, parts_.metrics);
+  if (!made) return std::unexpected(std::move(made.error()).in("peer.listen"));
+  server_ = std::move(*made);
+
+  auto membership = make_membership(config, self_, parts_.metrics);
+  if (!membership) return std::unexpected(std::move(membership.error()).in("membership"));
+  membership_ = std::move(*membership);
+  revoked_ = std::make_unique<RevokedList>(
+      config, [this](std::vector<std::string> names) { table_.set_revoked(std::move(names)); });
+  announcer_ = std::make_shared<Announcer>(
+      Announcer::Options{}, parts_.blobs, table_, parts_.loops.at(0),
+      [this](p2p::PeerId peer, std::vector<p2p::Announce> announces) { return send(peer, std::move(announces)); },
+      self_.name);
+  prober_ = std::make_unique<p2p::Prober>(
+      p2p::ProberOptions{}, table_, *client_, [this] { return hello(); }, parts_.loops.at(0), parts_.metrics,
+      incarnation_);
+  prober_->on_new_incarnation([this](p2p::PeerId) { announcer_->say_all_soon(); });
+  prober_->on_hello([this](p2p::PeerId, const p2p::Hello& other) { compare_settings(other); });
+  return {};
+}
+
+Result<> Node::start() {
+  table_.on_change([this](const std::shared_ptr<const p2p::PeerSnapshot>& snapshot) { ring_changed(*snapshot); });
+  server_->start();
+  if (auto started = membership_->start([this](p2p::MembershipView view) {
+        table_.set_members(std::move(view.members));
+        prober_->wake();
+      });
+      !started) {
+    return std::unexpected(std::move(started.error()).in("membership"));
+  }
+  revoked_->start();
+  prober_->start();
+  announcer_->start();
+  ticking_ = std::make_shared<bool>(true);
+  asio::co_spawn(parts_.loops.at(0), tick(ticking_), asio::detached);
+  log::info("member of a ring", {{"name", self_.name},
+                                 {"membership", membership_->provider()},
+                                 {"strategy", p2p::to_string(strategy_)},
+                                 {"replicas", replicas_}});
+  return {};
+}
+
+/// Without a place that all agree on, at least say when two do not.
+void Node::compare_settings(const p2p::Hello& other) {
+  const bool same_replicas = other.replicas == replicas_;
+  if (same_replicas && other.strategy == p2p::to_string(strategy_)) return;
+  {
+    const std::lock_guard lock(listeners_->mutex);
+    if (!listeners_->warned.insert(other.facts.name).second) return;
+  }
+  log::warn("a peer has other settings than this node; both work, and they should be the same",
+            {{"peer", other.facts.name},
+             {"its_strategy", other.strategy},
+             {"own_strategy", p2p::to_string(strategy_)},
+             {"its_replicas", other.replicas},
+             {"own_replicas", replicas_}});
+}
+
+void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
+  // Only who is in the ring decides what is whose; health changes all the time.
+  std::uint64_t hash = 0;
+  for (const auto& peer : snapshot.peers()) hash += p2p::key_of(peer.member.name);
+  if (members_hash_.exchange(hash) != hash) {
+    prober_->wake();
+    log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
+    announcer_->say_all_soon();
+  }
+  const std::lock_guard lock(listeners_->mutex);
+  for (const auto& [id, changed] : listeners_->all) changed();
+}
+
+Task<> Node::tick(std::shared_ptr<bool> running) {
+  while (*running) {
+    timer_.expires_after(kTick);
+    boost::system::error_code ignored;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (!*running) co_return;
+    table_.tick();
+    const auto snapshot = table_.snapshot();
+    const std::lock_guard lock(coordinator_mutex_);
+    coordinator_.tick(now(), *snapshot);
+  }
+}
+
+p2p::Hello Node::hello() const {
+  p2p::Hello hello;
+  hello.facts = {self_.name,           self_.location, self_.weight,    p2p::kProtocolOldest,
+                 p2p::kProtocolNewest, incarnation_,   draining_.load()};
+  hello.version = parts_.version;
+  hello.strategy = p2p::to_string(strategy_);
+  hello.replicas = replicas_;
+  hello.advertise = self_.addresses.front();
+  return hello;
+}
+
+Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce announce) {
+  if (peer == table_.snapshot()->self()) co_return coordinate(peer, announce);
+  const auto digest = announce.digest;
+  std::vector<p2p::Announce> one;
+  one.push_back(std::move(announce));
+  auto replies = co_await client_->announce(peer, std::move(one), kAnnounceTimeout);
+  if (!replies) co_return std::unexpected(std::move(replies.error()));
+  if (replies->size() != 1 || replies->front().digest != digest)
+    co_return fail(Errc::kInvalid, "the coordinator answered for another blob");
+  co_return std::move(replies->front());
+}
+
+std::vector<std::string> Node::alternatives(const Digest& digest, std::uint32_t stripe) const {
+  std::vector<std::string> names;
+  const auto fetch = parts_.blobs.running(digest);
+  if (!fetch) return names;
+  const auto snapshot = table_.snapshot();
+  for (const auto peer : fetch->holders(stripe)) {
+    const auto* known = snapshot->find(peer);
+    if (known != nullptr && known->state == p2p::PeerState::kEligible) names.push_back(known->member.name);
+  }
+  return names;
+}
+
+Task<bool> Node::send(p2p::PeerId peer, std::vector<p2p::Announce> announces) {
+  if (peer == table_.snapshot()->self()) {
+    for (const auto& announce : announces) coordinate(peer, announce);
+    co_return true;
+  }
+  const auto replies = co_await client_->announce(peer, std::move(announces), std::chrono::seconds(5));
+  co_return replies.has_value();
+}
+
+void Node::suspend(p2p::PeerId peer, std::string_view why) {
+  const auto snapshot = table_.snapshot();
+  const auto* known = snapshot->find(peer);
+  if (known == nullptr || known->self) return;
+  log::error("a peer is suspended", {{"peer", known->member.name}, {"why", why}});
+  const auto name = known->member.name;
+  table_.suspend(peer, why);
+  const std::lock_guard lock(coordinator_mutex_);
+  coordinator_.forget_publisher(name);
+}
+
+void Node::published_bad(std::string_view publisher, std::string_view why) {
+  if (const auto* known = table_.snapshot()->find(publisher)) suspend(known->id, why);
+}
+
+void Node::drain(std::chrono::milliseconds timeout) {
+  draining_ = true;
+  membership_->stop();
+  server_->drain(timeout);
+}
+
+void Node::close() {
+  if (ticking_) *ticking_ = false;
+  asio::post(parts_.loops.at(0), [this] { timer_.cancel(); });
+  revoked_->stop();
+  prober_->stop();
+  announcer_->stop();
+  client_->close();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RingNode>> RingNode::create(const config::Config& config, Parts parts) {
+  auto node = std::make_unique<Node>(config, std::move(parts));
+  if (auto opened = node->open(config); !opened) return std::unexpected(std::move(opened.error()));
+  return node;
+}
+
+}  // namespace oxbow::mirror

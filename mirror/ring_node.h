@@ -1,0 +1,39 @@
+// This node as a member of the ring: table, membership, connections, coordinator, prober, the server for peers, and
+// what is announced. One object joins them; `Blobs` sees it as FetchPeers.
+// Thread rule: `start`, `drain`, `close` from main; the rest any thread. Lifetime: outlives the fetches; closed before
+// the loops end.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/config.h"
+#include "core/clock.h"
+#include "core/metrics.h"
+#include "mirror/blobs.h"
+#include "mirror/fetch_peers.h"
+
+namespace oxbow::mirror {
+
+class RingNode : public FetchPeers {
+ public:
+  struct Parts {
+    Loops& loops;
+    WorkPool& pool;
+    const Clock& clock;
+    MetricsRegistry& metrics;
+    Blobs& blobs;
+    std::string version;
+  };
+
+  /// Binds the peers' address. Errors: kInvalid (options, certificates), kBusy, kIo, kDenied.
+  static Result<std::unique_ptr<RingNode>> create(const config::Config& config, Parts parts);
+
+  virtual Result<> start() = 0;
+  /// Tells peers that this node leaves, and finishes what it sends them.
+  virtual void drain(std::chrono::milliseconds timeout) = 0;
+  virtual void close() = 0;
+  virtual std::vector<std::string> addresses() const = 0;
+};
+
+}  // namespace oxbow::mirror

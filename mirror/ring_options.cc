@@ -1,0 +1,150 @@
+#include "mirror/ring_options.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/log.h"
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr std::chrono::seconds kLookEvery{5};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? name.data() : "localhost";
+}
+
+p2p::EtcdOptions etcd_options(const config::Membership& from) {
+  p2p::EtcdOptions to;
+  to.endpoints = from.endpoints;
+  to.prefix = from.prefix;
+  to.ca_file = from.tls.ca;
+  to.certificate_file = from.tls.certificate;
+  to.key_file = from.tls.key;
+  to.username = from.username;
+  to.password_file = from.password_file;
+  to.lease_ttl = from.lease_ttl;
+  return to;
+}
+
+}  // namespace
+
+p2p::StrategyKind strategy_kind(config::Strategy strategy) noexcept {
+  switch (strategy) {
+    case config::Strategy::kSwarm:
+      return p2p::StrategyKind::kSwarm;
+    case config::Strategy::kRing:
+      return p2p::StrategyKind::kRing;
+    case config::Strategy::kFingers:
+      return p2p::StrategyKind::kFingers;
+    case config::Strategy::kSingle:
+      return p2p::StrategyKind::kSingle;
+  }
+  std::abort();
+}
+
+p2p::Member self_member(const config::Config& config) {
+  p2p::Member self;
+  self.name = config.peer.name.empty() ? host_name() : config.peer.name;
+  self.addresses = {config.peer.advertise.empty() ? config.peer.listen : config.peer.advertise};
+  self.location = config.peer.location;
+  self.weight = config.peer.weight;
+  return self;
+}
+
+Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& config, const p2p::Member& self,
+                                                         MetricsRegistry& metrics) {
+  const auto& from = config.membership;
+  switch (from.provider) {
+    case config::MembershipProvider::kStatic:
+      return p2p::make_static_membership({from.peers});
+    case config::MembershipProvider::kFile:
+      return p2p::make_file_membership({from.path}, metrics);
+    case config::MembershipProvider::kDns:
+      return p2p::make_dns_membership({from.name, static_cast<std::uint16_t>(from.port), from.interval}, metrics);
+    case config::MembershipProvider::kEtcd:
+      return p2p::make_etcd_membership(etcd_options(from), self, metrics);
+  }
+  std::abort();
+}
+
+RevokedList::RevokedList(const config::Config& config, OnList on_list)
+    : path_(config.peer.revoked_file), on_list_(std::move(on_list)) {
+  if (config.membership.provider == config::MembershipProvider::kEtcd)
+    values_ = p2p::make_etcd_values(etcd_options(config.membership));
+}
+
+RevokedList::~RevokedList() { stop(); }
+
+void RevokedList::start() {
+  if (values_) {
+    values_->watch(std::string(p2p::kRevokedKey), [this](const std::optional<p2p::ClusterValue>& value) {
+      auto names = value ? p2p::parse_revoked(value->value) : Result<std::vector<std::string>>();
+      if (!names) {
+        log::warn("the cluster's list of revoked identities is not one; keeping the last", {log::Field(names.error())});
+        return;
+      }
+      {
+        const std::lock_guard lock(mutex_);
+        from_cluster_ = std::move(*names);
+      }
+      publish();
+    });
+  }
+  if (!path_.empty()) thread_ = std::jthread([this](const std::stop_token& stop) { watch_file(stop); });
+}
+
+void RevokedList::stop() {
+  values_.reset();
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+void RevokedList::publish() {
+  std::vector<std::string> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = from_file_;
+    all.insert(all.end(), from_cluster_.begin(), from_cluster_.end());
+  }
+  on_list_(std::move(all));
+}
+
+void RevokedList::watch_file(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::string last;
+  bool warned = false;
+  while (!stop.stop_requested()) {
+    std::ifstream file(path_);
+    std::stringstream text;
+    text << file.rdbuf();
+    auto names = file ? p2p::parse_revoked(text.str())
+                      : Result<std::vector<std::string>>(fail(Errc::kNotFound, "cannot be read"));
+    if (!names) {
+      if (!std::exchange(warned, true))
+        log::warn("the list of revoked identities cannot be used; keeping the last",
+                  {{"path", path_}, log::Field(names.error())});
+    } else if (text.str() != last) {
+      last = text.str();
+      warned = false;
+      log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
+      {
+        const std::lock_guard lock(mutex_);
+        from_file_ = std::move(*names);
+      }
+      publish();
+    }
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, kLookEvery, [] { return false; });
+  }
+}
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,51 @@
+// From the configuration to the parts of the ring.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "config/config.h"
+#include "core/metrics.h"
+#include "p2p/cluster_values.h"
+#include "p2p/membership.h"
+#include "p2p/strategy.h"
+
+namespace oxbow::mirror {
+
+p2p::StrategyKind strategy_kind(config::Strategy strategy) noexcept;
+
+/// This node, with the host name where no name is given.
+p2p::Member self_member(const config::Config& config);
+
+Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& config, const p2p::Member& self,
+                                                         MetricsRegistry& metrics);
+
+/// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
+/// etcd keeps one. A list that cannot be read keeps the last one.
+/// Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
+class RevokedList {
+ public:
+  using OnList = std::function<void(std::vector<std::string>)>;
+  RevokedList(const config::Config& config, OnList on_list);
+  ~RevokedList();
+
+  void start();
+  void stop();
+
+ private:
+  void watch_file(const std::stop_token& stop);
+  void publish();
+
+  std::string path_;
+  OnList on_list_;
+  std::unique_ptr<p2p::ClusterValues> values_;
+  std::mutex mutex_;
+  std::vector<std::string> from_file_;
+  std::vector<std::string> from_cluster_;
+  std::jthread thread_;
+};
+
+}  // namespace oxbow::mirror

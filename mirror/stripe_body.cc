@@ -1,0 +1,72 @@
+#include "mirror/stripe_body.h"
+
+namespace oxbow::mirror {
+
+/// The outcome of what a storage thread does for the body. Outlives the body.
+struct StripeBody::Preparing {
+  std::mutex mutex;
+  std::optional<Result<>> outcome;
+};
+
+StripeBody::StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<BlobFetch> fetch, ByteRange range,
+                       Loop& loop)
+    : blob_(std::move(blob)),
+      fetch_(std::move(fetch)),
+      range_(range),
+      stripe_(blob_->geometry().stripe_at(range.begin)),
+      position_(range.begin),
+      waker_(std::make_shared<Waker>(loop)) {
+  waker_->set([this] {
+    if (auto wake = std::exchange(on_ready_, nullptr)) wake();
+  });
+  if (fetch_) subscription_ = blob_->on_progress([waker = waker_] { waker->wake(); });
+}
+
+StripeBody::~StripeBody() {
+  subscription_.reset();
+  waker_->clear();
+}
+
+bool StripeBody::still_coming() const {
+  return fetch_ && !blob_->gone() && fetch_->marks().at(stripe_) == StripeMark::kFromUpstream &&
+         fetch_->is_arriving(stripe_);
+}
+
+http::Piece StripeBody::next(std::size_t max_bytes) {
+  if (position_ == range_.end) return http::End{};
+  if (preparing_) {
+    std::optional<Result<>> outcome;
+    {
+      const std::lock_guard lock(preparing_->mutex);
+      outcome = preparing_->outcome;
+    }
+    if (!outcome) return http::Wait{};
+    preparing_.reset();
+    if (!*outcome) return http::Cut{outcome->error()};
+  }
+  const auto ready = blob_->readable(position_, std::min<std::uint64_t>(max_bytes, range_.end - position_));
+  if (ready == 0) {
+    // Asked in this order: what stopped arriving may have become whole between the two questions.
+    if (still_coming() || blob_->has(stripe_)) return http::Wait{};
+    return http::Cut{Error(Errc::kUnavailable, "the stripe has stopped arriving here")};
+  }
+  const ByteRange piece{position_, position_ + ready};
+  auto preparing = std::make_shared<Preparing>();
+  const bool now = blob_->prepare(piece, [preparing, waker = waker_](Result<> outcome) {
+    {
+      const std::lock_guard lock(preparing->mutex);
+      preparing->outcome = std::move(outcome);
+    }
+    waker->wake();
+  });
+  if (!now) {
+    preparing_ = std::move(preparing);
+    return http::Wait{};
+  }
+  auto pinned = blob_->acquire(piece);
+  if (!pinned) return http::Cut{std::move(pinned.error())};
+  position_ = piece.end;
+  return http::FilePiece{pinned->fd, piece.begin, static_cast<std::size_t>(ready), pinned->pin};
+}
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,94 @@
+#include "mirror/stripe_trust.h"
+
+#include <algorithm>
+
+namespace oxbow::mirror {
+namespace {
+
+/// Lists of different publishers that are kept for the reckoning.
+constexpr std::size_t kListsMax = 8;
+constexpr std::size_t kWordsMax = 4096;
+
+}  // namespace
+
+void StripeTrust::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum) {
+  const auto [known, added] = first_hand_.try_emplace(stripe, publisher, sum);
+  if (added || known->second.second == sum) return;
+  // Two say that they have it from upstream, and differ: both words are kept, none is gone by.
+  if (words_.size() + 2 > kWordsMax) return;
+  words_.push_back({stripe, known->second.first, known->second.second, false});
+  words_.push_back({stripe, publisher, sum, false});
+}
+
+bool StripeTrust::agrees(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual,
+                         const std::optional<Checksum>& claimed) {
+  const auto known = first_hand_.find(stripe);
+  const bool fits_first_hand = known == first_hand_.end() || known->second.second == actual;
+  if (fits_first_hand && (!claimed || *claimed == actual)) return true;
+  doubt(stripe, sender, actual);
+  if (!fits_first_hand && words_.size() < kWordsMax) {
+    words_.push_back({stripe, known->second.first, known->second.second, false});
+    // Gone by once: if the next copy disagrees too, it is the word that is wrong.
+    first_hand_.erase(known);
+  }
+  return false;
+}
+
+void StripeTrust::doubt(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual) {
+  if (words_.size() < kWordsMax) words_.push_back({stripe, sender, actual, true});
+  if (std::ranges::find(doubted_stripes_, stripe) == doubted_stripes_.end()) doubted_stripes_.push_back(stripe);
+}
+
+bool StripeTrust::doubted(std::uint32_t stripe, p2p::PeerId sender) const {
+  return std::ranges::any_of(
+      words_, [&](const Word& word) { return word.sent && word.stripe == stripe && word.peer == sender; });
+}
+
+void StripeTrust::add_hint(p2p::MidstateList list) {
+  const std::lock_guard lock(mutex_);
+  if (lists_.size() >= kListsMax || std::ranges::find(lists_, list) != lists_.end()) return;
+  lists_.push_back(std::move(list));
+  if (!current_ && lists_.size() == 1) current_ = 0;
+}
+
+bool StripeTrust::has_hint() const {
+  const std::lock_guard lock(mutex_);
+  return current_.has_value();
+}
+
+std::vector<std::string> StripeTrust::hint() const {
+  const std::lock_guard lock(mutex_);
+  return current_ ? lists_[*current_].states : std::vector<std::string>();
+}
+
+std::optional<bool> StripeTrust::hint_says(std::uint32_t stripe, std::string_view midstate) const {
+  const std::lock_guard lock(mutex_);
+  if (!current_ || stripe >= lists_[*current_].states.size()) return std::nullopt;
+  return lists_[*current_].states[stripe] == midstate;
+}
+
+void StripeTrust::drop_hint() {
+  const std::lock_guard lock(mutex_);
+  current_.reset();
+}
+
+StripeTrust::Verdict StripeTrust::verdict(const storage::Blob& blob) const {
+  Verdict out;
+  for (const auto& word : words_) {
+    const auto truth = blob.stripe_checksum(word.stripe);
+    if (!truth || *truth == word.sum) continue;
+    if (std::ranges::find(out.senders, word.peer) == out.senders.end()) out.senders.push_back(word.peer);
+    if (word.sent && std::ranges::find(out.replaced, word.stripe) == out.replaced.end())
+      out.replaced.push_back(word.stripe);
+  }
+  const auto states = blob.midstates();
+  const std::lock_guard lock(mutex_);
+  for (const auto& list : lists_) {
+    const auto common = std::min(states.size(), list.states.size());
+    if (!std::equal(states.begin(), states.begin() + static_cast<std::ptrdiff_t>(common), list.states.begin()))
+      out.publishers.push_back(list.publisher);
+  }
+  return out;
+}
+
+}  // namespace oxbow::mirror

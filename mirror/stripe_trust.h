@@ -1,0 +1,68 @@
+// What is known about the bytes of a blob before it has verified, and who is to blame once it has. Stripes from peers
+// are compared with what the node that got them from upstream says (first-hand checksums, from its have stream) and
+// with midstate lists (hints). A disagreement blames nobody: the stripe is fetched again from elsewhere, and who sent
+// or said what is kept. When the blob has hashed to its digest its bytes are the truth, and only then everybody whose
+// word differs from it is named: an honest sender never is.
+// Thread rule: the home loop, but `hint_says` (any thread). Lifetime: one a fetch.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/sha.h"
+#include "p2p/strategy.h"
+#include "storage/store.h"
+
+namespace oxbow::mirror {
+
+class StripeTrust {
+ public:
+  /// `publisher` got `stripe` from upstream, with that checksum.
+  void note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum);
+
+  /// Whether a stripe that came whole from `sender`, which claimed a checksum for it, agrees with everything known. If
+  /// not, who said what is kept.
+  bool agrees(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual, const std::optional<Checksum>& claimed);
+  /// A stripe that is about to be replaced, with who sent it.
+  void doubt(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual);
+  bool doubted(std::uint32_t stripe, p2p::PeerId sender) const;
+  const std::vector<std::uint32_t>& doubted_stripes() const noexcept { return doubted_stripes_; }
+
+  /// The list to go by from now on, if there is none; kept for the reckoning in any case.
+  void add_hint(p2p::MidstateList list);
+  bool has_hint() const;
+  std::vector<std::string> hint() const;
+  /// Nothing: there is no hint, or it does not reach that far. `stripe`'s end is what the midstate belongs to.
+  std::optional<bool> hint_says(std::uint32_t stripe, std::string_view midstate) const;
+  /// The list was contradicted by upstream's own bytes.
+  void drop_hint();
+
+  struct Verdict {
+    std::vector<p2p::PeerId> senders;
+    std::vector<std::string> publishers;
+    std::vector<std::uint32_t> replaced;  ///< stripes whose first bytes were wrong
+  };
+  /// Of a blob that has just verified.
+  Verdict verdict(const storage::Blob& blob) const;
+
+ private:
+  struct Word {
+    std::uint32_t stripe;
+    p2p::PeerId peer;
+    Checksum sum;
+    bool sent;  ///< bytes, not only a checksum
+  };
+  std::map<std::uint32_t, std::pair<p2p::PeerId, Checksum>> first_hand_;
+  std::vector<Word> words_;  ///< that disagreed with another
+  std::vector<std::uint32_t> doubted_stripes_;
+  mutable std::mutex mutex_;  ///< the lists
+  std::vector<p2p::MidstateList> lists_;
+  std::optional<std::size_t> current_;
+};
+
+}  // namespace oxbow::mirror

@@ -1,0 +1,72 @@
+#include "p2p/peer_route.h"
+
+#include <charconv>
+
+#include "core/encoding.h"
+
+namespace oxbow::p2p {
+namespace {
+
+constexpr std::size_t kMaxPathBytes = 2'048;
+
+/// Takes the part up to the next `/` off `rest`.
+std::string_view take_part(std::string_view& rest) noexcept {
+  const auto slash = rest.find('/');
+  const auto part = rest.substr(0, slash);
+  rest = slash == rest.npos ? std::string_view() : rest.substr(slash + 1);
+  return part;
+}
+
+Result<PeerRoute> no_route() { return fail(Errc::kNotFound, "no such route of the peer protocol, version 1"); }
+
+Result<PeerRoute> parse_blob_route(std::string_view rest) {
+  const auto digest = Digest::parse(take_part(rest));
+  if (!digest) return std::unexpected(digest.error());
+  if (rest.empty()) return PeerRoute{.kind = PeerRoute::Kind::kBlob, .digest = *digest};
+  const auto what = take_part(rest);
+  if (what == "have" && rest.empty()) return PeerRoute{.kind = PeerRoute::Kind::kHave, .digest = *digest};
+  if (what != "stripes") return no_route();
+  PeerRoute route{.kind = PeerRoute::Kind::kStripe, .digest = *digest};
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), route.stripe);
+  if (rest.empty() || error != std::errc() || end != rest.data() + rest.size()) {
+    return fail(Errc::kInvalid, "a stripe is a decimal number");
+  }
+  return route;
+}
+
+}  // namespace
+
+std::string_view to_string(PeerRoute::Kind kind) noexcept {
+  switch (kind) {
+    case PeerRoute::Kind::kHello:
+      return "hello";
+    case PeerRoute::Kind::kAnnounce:
+      return "announce";
+    case PeerRoute::Kind::kBlob:
+      return "blob";
+    case PeerRoute::Kind::kStripe:
+      return "stripe";
+    case PeerRoute::Kind::kHave:
+      return "have";
+    case PeerRoute::Kind::kTag:
+      return "tag";
+  }
+  std::unreachable();
+}
+
+Result<PeerRoute> parse_peer_route(std::string_view path) {
+  if (path.size() > kMaxPathBytes || !path.starts_with(kPeerPrefix)) return no_route();
+  const auto decoded = percent_decode(path.substr(kPeerPrefix.size()));
+  if (!decoded) return fail(Errc::kInvalid, "the path's escapes are broken");
+  std::string_view rest = *decoded;
+  if (rest == "hello") return PeerRoute{.kind = PeerRoute::Kind::kHello};
+  if (rest == "announce") return PeerRoute{.kind = PeerRoute::Kind::kAnnounce};
+  const auto first = take_part(rest);
+  if (first == "blobs") return parse_blob_route(rest);
+  if (first != "tags") return no_route();
+  const auto registry = take_part(rest);
+  if (registry.empty() || rest.empty()) return no_route();
+  return PeerRoute{.kind = PeerRoute::Kind::kTag, .registry = std::string(registry), .repository = std::string(rest)};
+}
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,277 @@
+#include "p2p/peer_service.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+
+#include "core/encoding.h"
+#include "core/geometry.h"
+#include "core/log.h"
+#include "p2p/have_stream.h"
+#include "p2p/peer_answer.h"
+#include "p2p/peer_route.h"
+#include "p2p/protocol/stripe_fields.h"
+#include "p2p/upload_body.h"
+#include "p2p/upload_slots.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using http::Method;
+using http::Request;
+using http::Response;
+
+/// Answers up to this size take no upload slot: the tail of a stripe is worth no wait.
+constexpr std::uint64_t kSmallBytes = 64ULL * 1024;
+
+/// Who asks: a name that the certificate (or, insecurely, the asker) vouches for.
+struct Asker {
+  std::string name;
+  PeerId id = kNoPeer;  ///< kNoPeer: no member that we know of
+};
+
+Response not_a_member(const Asker& asker) {
+  return error_answer(403, "DENIED", fmt::format("{} is not a member of this cluster; say hello first", asker.name));
+}
+
+class Service final : public PeerService {
+ public:
+  Service(PeerServiceOptions options, PeerServiceParts parts, MetricsRegistry& metrics)
+      : options_(options),
+        parts_(std::move(parts)),
+        requests_(counter_family(metrics, "oxbow_peer_requests_total", "Requests of peers, by route and status")),
+        sent_(counter_family(metrics, "oxbow_peer_bytes_total", "Bytes of stripes moved between peers")
+                  .Add({{"direction", "out"}})),
+        have_streams_hits_(limit_counter(metrics, "peer_have_streams")),
+        rate_(options.upload_bandwidth, limit_counter(metrics, "peer_upload_bandwidth")),
+        slots_(options.upload_slots, options.upload_waiting,
+               gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
+               limit_counter(metrics, "peer_upload_slots")) {}
+
+  Task<Response> handle(Request request) override {
+    const auto route = parse_peer_route(request.path);
+    auto response = route ? co_await answer(request, *route) : error_answer(route.error());
+    response.headers.set(field::kLoad, to_text(slots_.load()));
+    requests_
+        .Add({{"route", std::string(route ? to_string(route->kind) : "other")},
+              {"code", std::to_string(response.status)}})
+        .Increment();
+    co_return response;
+  }
+
+  Load load() const override { return slots_.load(); }
+  void drain() override { draining_ = true; }
+
+ private:
+  Result<Asker> identify(const Request& request) const;
+  bool revoked(std::string_view name, std::string_view serial) const;
+  Task<Response> answer(const Request& request, const PeerRoute& route);
+  Response hello(const Request& request, const Asker& asker);
+  Response announce(const Request& request, const Asker& asker);
+  Response blob(const Request& request, const Digest& digest);
+  Task<Response> stripe(const Request& request, const PeerRoute& route);
+  Task<Result<PeerContent::StripeAnswer>> find_stripe(const PeerRoute& route, const StripeFields& fields,
+                                                      std::chrono::milliseconds left, Loop& loop);
+  Response busy(const PeerRoute& route) const;
+  Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
+  Task<Response> tag(const Request& request, const PeerRoute& route);
+
+  const PeerServiceOptions options_;
+  const PeerServiceParts parts_;
+  prometheus::Family<Counter>& requests_;
+  Counter& sent_;
+  Counter& have_streams_hits_;
+  UploadRate rate_;
+  UploadSlots slots_;
+  std::atomic<bool> draining_ = false;
+  /// Its use count less one is the number of open have streams.
+  std::shared_ptr<void> have_streams_ = std::make_shared<char>();
+};
+
+bool Service::revoked(std::string_view name, std::string_view serial) const {
+  const auto peers = parts_.table.snapshot();
+  const auto* peer = peers->find(name);
+  if (peer != nullptr && peer->state == PeerState::kRevoked) return true;
+  return parts_.revoked &&
+         (parts_.revoked(name) || (!serial.empty() && parts_.revoked(fmt::format("serial:{}", serial))));
+}
+
+Result<Asker> Service::identify(const Request& request) const {
+  Asker asker;
+  if (options_.insecure) {
+    asker.name = request.headers.find(field::kPeer).value_or("");
+  } else {
+    asker.name = request.peer_name.value_or("");
+  }
+  if (!is_peer_name(asker.name)) {
+    return fail(Errc::kDenied, options_.insecure ? "the field oxbow-peer must name the peer that asks"
+                                                 : "a client certificate with a DNS name is needed");
+  }
+  if (revoked(asker.name, request.peer_serial.value_or(""))) {
+    log::info("revoked peer refused", {{"peer", asker.name}, {"remote", request.remote}});
+    return fail(Errc::kDenied, fmt::format("the identity of {} was revoked", asker.name));
+  }
+  const auto peers = parts_.table.snapshot();
+  if (const auto* peer = peers->find(asker.name)) asker.id = peer->id;
+  return asker;
+}
+
+Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
+  using Kind = PeerRoute::Kind;
+  const auto asker = identify(request);
+  if (!asker) co_return error_answer(asker.error());
+  const bool post = request.method == Method::kPost;
+  const bool right_method = route.kind == Kind::kAnnounce ? post
+                            : route.kind == Kind::kHello  ? post || request.method == Method::kGet
+                                                          : request.method == Method::kGet;
+  if (!right_method) {
+    auto response = error_answer(405, "UNSUPPORTED", "method not allowed");
+    response.headers.add("allow", route.kind == Kind::kAnnounce ? "POST"
+                                  : route.kind == Kind::kHello  ? "GET, POST"
+                                                                : "GET");
+    co_return response;
+  }
+  if (route.kind == Kind::kHello) co_return hello(request, *asker);
+  if (asker->id == kNoPeer) co_return not_a_member(*asker);
+  switch (route.kind) {
+    case Kind::kHello:
+      break;
+    case Kind::kAnnounce:
+      co_return announce(request, *asker);
+    case Kind::kBlob:
+      co_return blob(request, *route.digest);
+    case Kind::kStripe:
+      co_return co_await stripe(request, route);
+    case Kind::kHave:
+      co_return have(request, *route.digest, *asker, *co_await this_loop());
+    case Kind::kTag:
+      co_return co_await tag(request, route);
+  }
+  std::unreachable();
+}
+
+Response Service::hello(const Request& request, const Asker& asker) {
+  if (request.method == Method::kPost) {
+    const auto said = parse_hello(request.body);
+    if (!said) return error_answer(said.error());
+    if (said->facts.name != asker.name) {
+      return error_answer(403, "DENIED", fmt::format("{} says hello as {}", asker.name, said->facts.name));
+    }
+    auto id = asker.id;
+    if (id == kNoPeer && parts_.on_hello) {
+      parts_.on_hello(*said, request.remote);
+      const auto peers = parts_.table.snapshot();
+      if (const auto* peer = peers->find(asker.name)) id = peer->id;
+    }
+    if (id != kNoPeer) parts_.table.note_hello(id, said->facts);
+  }
+  return json_answer(to_json(parts_.hello()));
+}
+
+Response Service::announce(const Request& request, const Asker& asker) {
+  const auto announces = parse_announces(request.body);
+  if (!announces) return error_answer(announces.error());
+  std::vector<AnnounceReply> replies;
+  replies.reserve(announces->size());
+  for (const auto& one : *announces) replies.push_back(parts_.announce(asker.id, one));
+  return json_answer(to_json(replies));
+}
+
+Response Service::blob(const Request& request, const Digest& digest) {
+  const auto facts = parts_.content.facts(digest, query_value(request.query, "midstates") == "1");
+  if (!facts) return error_answer(404, "NOT_FOUND", "the blob is not known here");
+  return json_answer(to_json(*facts));
+}
+
+/// Busy: names others that have the blob.
+Response Service::busy(const PeerRoute& route) const {
+  auto response = error_answer(503, "BUSY", "no upload slot came free in time");
+  if (parts_.alternatives) {
+    auto names = join_names(parts_.alternatives(*route.digest, route.stripe), options_.alternatives);
+    if (!names.empty()) response.headers.add(std::string(field::kAlternatives), std::move(names));
+  }
+  return response;
+}
+
+Task<Result<PeerContent::StripeAnswer>> Service::find_stripe(const PeerRoute& route, const StripeFields& fields,
+                                                             std::chrono::milliseconds left, Loop& loop) {
+  auto here = parts_.content.stripe(*route.digest, fields.blob_bytes, route.stripe, fields.offset, loop);
+  if (here || !fields.path || here.error().code() != Errc::kNotFound) co_return here;
+  co_return co_await parts_.content.stripe_along(*route.digest, fields.blob_bytes, route.stripe, fields.offset,
+                                                 *fields.path, left);
+}
+
+Task<Response> Service::stripe(const Request& request, const PeerRoute& route) {
+  const auto fields = parse_request_fields(request.headers, route.stripe);
+  if (!fields) co_return error_answer(fields.error());
+  auto& loop = *co_await this_loop();
+  const auto begun = parts_.clock.steady();
+  const auto length = Geometry(fields->blob_bytes).stripe(route.stripe).size() - fields->offset;
+
+  // A request along a path makes this node fetch, so its slot comes first; else what is not here is said at once.
+  std::optional<Result<PeerContent::StripeAnswer>> found;
+  if (!fields->path) {
+    found = parts_.content.stripe(*route.digest, fields->blob_bytes, route.stripe, fields->offset, loop);
+  }
+  std::optional<UploadSlots::Slot> slot;
+  if (length > kSmallBytes && (!found || *found)) {
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields->deadline));
+    if (!slot) co_return busy(route);
+  }
+  if (!found) {
+    const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(parts_.clock.steady() - begun);
+    found = co_await find_stripe(route, *fields, fields->deadline - waited, loop);
+  }
+  if (!*found) {
+    const auto& error = found->error();
+    if (error.code() == Errc::kInvalid) co_return error_answer(409, "SIZE_DIFFERS", error.what());
+    auto response = error_answer(error);
+    if (fields->path && error.code() == Errc::kNotFound) response.headers.add(std::string(field::kLease), "1");
+    co_return response;
+  }
+
+  auto& [facts, body] = **found;
+  Response response;
+  response.status = fields->ranged ? 206 : 200;
+  response.headers.add("content-type", "application/octet-stream");
+  add_answer_fields(facts, route.stripe, response.headers);
+  response.content_length = facts.length;
+  response.body = make_upload_body(loop, std::move(body), std::move(slot), rate_, sent_, parts_.clock);
+  co_return response;
+}
+
+Response Service::have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop) {
+  if (draining_ || have_streams_.use_count() > static_cast<long>(options_.have_streams)) {
+    if (!draining_) have_streams_hits_.Increment();
+    return error_answer(503, "BUSY", draining_ ? "going away" : "too many have streams are open");
+  }
+  auto watch = parts_.content.watch_have(digest);
+  if (!watch) return error_answer(404, "NOT_FOUND", "the blob is not known here");
+  Response response;
+  response.headers.add("content-type", "application/x-ndjson");
+  response.body = make_have_stream(
+      loop, {.watch = std::move(watch),
+             .load = [this] { return slots_.load(); },
+             .allowed = [this, name = asker.name,
+                         serial = request.peer_serial.value_or("")] { return !draining_ && !revoked(name, serial); },
+             .counted = have_streams_,
+             .clock = parts_.clock});
+  return response;
+}
+
+Task<Response> Service::tag(const Request& request, const PeerRoute& route) {
+  const auto tag = query_value(request.query, "tag");
+  if (!tag || tag->empty()) co_return error_answer(400, "INVALID", "the query must name a tag");
+  const auto found = co_await parts_.content.tag(route.registry, route.repository, *tag);
+  if (!found) co_return error_answer(found.error());
+  co_return json_answer(to_json(TagFacts{found->digest, found->media_type, found->size}));
+}
+
+}  // namespace
+
+std::unique_ptr<PeerService> make_peer_service(PeerServiceOptions options, PeerServiceParts parts,
+                                               MetricsRegistry& metrics) {
+  return std::make_unique<Service>(options, std::move(parts), metrics);
+}
+
+}  // namespace oxbow::p2p

@@ -1,0 +1,36 @@
+// A stripe on its way to a peer: holds the upload slot while it lives, counts the bytes, and keeps the rate that all
+// uploads share. Thread rule: as http::Body. Lifetime: what it refers to outlives it.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "core/clock.h"
+#include "core/http/body.h"
+#include "core/metrics.h"
+#include "core/task.h"
+#include "core/token_bucket.h"
+#include "p2p/upload_slots.h"
+
+namespace oxbow::p2p {
+
+/// The rate of all uploads together. Thread rule: any thread.
+class UploadRate {
+ public:
+  UploadRate(std::uint64_t bytes_per_s, Counter& hits) : bucket_(bytes_per_s), hits_(hits) {}
+  bool unlimited() const noexcept { return bucket_.unlimited(); }
+  /// Accounts `bytes` that were given out, and says how long to give nothing afterwards.
+  std::chrono::nanoseconds take(std::size_t bytes, Clock::Steady now);
+
+ private:
+  std::mutex mutex_;
+  TokenBucket bucket_;
+  Counter& hits_;
+};
+
+std::unique_ptr<http::Body> make_upload_body(Loop& loop, std::unique_ptr<http::Body> inner,
+                                             std::optional<UploadSlots::Slot> slot, UploadRate& rate, Counter& bytes,
+                                             const Clock& clock);
+
+}  // namespace oxbow::p2p

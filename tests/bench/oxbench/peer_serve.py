@@ -1,0 +1,104 @@
+"""Stripes over HTTP/2 and mutual TLS on loopback: a holder that has them, against nginx with the same certificate and files."""
+
+import json
+import os
+import subprocess
+import time
+
+from oxcluster.authority import Authority
+from oxcluster.peer_geometry import stripe_bytes
+from oxtest.process import free_port
+
+from . import content, load, machine, servers, stats
+
+STREAMS = 8  # of the one connection
+
+
+class Holder(servers.Oxbow):
+    """A daemon that has the blob, and one more member in its list: the client."""
+
+    def __init__(self, folder, upstream, tls, name, client_address):
+        super().__init__(folder, upstream, name=name)
+        self.peer_port = free_port()
+        self.mirror.sections["peer"] = {"name": name, "listen": f"127.0.0.1:{self.peer_port}", "tls": tls}
+        self.mirror.sections["membership"] = {"peers": [f"127.0.0.1:{self.peer_port}", client_address]}
+        self.mirror.sections["log"] = {"level": "warn"}
+        self.peer_url = f"https://127.0.0.1:{self.peer_port}"
+
+
+class StripeClient:
+    """One connection that asks for every stripe, by curl; the bytes are thrown away."""
+
+    def __init__(self, folder, tls, digest, size):
+        self.size, self.stripe = size, stripe_bytes(size)
+        self.paths = [f"/p2p/v1/blobs/{digest}/stripes/{index}" for index in range((size + self.stripe - 1) // self.stripe)]
+        self.folder = folder
+        self.options = ["-sS", "--fail", "--http2", "--insecure", "--cert", tls["certificate"], "--key", tls["key"],
+                        "--tls13-ciphers", "TLS_AES_128_GCM_SHA256", "--parallel", "--parallel-max", str(STREAMS),
+                        "-H", f"oxbow-size: {size}"]
+
+    def config(self, url):
+        path = os.path.join(self.folder, "curl-" + url.rpartition(":")[2])
+        with open(path, "w") as out:
+            for target in self.paths:
+                out.write(f'url = "{url}{target}"\noutput = "/dev/null"\nwrite-out = "%{{http_version}} %{{size_download}}\\n"\n')
+        return path
+
+    def run(self, server, url):
+        config = self.config(url)
+        before, began = server.cpu_seconds(), time.monotonic()
+        done = subprocess.run([machine.need("curl"), *self.options, "-K", config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=300)
+        wall = time.monotonic() - began
+        lines = [line.split() for line in done.stdout.splitlines()]
+        got = sum(int(line[1]) for line in lines if len(line) == 2 and line[0] == "2" and line[1].isdigit())
+        if done.returncode != 0 or got != self.size:
+            raise RuntimeError(f"{server.name}: curl ended with {done.returncode} after {got} of {self.size} bytes: {done.stdout[-300:]}")
+        return load.Sample(server.cpu_seconds() - before, wall, bytes=got)
+
+
+def hello(url, tls, name):
+    """Members only are served: the client says hello first."""
+    body = json.dumps({"name": name, "protocol_oldest": 1, "protocol_newest": 1, "advertise": "127.0.0.1:1"})
+    subprocess.run([machine.need("curl"), "-sS", "--fail", "--http2", "--insecure", "--cert", tls["certificate"], "--key", tls["key"],
+                    "-d", body, url + "/p2p/v1/hello"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def compare(folder, size, count):
+    """Lines for the report."""
+    authority = Authority(folder)
+    holder_tls, client_tls = authority.issue("holder"), authority.issue("client")
+    tree = content.Tree(os.path.join(folder, "tree"))
+    digest = tree.blob(size, 1)
+    client = StripeClient(folder, client_tls, digest, size)
+    stripes = os.path.join(tree.web, "p2p", "v1", "blobs", digest, "stripes")
+    os.makedirs(stripes)
+    with open(os.path.join(tree.web, "v2", content.REPOSITORY, "blobs", digest), "rb") as blob:
+        for index in range(len(client.paths)):
+            with open(os.path.join(stripes, str(index)), "wb") as out:
+                out.write(blob.read(client.stripe))
+    running = []
+    try:
+        registry = servers.Registry(os.path.join(folder, "registry"), tree.registry)
+        running.append(registry.start())
+        nginx = servers.Nginx(os.path.join(folder, "nginx"), tree.web, (holder_tls["certificate"], holder_tls["key"]),
+                              extra=f"ssl_client_certificate {holder_tls['ca']}; ssl_verify_client on; ssl_verify_depth 2;")
+        running.append(nginx.start())
+        holder = Holder(folder, registry.url, holder_tls, "holder", f"127.0.0.1:{free_port()}")
+        running.append(holder.start())
+        load.check_content(holder.url + content.blob_path(digest), digest)
+        hello(holder.peer_url, client_tls, "client")
+        ours, theirs = (lambda: client.run(holder, holder.peer_url)), (lambda: client.run(nginx, nginx.tls_url))
+        ours(), theirs()
+        pairs = stats.Pairs(ours, theirs, count, float("inf"))
+    finally:
+        for server in reversed(running):
+            server.stop()
+    rate = lambda sample: sample.bytes / sample.wall_s / 1e6
+    cost = lambda sample: sample.cpu_s_per_gb
+    speed, spent = pairs.ratio(rate), pairs.ratio(cost)
+    verdict = "met" if speed.median >= 1 else "**MISSED**"
+    return [f"One connection, {STREAMS} streams, stripes of {client.stripe >> 10} KiB, {size // content.MIB} MiB each time, {speed.pairs} pairs.", "",
+            "| measured | Oxbow | nginx | ratio | target | verdict |", "|---|---|---|---|---|---|",
+            f"| throughput | {pairs.median_a(rate):.0f} MB/s | {pairs.median_b(rate):.0f} MB/s | {speed} | ≥ 1.0 | {verdict} |",
+            f"| CPU of the server | {pairs.median_a(cost):.3f} s/GB | {pairs.median_b(cost):.3f} s/GB | {spent} | none | — |"]

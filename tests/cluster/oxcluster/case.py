@@ -1,0 +1,74 @@
+"""The base of all scenarios: a cluster that goes away, and the two checks that each of them makes."""
+
+import unittest
+
+from oxtest.case import Case, test_image
+from oxtest.process import wait_until
+
+from .cluster import Cluster, has_peers
+
+MIB = 1 << 20
+
+
+def needs_peers(test):
+    return unittest.skipUnless(has_peers(), "OXTEST_STRATEGY=single: no peers")(test)
+
+
+class Scenario(Case):
+    def cluster(self, count, start=True, settle=True, **options):
+        made = Cluster(self.own_folder(), count, **options)
+        self.addCleanup(made.stop_rest)
+        self.addCleanup(self._end_nodes, made)
+        self.current = made
+        if start:
+            self.start_cluster(made, settle)
+        return made
+
+    def start_cluster(self, made, settle=True):
+        made.start()
+        self.own_mirrors += made.nodes
+        if settle:
+            made.settled()
+
+    def _end_nodes(self, made):
+        for node in made.nodes:
+            if node.process and node.process.running:
+                node.terminate()
+        for node in made.nodes:
+            self.end_mirror(node)
+
+    def blob(self, size, seed=""):
+        """(bytes, digest) that no other test pulls."""
+        data = test_image.noise(size, f"{self.id()}/{seed}")
+        return data, test_image.sha256(data)
+
+    def pushed(self, cluster, size, seed=""):
+        """A blob at the registry: (path, digest, where the access log ends now)."""
+        data, digest = self.blob(size, seed)
+        path = cluster.push(data, digest)
+        return path, digest, cluster.upstream.mark()
+
+    def while_pulling(self, pulls, condition, what, timeout_s=30):
+        """Waits for something that has to happen before the pulls are over: else the scenario has proved nothing."""
+        value = self.until(lambda: condition() or not any(pull.is_alive() for pull in pulls), what, timeout_s)
+        self.assertTrue(any(pull.is_alive() for pull in pulls), f"the pulls were over before: {what}")
+        return value
+
+    # The two checks of every scenario
+    def assert_all_whole(self, results, digest, size):
+        """Every pull ended well, with the right bytes."""
+        wrong = [f"{r.node}: {r.bytes} of {size} bytes, status {r.status}, {r.error or 'wrong bytes: ' + r.digest}" for r in results
+                 if r.error or r.digest != digest or r.bytes != size]
+        self.assertFalse(wrong, "\n".join(wrong))
+
+    def assert_from_upstream(self, cluster, mark, size, at_most, nodes, at_least=1.0):
+        """Body bytes in the registry's access log: `at_most` copies; without peers, a copy a node."""
+        # A connection that was hung up on is logged when the registry notices.
+        wait_until(lambda: cluster.upstream.blob_bytes(mark) >= at_least * size, 5, "the access log to have it all")
+        copies = cluster.upstream.blob_bytes(mark) / size
+        print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream", flush=True)
+        self.assertLessEqual(copies, at_most if has_peers() else nodes * max(at_most, 1.0), "copies of the blob from upstream")
+
+    @staticmethod
+    def until(condition, what, timeout_s=30):
+        return wait_until(condition, timeout_s, what, 0.02)

@@ -1,0 +1,112 @@
+"""Clients in the nodes' namespaces: curl, and one that resumes by range after a short body as containerd does."""
+
+import dataclasses
+import hashlib
+import http.client
+import subprocess
+import threading
+import time
+
+from oxtest.clients import need
+
+BLOCK = 1 << 20
+
+
+@dataclasses.dataclass
+class Pulled:
+    """How one pull ended. `error` is empty when the whole body came."""
+
+    node: object
+    digest: str = ""  # of what came
+    bytes: int = 0
+    seconds: float = 0.0
+    status: int = 0
+    resumed: int = 0
+    error: str = ""
+
+
+class Pull(threading.Thread):
+    """One download through the mirror of one node, hashed as it comes. `delay_s`: before it begins."""
+
+    def __init__(self, node, path, delay_s=0.0, headers=None, deadline_s=120):
+        super().__init__(daemon=True)
+        self.node, self.path, self.delay_s, self.headers, self.deadline_s = node, path, delay_s, headers or {}, deadline_s
+        self.sha = hashlib.sha256()
+        self.result = Pulled(node)
+
+    def take(self, block):
+        self.sha.update(block)
+        self.result.bytes += len(block)
+
+    def run(self):
+        time.sleep(self.delay_s)
+        began = time.monotonic()
+        try:
+            self.transfer()
+        except Exception as error:  # every way to fail is a result
+            self.result.error = self.result.error or f"{type(error).__name__}: {error}"
+        self.result.seconds = time.monotonic() - began
+        self.result.digest = "sha256:" + self.sha.hexdigest()
+
+
+class Curl(Pull):
+    def transfer(self):
+        fields = [part for name, value in self.headers.items() for part in ("-H", f"{name}: {value}")]
+        curl = subprocess.Popen([*self.node.space.prefix, need("curl"), "-sS", "--fail", "--max-time", str(self.deadline_s), *fields,
+                                 "-w", "%{stderr}%{http_code}", self.node.url + self.path],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while block := curl.stdout.read(BLOCK):
+            self.take(block)
+        said = curl.stderr.read().decode(errors="replace").strip()
+        self.result.status = int(said[-3:]) if said[-3:].isdigit() else 0
+        if curl.wait() != 0:
+            self.result.error = f"curl ended with {curl.returncode}: {said}"
+
+
+class Resuming(Pull):
+    """Asks again from where the body broke off, also while nobody listens. `size`: of the blob."""
+
+    def __init__(self, node, path, size, **options):
+        super().__init__(node, path, **options)
+        self.size = size
+
+    def transfer(self):
+        end = time.monotonic() + self.deadline_s
+        while self.result.bytes < self.size:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.result.bytes} of {self.size} bytes after {self.deadline_s} s: {self.last}")
+            try:
+                self._once()
+                self.last = "short body"
+            except (OSError, http.client.HTTPException) as broken:
+                self.last = repr(broken)
+            if self.result.bytes < self.size:
+                self.result.resumed += 1
+                time.sleep(0.1)
+
+    last = ""
+
+    def _once(self):
+        with self.node.space.entered():
+            link = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=self.deadline_s)
+            link.connect()
+        try:
+            fields = dict(self.headers)
+            if self.result.bytes:
+                fields["Range"] = f"bytes={self.result.bytes}-"
+            link.request("GET", self.path, headers=fields)
+            reply = link.getresponse()
+            self.result.status = reply.status
+            if reply.status != (206 if self.result.bytes else 200):
+                raise OSError(f"status {reply.status} {reply.read(300)!r}")
+            while block := reply.read(BLOCK):
+                self.take(block)
+        finally:
+            link.close()
+
+
+def finish(pulls):
+    """Waits for all of them; the results in their order."""
+    for pull in pulls:
+        pull.join()
+    return [pull.result for pull in pulls]

@@ -1,0 +1,32 @@
+"""The registry that is the source of truth, on a host of its own. Its access log counts what crossed its link."""
+
+from oxtest.registry import Registry
+from oxtest.token_server import TokenServer
+
+
+class Upstream(Registry):
+    def __init__(self, folder, space, **options):
+        super().__init__(folder, address=space.address, prefix=space.prefix, **options)
+        self.space = space
+
+    def start(self):
+        with self.space.entered():
+            return super().start()
+
+    def _request(self, *arguments, **options):
+        with self.space.entered():
+            return super()._request(*arguments, **options)
+
+    def blob_bytes(self, since):
+        """HTTP body bytes of all GETs of blobs."""
+        return sum(a.bytes for a in self.access("GET", "/blobs/", since) if a.status in (200, 206))
+
+
+class Tokens(TokenServer):
+    def __init__(self, folder, space, **options):
+        super().__init__(folder, address=space.address, **options)
+        self.space = space
+
+    def start(self):
+        with self.space.entered():
+            return super().start()

@@ -1,0 +1,133 @@
+"""Nodes that die, stall, are slow, cut off, restarted or full while others pull through them."""
+
+import signal
+import time
+
+from oxcluster.case import MIB, Scenario, needs_peers
+from oxcluster.pull import Resuming, finish
+
+SIZE = 64 * MIB
+
+
+@needs_peers
+class Dying(Scenario):
+    # The node that serves most is killed while it serves; the others finish, and it comes back and finishes too.
+    def test_sender_killed_in_mid_stripe(self):
+        cluster = self.cluster(6, rate="100mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path)
+        victim = self.while_pulling(pulls, lambda: next((n for n in cluster.nodes if n.uploaded() > 6 * MIB), None), "a node to serve others")
+        victim.kill()
+        results = finish(pulls)
+        self.assert_all_whole([r for r in results if r.node is not victim], digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.10, 6)
+        victim.start()
+        cluster.settled()
+        self.assert_all_whole(cluster.pull_all(path, [victim]), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.10, 6)
+
+    # Many blobs, so that the killed node is the coordinator of some of them, whatever the ring says.
+    def test_coordinator_killed(self):
+        cluster = self.cluster(5, rate="200mbit")
+        count, size = 20, 6 * MIB
+        blobs = [self.pushed(cluster, size, str(index)) for index in range(count)]
+        victim, rest = cluster.nodes[0], cluster.nodes[1:]
+        running = [(digest, cluster.pulls(path, rest)) for path, digest, _ in blobs]
+        everyone = [pull for _, pulls in running for pull in pulls]
+        self.while_pulling(everyone, lambda: sum(node.downloaded() for node in rest) > 20 * MIB, "bytes to move between peers")
+        victim.kill()
+        for digest, pulls in running:
+            self.assert_all_whole(finish(pulls), digest, size)
+        self.assert_from_upstream(cluster, blobs[-1][2], count * size, 1.10, 4)
+
+    # It has leases, its connections stand, and nothing comes: its leases end and others fetch.
+    def test_lease_holder_without_progress(self):
+        cluster = self.cluster(5, rate="100mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path)
+        holder = self.while_pulling(pulls, lambda: next((n for n in cluster.nodes if n.from_upstream() > 2 * MIB), None), "a lease holder")
+        holder.process.signal(signal.SIGSTOP)
+        try:
+            others = finish([pull for pull in pulls if pull.node is not holder])
+        finally:
+            holder.process.signal(signal.SIGCONT)
+        self.assert_all_whole(others, digest, SIZE)
+        self.assert_all_whole(finish([pull for pull in pulls if pull.node is holder]), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.25, 5)
+
+
+@needs_peers
+class Slow(Scenario):
+    # Nobody waits for the slow one: the others are done before its own link can have carried the blob.
+    def test_a_peer_ten_times_slower(self):
+        cluster = self.cluster(6, rate="200mbit")
+        slow = cluster.nodes[2]
+        cluster.network.shape(slow.space, "20mbit", "20mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        results = cluster.pull_all(path)
+        self.assert_all_whole(results, digest, SIZE)
+        self.assertLess(max(r.seconds for r in results if r.node is not slow), SIZE * 8 / 20e6)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.10, 6)
+
+
+class CutOff(Scenario):
+    # Half of the nodes can neither reach the registry nor the other half for a while; afterwards all have everything.
+    def test_partition_and_heal(self):
+        cluster = self.cluster(6, rate="100mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path, client=Resuming, size=SIZE)
+        self.while_pulling(pulls, lambda: all(pull.result.bytes > 4 * MIB for pull in pulls), "all pulls to be on their way")
+        for node in cluster.nodes[3:]:
+            cluster.network.move(node.space, 1)
+        time.sleep(6)  # longer than any lease or probe
+        for node in cluster.nodes[3:]:
+            cluster.network.move(node.space, 0)
+        self.assert_all_whole(finish(pulls), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.30, 6)
+        cluster.settled(timeout_s=60)
+
+    # One node is unplugged for good: to the others it is dead. Plugged in again it catches up.
+    def test_one_node_unplugged(self):
+        cluster = self.cluster(4, rate="100mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path, client=Resuming, size=SIZE)
+        self.while_pulling(pulls, lambda: all(pull.result.bytes > 4 * MIB for pull in pulls), "all pulls to be on their way")
+        cluster.network.link(cluster.nodes[0].space, False)
+        self.assert_all_whole(finish(pulls[1:]), digest, SIZE)
+        cluster.network.link(cluster.nodes[0].space, True)
+        self.assert_all_whole(finish(pulls[:1]), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.30, 4)
+
+
+class Restarts(Scenario):
+    # An upgrade of the whole cluster while everybody pulls; clients resume by range, as containerd does.
+    def test_rolling_restart_during_pulls(self):
+        size = 128 * MIB
+        cluster = self.cluster(4, start=False, rate="100mbit")
+        for node in cluster.nodes:
+            node.sections["client"]["drain_timeout"] = "1s"
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, size)
+        pulls = cluster.pulls(path, client=Resuming, size=size)
+        self.while_pulling(pulls, lambda: all(pull.result.bytes > 4 * MIB for pull in pulls), "all pulls to be on their way")
+        for node in cluster.nodes:
+            node.restart()
+        results = finish(pulls)
+        self.assert_all_whole(results, digest, size)
+        self.assertGreaterEqual(sum(r.resumed > 0 for r in results), 1, "no client saw any of it")
+        self.assert_from_upstream(cluster, mark, size, 1.10, 4)
+
+
+class FullDisk(Scenario):
+    # A node that cannot keep the blob still serves it; the others do not notice.
+    def test_full_disk_on_one_node(self):
+        cluster = self.cluster(4, start=False, rate="200mbit")
+        small = cluster.nodes[1]
+        small.keep_on_tmpfs("40m")
+        small.sections["storage"]["free_space_floor"] = "8MiB"
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        # What passes through its window cannot be served to others: the leases that it had count twice at most.
+        self.assert_from_upstream(cluster, mark, SIZE, 1.30, 4)
+        self.assertGreater(small.metric("oxbow_window_readers_total"), 0, "the blob fitted")

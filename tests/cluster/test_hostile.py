@@ -1,0 +1,55 @@
+"""Members with a good certificate and bad intentions. The pulls succeed, and only who is guilty is suspended."""
+
+import time
+
+from oxcluster.case import MIB, Scenario, needs_peers
+
+SIZE = 24 * MIB
+
+
+@needs_peers
+class Hostile(Scenario):
+    def pull_among(self, mode, copies):
+        """Three nodes pull a blob of which the hostile peer says that it has all; returns (cluster, hostile)."""
+        cluster = self.cluster(3, start=False, rate="200mbit")
+        data, digest = self.blob(SIZE)
+        hostile = cluster.add_hostile(mode, data)
+        self.start_cluster(cluster)
+        path = cluster.push(data, digest)
+        mark = cluster.upstream.mark()
+        self.until(lambda: len({r["asker"] for r in hostile.requests("/hello")}) == 3, "every node to have met the hostile peer")
+        time.sleep(2.5)  # it announces every second, and sees no answer of its own that says who listened
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, copies, 3, at_least=0)
+        return cluster, hostile
+
+    def assert_suspended(self, cluster, at_least):
+        """On at least that many nodes, and nowhere more than the one."""
+        counts = [node.peers("suspended") for node in cluster.nodes]
+        self.assertLessEqual(max(counts), 1, f"an honest peer was suspended: {counts}")
+        self.assertGreaterEqual(sum(counts), at_least, counts)
+
+    # Each stripe that it sends has one wrong byte.
+    def test_a_peer_that_corrupts_bytes(self):
+        cluster, hostile = self.pull_among("corrupt", 1.10)
+        self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        self.assert_suspended(cluster, 1)
+
+    # Its bytes are right; the list by which others would check them is not.
+    def test_a_peer_that_publishes_a_false_midstate_list(self):
+        cluster, hostile = self.pull_among("states", 1.10)
+        self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        self.assert_suspended(cluster, 0)
+
+    # It takes every request for a stripe and gives no answer.
+    def test_a_peer_that_accepts_and_never_answers(self):
+        cluster, hostile = self.pull_among("silent", 1.10)
+        self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        self.assert_suspended(cluster, 0)
+
+    # The same with right answers: nobody is suspected, and little comes from upstream.
+    def test_an_honest_peer_of_the_same_kind(self):
+        cluster, hostile = self.pull_among("honest", 0.10)
+        self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        self.assert_suspended(cluster, 0)
+        self.assertEqual(sum(node.peers("suspended") for node in cluster.nodes), 0)

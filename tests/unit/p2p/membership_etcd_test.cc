@@ -1,0 +1,279 @@
+#include "p2p/membership/etcd_json.h"
+#include "p2p/membership/member_format.h"
+#include "tests/unit/p2p/membership_fake_etcd.h"
+#include "tests/unit/p2p/membership_support.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace test;
+using Words = std::vector<std::string>;
+
+Member member_named(const std::string& name) {
+  Member member;
+  member.name = name;
+  member.addresses = {name + ":5051"};
+  return member;
+}
+std::string key_of_member(const std::string& name) { return "/oxbow/members/" + name; }
+
+/// One node of the cluster.
+struct Node {
+  Node(const std::string& name, std::vector<std::string> endpoints) {
+    options.endpoints = std::move(endpoints), self = name;
+  }
+  void start() {
+    membership = make_etcd_membership(options, member_named(self), metrics);
+    const auto started = membership->start(views.callback());
+    ASSERT_TRUE(started) << started.error().what();
+  }
+  EtcdOptions options{.endpoints = {},
+                      .ca_file = {},
+                      .certificate_file = {},
+                      .key_file = {},
+                      .username = {},
+                      .password_file = {},
+                      .lease_ttl = std::chrono::seconds(1)};
+  std::string self;
+  MetricsRegistry metrics;
+  Views views;
+  std::unique_ptr<Membership> membership;
+};
+
+// Two members see each other; one that leaves is gone at once, as its lease is revoked.
+TEST(EtcdMembership, MembersSeeEachOtherAndLeave) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()}), b("b", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  b.start();
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  ASSERT_TRUE(b.views.reach({"a", "b"}));
+  EXPECT_EQ(a.views.last().members.at(1).addresses, (Words{"b:5051"}));
+  b.membership->stop();
+  EXPECT_FALSE(etcd.has(key_of_member("b")));
+  ASSERT_TRUE(a.views.reach({"a"}));
+  EXPECT_TRUE(a.membership->trouble().empty());
+}
+
+// A broken watch goes on from the revision after the last one that it has seen, without reading everything again.
+TEST(EtcdMembership, ResumesABrokenWatch) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  ASSERT_TRUE(eventually([&] { return etcd.watches() == 1; }));
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  const int ranges = etcd.calls("/v3/kv/range");
+  const auto seen = etcd.revision();
+  etcd.break_watches();
+  etcd.put(key_of_member("c"), member_to_json(member_named("c")));
+  ASSERT_TRUE(a.views.reach({"a", "b", "c"}));
+  EXPECT_EQ(etcd.calls("/v3/kv/range"), ranges);
+  EXPECT_EQ(etcd.watch_starts().back(), seen + 1);
+  EXPECT_TRUE(eventually([&] { return a.membership->trouble().empty(); }));
+}
+
+// What was compacted while the watch was broken is read again.
+TEST(EtcdMembership, ReadsAgainAfterACompaction) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  ASSERT_TRUE(eventually([&] { return etcd.watches() == 1; }));
+  etcd.go_away(true);
+  etcd.remove(key_of_member("b"));
+  etcd.put(key_of_member("c"), member_to_json(member_named("c")));
+  etcd.compact();
+  etcd.go_away(false);
+  ASSERT_TRUE(a.views.reach({"a", "c"}));
+}
+
+// A lease that is lost (the key with it) is granted anew and the key put again.
+TEST(EtcdMembership, RegistersAgainWhenTheLeaseIsLost) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  etcd.drop_leases();
+  ASSERT_TRUE(eventually([&] { return etcd.calls("/v3/lease/grant") == 2 && etcd.has(key_of_member("a")); }));
+  ASSERT_TRUE(a.views.reach({"a"}));
+}
+
+// A store that comes back empty counts from the beginning: members register again, and the view is what is there.
+TEST(EtcdMembership, SurvivesTheLossOfAllData) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()}), b("b", {etcd.url()});
+  for (int i = 0; i < 20; ++i) etcd.put("/other", std::to_string(i));
+  a.start();
+  b.start();
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  etcd.lose_data();
+  ASSERT_TRUE(eventually([&] { return etcd.has(key_of_member("a")) && etcd.has(key_of_member("b")); }));
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  etcd.put(key_of_member("c"), member_to_json(member_named("c")));
+  ASSERT_TRUE(a.views.reach({"a", "b", "c"}));
+  ASSERT_TRUE(b.views.reach({"a", "b", "c"}));
+  EXPECT_TRUE(a.views.kept("a") && a.views.kept("b"));
+  EXPECT_TRUE(b.views.kept("a") && b.views.kept("b"));
+}
+
+// Who was in the store that was lost and does not come back is out of the view when the time of a lease has passed.
+TEST(EtcdMembership, ForgetsWhoDoesNotComeBack) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  etcd.put(key_of_member("gone"), member_to_json(member_named("gone")));
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a", "gone"}));
+  etcd.lose_data();
+  ASSERT_TRUE(eventually([&] { return etcd.has(key_of_member("a")); }));
+  ASSERT_TRUE(a.views.reach({"a"}));
+}
+
+// A key that somebody has removed is put again under the same lease.
+TEST(EtcdMembership, PutsItsKeyAgain) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  ASSERT_TRUE(eventually([&] { return etcd.watches() == 1; }));
+  etcd.remove(key_of_member("a"));
+  ASSERT_TRUE(eventually([&] { return etcd.has(key_of_member("a")); }));
+  EXPECT_EQ(etcd.calls("/v3/lease/grant"), 1);
+  ASSERT_TRUE(a.views.reach({"a"}));
+}
+
+// An outage keeps the view and says why; afterwards all is well without a new view.
+TEST(EtcdMembership, KeepsTheViewInAnOutage) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  const auto views = a.views.count();
+  etcd.go_away(true);
+  ASSERT_TRUE(eventually([&] { return a.membership->trouble().find("503") != std::string::npos; }));
+  EXPECT_GE(metric(a.metrics, "oxbow_membership_errors_total", "etcd"), 1);
+  etcd.go_away(false);
+  ASSERT_TRUE(eventually([&] { return a.membership->trouble().empty(); })) << a.membership->trouble();
+  EXPECT_EQ(a.views.count(), views);
+}
+
+// Nobody is there at the start: that is no error, and the view comes when etcd does.
+TEST(EtcdMembership, StartsBeforeEtcd) {
+  FakeEtcd etcd;
+  etcd.go_away(true);
+  Node a("a", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(eventually([&] { return !a.membership->trouble().empty(); }));
+  EXPECT_EQ(a.views.count(), 0U);
+  etcd.go_away(false);
+  ASSERT_TRUE(a.views.reach({"a"}));
+}
+
+// Of several endpoints one that answers is enough, whether the others refuse, are gone, or say nothing.
+TEST(EtcdMembership, FailsOverBetweenEndpoints) {
+  FakeEtcd away, etcd;
+  away.go_away(true);
+  Node a("a", {"http://127.0.0.1:1", away.url(), etcd.url()});
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  EXPECT_TRUE(eventually([&] { return a.membership->trouble().empty(); }));
+}
+
+// A server that takes requests and says nothing does not hold up a stop for longer than the revoke may take.
+TEST(EtcdMembership, StopEndsAWaitAtOnce) {
+  FakeEtcd etcd;
+  etcd.fall_silent(true);
+  Node a("a", {etcd.url()});
+  a.start();
+  ASSERT_TRUE(eventually([&] { return etcd.calls("/v3/kv/range") + etcd.calls("/v3/lease/grant") == 2; }));
+  a.membership->stop();
+  EXPECT_EQ(etcd.calls("/v3/lease/revoke"), 0);
+}
+
+// A name and password get a token; when it ends there is a new one. Neither is ever in what is said.
+TEST(EtcdMembership, Authenticates) {
+  FakeEtcd etcd;
+  TemporaryDirectory directory;
+  etcd.require("oxbow", "secret-1");
+  write_file(directory / "password", "wrong-2\n");
+  Node a("a", {etcd.url()});
+  a.options.username = "oxbow";
+  a.options.password_file = directory / "password";
+  a.start();
+  ASSERT_TRUE(eventually([&] { return a.membership->trouble().find("authentication failed") != std::string::npos; }));
+  EXPECT_EQ(a.membership->trouble().find("wrong-2"), std::string::npos);
+  write_file(directory / "password", "secret-1\n");  // the file is read anew
+  ASSERT_TRUE(a.views.reach({"a"}));
+  etcd.end_tokens();
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  ASSERT_TRUE(eventually([&] { return a.membership->trouble().empty(); })) << a.membership->trouble();
+  EXPECT_EQ(a.membership->trouble().find("token."), std::string::npos);
+}
+
+// Broken entries, names that are not their key's, and lines that make no sense cost what they are and no more.
+TEST(EtcdMembership, LeavesOutWhatIsBroken) {
+  FakeEtcd etcd;
+  Node a("a", {etcd.url()});
+  etcd.put(key_of_member("b"), "{");
+  etcd.put(key_of_member("c"), member_to_json(member_named("d")));
+  etcd.put(key_of_member("e"), member_to_json(member_named("e")));
+  etcd.put("/oxbow/memberz", "not below the prefix");
+  etcd.say_next_watch("{\"result\":{\"header\":{},\"events\":[{\"kv\":{\"key\":\"!\"}}]}}");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a", "e"}));
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  ASSERT_TRUE(a.views.reach({"a", "b", "e"}));
+}
+
+// What can never work is refused, and a password in a URL is not repeated.
+TEST(EtcdMembership, RefusesBadOptions) {
+  MetricsRegistry metrics;
+  Views views;
+  const auto start = [&](auto change, const std::string& name = "a") {
+    EtcdOptions options;
+    options.endpoints = {"http://127.0.0.1:2379"};
+    change(options);
+    const auto started = make_etcd_membership(options, member_named(name), metrics)->start(views.callback());
+    return started ? std::string() : started.error().what();
+  };
+  EXPECT_NE(start([](auto& o) { o.endpoints.clear(); }), "");
+  EXPECT_NE(start([](auto& o) { o.endpoints = {"127.0.0.1:2379"}; }), "");
+  EXPECT_NE(start([](auto& o) { o.username = "x"; }), "");
+  EXPECT_NE(start([](auto& o) { o.prefix.clear(); }), "");
+  EXPECT_NE(start([](auto& o) { o.lease_ttl = std::chrono::milliseconds(10); }), "");
+  EXPECT_NE(start([](auto& o) { o.key_file = "x"; }), "");
+  EXPECT_NE(start([](auto&) {}, ""), "");
+  const auto with_password = start([](auto& o) { o.endpoints = {"http://u:secret@h:1"}; });
+  EXPECT_NE(with_password, "");
+  EXPECT_EQ(with_password.find("secret"), std::string::npos);
+}
+
+// The end of a prefix's range.
+TEST(EtcdJson, RangeEnd) {
+  EXPECT_EQ(etcd::range_end("/a/"), "/a0");
+  EXPECT_EQ(etcd::range_end("a\xff"), "b");
+  EXPECT_EQ(etcd::range_end("\xff"), std::string(1, '\0'));
+}
+
+// proto3 leaves out what is zero: a keep-alive without a TTL is a lease that has ended.
+TEST(EtcdJson, LeasesAndErrors) {
+  EXPECT_EQ(etcd::parse_lease(R"({"ID":"7","TTL":"15"})")->ttl_seconds, 15);
+  EXPECT_EQ(etcd::parse_lease(R"({"result":{"header":{},"ID":"7"}})")->ttl_seconds, 0);
+  EXPECT_FALSE(etcd::parse_lease("{}"));
+  EXPECT_EQ(etcd::parse_error(404, R"({"error":"etcdserver: requested lease not found","code":5})").code(),
+            Errc::kNotFound);
+  EXPECT_EQ(etcd::parse_error(200, R"({"error":{"grpc_code":14,"message":"no leader"}})").code(), Errc::kUnavailable);
+  EXPECT_EQ(etcd::parse_error(502, "<html>").code(), Errc::kUnavailable);
+  const auto canceled =
+      etcd::parse_watch(R"({"result":{"header":{"revision":"9"},"canceled":true,"compact_revision":"5"}})");
+  ASSERT_TRUE(canceled);
+  EXPECT_EQ(canceled->compact_revision, 5);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p

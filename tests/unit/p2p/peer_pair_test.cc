@@ -1,0 +1,494 @@
+// The two ends of the peer protocol against each other, over real sockets.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "core/geometry.h"
+#include "core/tls/ca.h"
+#include "peer_pair.h"
+
+namespace oxbow::p2p::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kMiB = 1024ULL * 1024;
+const Digest kDigest = Digest::sha256(std::string_view("blob"));
+
+std::string noise(std::size_t bytes) {
+  std::mt19937 random(static_cast<unsigned>(bytes));
+  std::string out(bytes, '\0');
+  for (auto& c : out) c = static_cast<char>(random());
+  return out;
+}
+
+/// A blob whose stripe 3 is whole and whose stripe 5 arrives when the test says.
+struct Stripes {
+  explicit Stripes(Pair& pair, std::uint64_t size = 64 * kMiB) {
+    blob.size = size;
+    blob.have = HaveMap(Geometry(size).stripes());
+    blob.have.set(3);
+    whole = noise(Geometry(size).stripe_bytes());
+    blob.stripes[3] = whole;
+    blob.feeds[5] = feed;
+    pair.content.change(kDigest, [&](FakeContent::Blob& other) { other = blob; });
+  }
+  StripeAsk ask(std::uint32_t stripe, std::uint64_t offset = 0) const {
+    StripeAsk ask;
+    ask.digest = kDigest;
+    ask.blob_bytes = blob.size;
+    ask.stripe = stripe;
+    ask.offset = offset;
+    return ask;
+  }
+  FakeContent::Blob blob;
+  std::string whole;
+  std::shared_ptr<Feed> feed = std::make_shared<Feed>();
+};
+
+double counter(MetricsRegistry& metrics, const std::string& line_start) {
+  const auto text = render_metrics(metrics);
+  const auto at = text.find("\n" + line_start);
+  return at == std::string::npos ? -1 : std::stod(text.substr(text.find("} ", at) + 2));
+}
+
+class PairTest : public ::testing::TestWithParam<bool> {
+ protected:
+  static PairOptions options() { return {.tls = GetParam()}; }
+};
+INSTANTIATE_TEST_SUITE_P(Both, PairTest, ::testing::Bool(),
+                         [](const auto& param) { return param.param ? "Tls" : "Plain"; });
+
+// A stripe that is there comes whole, with all that rides on its answer, and both ends count its bytes. Several askers
+// on both loops get the same: one of them shares the connection's loop, the other does not.
+TEST_P(PairTest, WholeStripe) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  for (std::size_t i = 0; i < 2; ++i) {
+    Collector sink;
+    auto& loop = pair.client_loops.at(i);
+    auto call =
+        asio::post(loop,
+                   asio::use_future([&] { return pair.client->stripe(pair.server_id(), stripes.ask(3), loop, sink); }))
+            .get();
+    ASSERT_TRUE(sink.wait_done());
+    ASSERT_TRUE(*sink.outcome) << sink.outcome->error().what();
+    EXPECT_EQ(sink.bytes, stripes.whole);
+    ASSERT_TRUE(sink.facts);
+    EXPECT_EQ(sink.facts->length, stripes.whole.size());
+    EXPECT_TRUE(sink.facts->verified);
+    EXPECT_EQ(sink.facts->checksum_hex, kChecksum);
+    EXPECT_EQ(sink.facts->load, (Load{.used = 1, .slots = 8, .waiting = 0}));
+    EXPECT_EQ(sink.facts->have, (HaveSlice{0, stripes.blob.have}));
+    ASSERT_TRUE(sink.timing);
+    EXPECT_GT(sink.timing->bytes_per_second, 0);
+    asio::post(loop, asio::use_future([&] { call.reset(); })).get();
+  }
+  const auto moved = 2 * static_cast<double>(stripes.whole.size());
+  EXPECT_EQ(counter(pair.client_side.metrics_, "oxbow_peer_bytes_total{direction=\"in\"}"), moved);
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_peer_bytes_total{direction=\"out\"}"), moved);
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_peer_requests_total{code=\"200\",route=\"stripe\"}"), 2);
+}
+
+// The missing tail of a stripe is asked for by an offset in it.
+TEST_P(PairTest, TailOfAStripe) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(3, 1'000), sink);
+  ASSERT_TRUE(sink.wait_done());
+  ASSERT_TRUE(*sink.outcome) << sink.outcome->error().what();
+  EXPECT_EQ(sink.bytes, stripes.whole.substr(1'000));
+  EXPECT_EQ(sink.facts->offset, 1'000U);
+  pair.drop(call);
+}
+
+// A stripe that is still arriving is passed on as it arrives, before its end is known.
+TEST_P(PairTest, ArrivingStripeIsPassedOn) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  const auto bytes = noise(Geometry(stripes.blob.size).stripe_bytes());
+  Collector sink;
+  auto call = pair.ask(stripes.ask(5), sink);
+  stripes.feed->give(bytes.substr(0, 100));
+  ASSERT_TRUE(sink.wait_for_bytes(100));
+  stripes.feed->give(bytes.substr(100, 200'000));
+  ASSERT_TRUE(sink.wait_for_bytes(200'100));
+  stripes.feed->give(bytes.substr(200'100));
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_TRUE(*sink.outcome);
+  EXPECT_EQ(sink.bytes, bytes);
+  pair.drop(call);
+}
+
+// A stripe that stops arriving is cut: the asker keeps what came and hears kUnavailable; the peer itself is not blamed.
+TEST_P(PairTest, CutStripe) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(5), sink);
+  stripes.feed->give("some bytes");
+  ASSERT_TRUE(sink.wait_for_bytes(10));
+  stripes.feed->cut();
+  ASSERT_TRUE(sink.wait_done());
+  ASSERT_FALSE(*sink.outcome);
+  EXPECT_EQ(sink.outcome->error().code(), Errc::kUnavailable);
+  EXPECT_EQ(sink.bytes, "some bytes");
+  EXPECT_FALSE(sink.timing);
+  pair.drop(call);
+  for (int i = 0; i < 5; ++i) {
+    Collector again;
+    auto other = pair.ask(stripes.ask(5), again);
+    ASSERT_TRUE(again.wait_done());
+    pair.drop(other);
+  }
+  EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
+}
+
+// What the peer does not have, or knows with another size, is kNotFound.
+TEST_P(PairTest, NotThere) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  auto other_size = stripes.ask(3);
+  other_size.blob_bytes += 1;
+  auto other_blob = stripes.ask(3);
+  other_blob.digest = Digest::sha256(std::string_view("other"));
+  for (const auto& ask : {stripes.ask(4), other_size, other_blob}) {
+    Collector sink;
+    auto call = pair.ask(ask, sink);
+    ASSERT_TRUE(sink.wait_done());
+    ASSERT_FALSE(*sink.outcome);
+    EXPECT_EQ(sink.outcome->error().code(), Errc::kNotFound);
+    EXPECT_FALSE(sink.facts);
+    pair.drop(call);
+  }
+}
+
+// With all slots taken and nobody leaving in time the answer is busy and names others; a small tail needs no slot.
+TEST_P(PairTest, BusyNamesAlternatives) {
+  auto given = options();
+  given.service.upload_slots = 1;
+  given.service.slot_wait = milliseconds(20);
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector first;
+  auto holder = pair.ask(stripes.ask(5), first);
+  ASSERT_TRUE(stripes.feed->wait_until_open());
+  stripes.feed->give("x");
+  ASSERT_TRUE(first.wait_for_bytes(1));
+  Collector second;
+  auto refused = pair.ask(stripes.ask(3), second);
+  ASSERT_TRUE(second.wait_done());
+  ASSERT_FALSE(*second.outcome);
+  EXPECT_EQ(second.outcome->error().code(), Errc::kBusy);
+  EXPECT_EQ(second.alternatives, (std::vector<std::string>{"node-8", "node-9"}));
+  EXPECT_EQ(pair.service->load(), (Load{.used = 1, .slots = 1, .waiting = 0}));
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_upload_slots\"}"), 1);
+  Collector small;
+  auto tail = pair.ask(stripes.ask(3, stripes.whole.size() - 65'536), small);
+  ASSERT_TRUE(small.wait_done());
+  EXPECT_TRUE(*small.outcome);
+  pair.drop(holder);
+  pair.drop(refused);
+  pair.drop(tail);
+}
+
+// A request that waits for a slot gets it when the holder leaves: giving a call up frees its slot.
+TEST_P(PairTest, WaitsForASlot) {
+  auto given = options();
+  given.service.upload_slots = 1;
+  given.service.slot_wait = milliseconds(30'000);
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector first;
+  auto holder = pair.ask(stripes.ask(5), first);
+  stripes.feed->give("x");
+  ASSERT_TRUE(first.wait_for_bytes(1));
+  Collector second;
+  auto waiting = pair.ask(stripes.ask(3), second);
+  while (pair.service->load().waiting == 0) std::this_thread::sleep_for(milliseconds(1));
+  pair.drop(holder);
+  ASSERT_TRUE(stripes.feed->wait_until_closed());
+  ASSERT_TRUE(second.wait_done());
+  EXPECT_TRUE(*second.outcome);
+  EXPECT_FALSE(first.outcome) << "called back after its end";
+  pair.drop(waiting);
+}
+
+// An asker that takes nothing stops the sender: what is on its way stays bounded, and all comes once it takes again.
+TEST_P(PairTest, BackPressure) {
+  auto given = options();
+  given.http.stream_window_bytes = 256 * 1024;
+  Pair pair(given);
+  const Stripes stripes(pair, 4'096 * kMiB);  // stripes of 8 MiB
+  Collector sink(0);
+  auto call = pair.ask(stripes.ask(3), sink);
+  // Another call on the same connection is not held up by it.
+  Collector other;
+  auto second = pair.ask(stripes.ask(3, stripes.whole.size() - 100), other);
+  ASSERT_TRUE(other.wait_done());
+  const auto sent = counter(pair.server_side.metrics_, "oxbow_peer_bytes_total{direction=\"out\"}");
+  EXPECT_LT(sent, 4.0 * kMiB);
+  sink.open_room();
+  pair.on_loop([&] { call->resume(); });
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_TRUE(*sink.outcome);
+  EXPECT_EQ(sink.bytes, stripes.whole);
+  pair.drop(call);
+  pair.drop(second);
+}
+
+// A limited rate holds pieces back and still delivers every byte.
+TEST_P(PairTest, LimitedRate) {
+  auto given = options();
+  given.service.upload_bandwidth = 8 * kMiB;
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(3), sink);
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_TRUE(*sink.outcome);
+  EXPECT_EQ(sink.bytes, stripes.whole);
+  EXPECT_GT(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_upload_bandwidth\"}"), 0);
+  pair.drop(call);
+}
+
+// Along a path: the path travels, and its end without the right to fetch says so as kNotFound. A peer that takes longer
+// than the deadline for its first word is kTimeout.
+TEST_P(PairTest, AlongAPath) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  auto ask = stripes.ask(4);
+  ask.path = {"node-1", "node-2"};
+  Collector sink;
+  auto call = pair.ask(ask, sink);
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_EQ(sink.outcome->error().code(), Errc::kNotFound);
+  EXPECT_EQ(pair.content.last_path, ask.path);
+  pair.drop(call);
+  ask.path = {};
+  ask.along = true;
+  ask.deadline = milliseconds(50);
+  pair.content.along_takes = milliseconds(400);
+  Collector late;
+  call = pair.ask(ask, late);
+  ASSERT_TRUE(late.wait_done());
+  EXPECT_EQ(late.outcome->error().code(), Errc::kTimeout);
+  pair.drop(call);
+}
+
+// The have stream: the whole map, what changes, and its end when the blob is gone.
+TEST_P(PairTest, HaveStream) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  std::mutex mutex;
+  std::condition_variable changed;
+  HaveMap map;
+  std::set<std::uint32_t> arriving;
+  std::vector<std::pair<std::uint32_t, std::string>> sums;
+  std::optional<Load> load;
+  std::optional<Error> why;
+  auto call = pair.on_loop([&] {
+    return pair.client->watch_have(
+        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
+        [&](const HaveUpdate& update) {
+          const std::lock_guard lock(mutex);
+          if (update.map) map = *update.map;
+          for (const auto stripe : update.have) map.set(stripe);
+          for (const auto stripe : update.lost) map.clear(stripe);
+          arriving.insert(update.arriving.begin(), update.arriving.end());
+          sums.insert(sums.end(), update.sums.begin(), update.sums.end());
+          if (update.load) load = update.load;
+          changed.notify_all();
+        },
+        [&](Error error) {
+          const std::lock_guard lock(mutex);
+          why = std::move(error);
+          changed.notify_all();
+        });
+  });
+  const auto wait_for = [&](auto condition) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(10), condition);
+  };
+  ASSERT_TRUE(wait_for([&] { return map.has(3) && load; }));
+  pair.content.change(kDigest, [](FakeContent::Blob& blob) {
+    blob.have.set(7);
+    blob.have.clear(3);
+    blob.arriving = {9};
+  });
+  ASSERT_TRUE(wait_for([&] { return map.has(7) && !map.has(3) && arriving.contains(9); }));
+  EXPECT_FALSE(why);
+  EXPECT_EQ(sums, (std::vector<std::pair<std::uint32_t, std::string>>{{kFirstHandStripe, kChecksum}}));
+  pair.content.change(kDigest, [](FakeContent::Blob& blob) { blob.gone = true; });
+  ASSERT_TRUE(wait_for([&] { return why.has_value(); }));
+  EXPECT_EQ(why->code(), Errc::kNotFound);
+  pair.drop(call);
+}
+
+// Draining ends have streams, which would never end by themselves.
+TEST_P(PairTest, DrainingEndsHaveStreams) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  std::promise<void> begun;
+  std::promise<Error> ended;
+  bool first = true;
+  auto call = pair.on_loop([&] {
+    return pair.client->watch_have(
+        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
+        [&](const HaveUpdate&) {
+          if (std::exchange(first, false)) begun.set_value();
+        },
+        [&](Error error) { ended.set_value(std::move(error)); });
+  });
+  ASSERT_EQ(begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  pair.service->drain();
+  EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  pair.drop(call);
+}
+
+// Announcements reach the coordinator as the member that sent them, in batches where there are too many for one.
+TEST_P(PairTest, Announcements) {
+  Pair pair(options());
+  std::vector<Announce> announces(kMaxAnnounces + 3);
+  const auto replies = pair.run(pair.client->announce(pair.server_id(), announces, milliseconds(10'000)));
+  ASSERT_TRUE(replies) << replies.error().what();
+  EXPECT_EQ(replies->size(), announces.size());
+  EXPECT_EQ(replies->front().wanters, pair.server_side.id("client"));
+  EXPECT_EQ(pair.announced.size(), announces.size());
+}
+
+// Facts with and without midstates, and tags with names that need escapes.
+TEST_P(PairTest, FactsAndTags) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  const auto id = pair.server_id();
+  const auto plain = pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000)));
+  ASSERT_TRUE(plain) << plain.error().what();
+  EXPECT_EQ(plain->have, stripes.blob.have);
+  EXPECT_FALSE(plain->midstates);
+  const auto more = pair.run(pair.client->facts(id, kDigest, true, milliseconds(10'000)));
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->midstates->states.size(), 127U);
+  const auto none =
+      pair.run(pair.client->facts(id, Digest::sha256(std::string_view("x")), false, milliseconds(10'000)));
+  EXPECT_EQ(none.error().code(), Errc::kNotFound);
+  const auto tag = pair.run(pair.client->tag(id, "localhost:5000", "a/b c", "latest", milliseconds(10'000)));
+  ASSERT_TRUE(tag) << tag.error().what();
+  EXPECT_EQ(tag->digest, Digest::sha256("localhost:5000|a/b c").to_string());
+  EXPECT_EQ(tag->size, 7U);
+}
+
+// A name that membership does not know may say hello and nothing else; the hello must carry the certificate's name.
+TEST_P(PairTest, StrangersMaySayHello) {
+  auto given = options();
+  given.client_is_member = false;
+  Pair pair(given);
+  const Stripes stripes(pair);
+  const auto id = pair.server_id();
+  const auto facts = pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000)));
+  EXPECT_EQ(facts.error().code(), Errc::kDenied);
+  const auto hello = pair.run(pair.client->hello(id, hello_of("client"), milliseconds(10'000)));
+  ASSERT_TRUE(hello) << hello.error().what();
+  EXPECT_EQ(hello->facts.name, "server");
+  EXPECT_EQ(hello->facts.incarnation, 42U);
+  EXPECT_EQ(pair.greeted, (std::vector<std::string>{"client"}));
+  const auto wrong = pair.run(pair.client->hello(id, hello_of("somebody"), milliseconds(10'000)));
+  EXPECT_EQ(wrong.error().code(), Errc::kDenied);
+}
+
+// A revoked name is refused everything, members and strangers alike.
+TEST_P(PairTest, RevokedNamesAreRefused) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  const auto id = pair.server_id();
+  EXPECT_TRUE(pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000))));
+  {
+    const std::lock_guard lock(pair.mutex);
+    pair.revoked = {"client"};
+  }
+  EXPECT_EQ(pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000))).error().code(), Errc::kDenied);
+  EXPECT_EQ(pair.run(pair.client->hello(id, hello_of("client"), milliseconds(10'000))).error().code(), Errc::kDenied);
+  {
+    const std::lock_guard lock(pair.mutex);
+    pair.revoked.clear();
+  }
+  pair.server_side.table_.set_revoked({"client"});
+  EXPECT_EQ(pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000))).error().code(), Errc::kDenied);
+}
+
+// To an address whose peer is not known by name: the hello tells the name, and it must be the certificate's.
+TEST_P(PairTest, HelloAtAnAddress) {
+  Pair pair(options());
+  const auto hello = pair.run(pair.client->hello_at(pair.address(), hello_of("client"), milliseconds(10'000)));
+  ASSERT_TRUE(hello) << hello.error().what();
+  EXPECT_EQ(hello->facts.name, "server");
+  const auto nobody = pair.run(pair.client->hello_at("127.0.0.1:1", hello_of("client"), milliseconds(10'000)));
+  EXPECT_EQ(nobody.error().code(), Errc::kUnavailable);
+}
+
+// When the first address does not answer the next one is tried, within the same call.
+TEST_P(PairTest, NextAddress) {
+  auto given = options();
+  given.addresses = {"127.0.0.1:1", "not an address"};
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(3), sink);
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_TRUE(*sink.outcome) << sink.outcome->error().what();
+  EXPECT_TRUE(pair.run(pair.client->facts(pair.server_id(), kDigest, false, milliseconds(10'000))));
+  pair.drop(call);
+}
+
+// A peer whose process is gone costs an error each time, and the table opens its circuit.
+TEST_P(PairTest, DeadPeer) {
+  Pair pair(options());
+  pair.client_side.table_.set_members({member("server", {"127.0.0.1:1"})});
+  for (int i = 0; i < 3; ++i) {
+    Collector sink;
+    auto call = pair.ask(StripeAsk{}, sink);
+    ASSERT_TRUE(sink.wait_done());
+    EXPECT_EQ(sink.outcome->error().code(), Errc::kUnavailable);
+    pair.drop(call);
+  }
+  EXPECT_EQ(pair.client_side.state("server"), PeerState::kCircuitOpen);
+}
+
+// After close every call ends with kCancelled, those under way included.
+TEST_P(PairTest, Close) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(5), sink);
+  stripes.feed->give("x");
+  ASSERT_TRUE(sink.wait_for_bytes(1));
+  pair.client->close();
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_EQ(sink.outcome->error().code(), Errc::kCancelled);
+  pair.drop(call);
+  Collector later;
+  call = pair.ask(stripes.ask(3), later);
+  ASSERT_TRUE(later.wait_done());
+  EXPECT_EQ(later.outcome->error().code(), Errc::kCancelled);
+  pair.drop(call);
+}
+
+// With TLS a server whose certificate carries another name is not spoken to, and a revoked serial number is refused.
+TEST(PairTls, NamesAndSerials) {
+  Pair pair({.tls = true});
+  pair.client_side.table_.set_members({member("server", {pair.address()}), member("other", {pair.address()})});
+  const auto other = pair.client_side.id("other");
+  EXPECT_EQ(pair.run(pair.client->hello(other, hello_of("client"), milliseconds(10'000))).error().code(),
+            Errc::kDenied);
+  const auto listing = tls::ClusterCa(pair.directory / "ca").list();
+  ASSERT_TRUE(listing);
+  for (const auto& one : listing->index.certificates) {
+    if (one.identity.name == "client") pair.revoked.insert("serial:" + one.serial);
+  }
+  EXPECT_EQ(pair.run(pair.client->hello(pair.server_id(), hello_of("client"), milliseconds(10'000))).error().code(),
+            Errc::kDenied);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p::test
