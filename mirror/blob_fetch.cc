@@ -70,6 +70,7 @@ class BlobFetch::Running final : public SpanSink {
     }
     first_byte_ = owner_.now();
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
+    if (head.load) owner_.note_load(fetch_.source, *head.load);
     if (!head.whole) {
       if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
@@ -168,6 +169,7 @@ class BlobFetch::Running final : public SpanSink {
     skipping_ = false;
     if (writer) {
       writer_ = std::move(*writer);
+      if (fetch_.source == p2p::kUpstream) owner_.note_arriving(stripe);
       // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
       owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
       return true;
@@ -331,6 +333,20 @@ std::vector<p2p::PeerId> BlobFetch::holders(std::uint32_t stripe) const {
   if (stripe >= holders_.size()) return out;
   std::ranges::copy_if(holders_[stripe], std::back_inserter(out), [](auto peer) { return peer != p2p::kNoPeer; });
   return out;
+}
+
+/// Peers may ask for a stripe whose bytes are coming from upstream right now.
+void BlobFetch::note_arriving(std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(arriving_, stripe) == arriving_.end()) arriving_.push_back(stripe);
+}
+
+void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
+  asio::post(context_.home, [self = shared_from_this(), peer, load] {
+    p2p::HaveUpdate update;
+    update.load = load;
+    self->tell(p2p::HaveChanged{peer, std::move(update)});
+  });
 }
 
 void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
@@ -517,7 +533,10 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
       strategy_timer_ = timer->at;
       arm_timer();
     } else if (const auto* send = std::get_if<p2p::Send>(&action)) {
-      if (links_) links_->send(*send);
+      if (!links_) continue;
+      auto message = *send;
+      message.announce.know_midstates = trust_.has_hint();
+      links_->send(std::move(message));
     } else if (const auto* watch = std::get_if<p2p::WatchHave>(&action)) {
       if (links_) links_->watch(watch->peer);
     } else if (const auto* unwatch = std::get_if<p2p::UnwatchHave>(&action)) {
@@ -576,10 +595,6 @@ void BlobFetch::start(const p2p::Fetch& fetch) {
     const bool begun = blob_->readable(blob_->geometry().stripe(stripe).begin, 1) > 0;
     if (!upstream || !begun || marks_.at(stripe) != StripeMark::kUnchecked)
       marks_.set(stripe, upstream ? StripeMark::kFromUpstream : StripeMark::kUnchecked);
-    if (upstream) {
-      const std::lock_guard lock(mutex_);
-      arriving_.push_back(stripe);
-    }
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;

@@ -151,6 +151,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void replace(std::uint32_t stripe);
   void clear_marks();
   void on_heard(const p2p::Event& event);
+  void note_arriving(std::uint32_t stripe);
+  void note_load(p2p::PeerId peer, const p2p::Load& load);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);

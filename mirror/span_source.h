@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/geometry.h"
 #include "core/task.h"
+#include "p2p/protocol/messages.h"
 
 namespace oxbow::mirror {
 
@@ -25,6 +26,7 @@ struct SpanHead {
   std::optional<std::uint64_t> blob_bytes;
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
+  std::optional<p2p::Load> load = {};  ///< of a peer
 };
 
 class SpanSink {
