@@ -342,7 +342,9 @@ void BlobFetch::note_arriving(std::uint32_t stripe) {
 }
 
 void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
-  asio::post(context_.home, [self = shared_from_this(), peer, load] {
+  asio::post(context_.home, [weak = weak_from_this(), peer, load] {
+    const auto self = weak.lock();
+    if (!self) return;
     p2p::HaveUpdate update;
     update.load = load;
     self->tell(p2p::HaveChanged{peer, std::move(update)});
@@ -389,10 +391,13 @@ void BlobFetch::begin() {
   arena_space_ = context_.store.on_arena_space([progress = progress_] { progress->wake(); });
   if (context_.peers == nullptr) return;
   links_ = std::make_unique<PeerLinks>(*context_.peers, context_.home, blob_->digest(), blob_->geometry().stripes(),
-                                       [this](const p2p::Event& event) {
-                                         on_heard(event);
-                                         tell(event);
-                                         pump();
+                                       [weak = weak_from_this()](const p2p::Event& event) {
+                                         // Its end may be on its way already.
+                                         const auto self = weak.lock();
+                                         if (!self) return;
+                                         self->on_heard(event);
+                                         self->tell(event);
+                                         self->pump();
                                        });
   asio::post(context_.home, [self = shared_from_this()] { self->links_->start(); });
 }
@@ -952,7 +957,9 @@ void BlobFetch::fail_disk(Error error) {
     status_.disk_failure = std::move(error);
   }
   // Posted: a request must not be ended from within its own call.
-  asio::post(context_.home, [self = shared_from_this()] {
+  asio::post(context_.home, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
     self->running_.clear();
     self->wake_readers();
   });
