@@ -44,7 +44,11 @@ class Strangers(Scenario):
 
     # The certificate says another name than the node.
     def test_certificate_of_another_name(self):
-        self.with_stranger(lambda cluster: cluster.authority.issue("n9"))
+        cluster = self.cluster(3, start=False, rate="200mbit")
+        stranger = cluster.add(peer={"tls": cluster.authority.issue("n9")})
+        with self.assertRaises(AssertionError):
+            stranger.start(timeout_s=5)
+        self.assertIn("is the certificate of n9, and this node is n4", stranger.log())
 
     def test_revoked_certificate(self):
         def revoke(cluster):
