@@ -394,7 +394,7 @@ void BlobFetch::begin() {
   if (context_.peers == nullptr) return;
   links_ = std::make_unique<PeerLinks>(*context_.peers, context_.home, blob_->digest(), blob_->geometry().stripes(),
                                        [weak = weak_from_this()](const p2p::Event& event) {
-                                         // Nobody may hold it any more while its end is on the way.
+                                         // Its end may be on its way already.
                                          const auto self = weak.lock();
                                          if (!self) return;
                                          self->on_heard(event);
@@ -628,6 +628,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
   if (actual && !upstream && !trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed())) {
+    // What is said of it may be false as well: the digest knows better.
+    if (verified_) return true;
     ++retries_[stripe];
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     blob_->drop_stripe(stripe);
@@ -936,12 +938,14 @@ void BlobFetch::reckon() {
   auto verdict = trust_.verdict(*blob_);
   for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
   for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
-  context_.peers->holds(blob_->digest());
   const std::lock_guard lock(mutex_);
   status_.replaced = std::move(verdict.replaced);
 }
 
 void BlobFetch::on_hashed(Result<> outcome) {
+  // The hash may be faster than the news of the last stripes.
+  on_progress();
+  if (!outcome && !stopped_ && !blob_->complete()) return;  // a stripe has just been dropped, and is hashed again
   if (!outcome) {
     if (stopped_ || repair()) return;
     // In this order: a reader that sees the blob gone must see why.
@@ -954,15 +958,17 @@ void BlobFetch::on_hashed(Result<> outcome) {
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
-  reckon();
+  if (context_.peers != nullptr) context_.peers->holds(blob_->digest());
   settle();
 }
 
 void BlobFetch::settle() {
-  if (!verified_ || links_pending_ > 0 || !blob_->complete()) return;
+  if (!verified_) return;
   for (const auto& [id, running] : running_) {
     if (running->committing()) return;
   }
+  if (!std::exchange(reckoned_, true)) reckon();
+  if (links_pending_ > 0 || !blob_->complete()) return;
   {
     const std::lock_guard lock(mutex_);
     if (status_.settled) return;

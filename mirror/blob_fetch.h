@@ -213,6 +213,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::uint32_t corrupt_stripes_ = 0;
   std::uint32_t links_pending_ = 0;
   bool verified_ = false;
+  bool reckoned_ = false;
   bool stopped_ = false;
   std::optional<p2p::Time> strategy_timer_;
   bool in_pump_ = false;

@@ -259,10 +259,19 @@ std::unique_ptr<p2p::PeerCall> FakePeers::watch_have(p2p::PeerId peer, Digest, s
   p2p::HaveUpdate update;
   update.map = p2p::HaveMap(stripes, true);
   update.sums = peers_.at(peer).sums;
-  asio::post(loop, [alive = std::weak_ptr(call->alive), update, told = std::move(on_update)] {
-    if (!alive.expired()) told(update);
-  });
+  add(streams_, Stream{peer, call->alive, &loop, std::move(on_update)});
+  say(peer, update);
   return call;
+}
+
+void FakePeers::say(p2p::PeerId id, const p2p::HaveUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& stream : streams_) {
+    if (stream.peer != id) continue;
+    asio::post(*stream.loop, [alive = stream.alive, told = stream.told, update] {
+      if (!alive.expired()) told(update);
+    });
+  }
 }
 
 Task<Result<std::vector<p2p::AnnounceReply>>> FakePeers::announce(p2p::PeerId, std::vector<p2p::Announce>,

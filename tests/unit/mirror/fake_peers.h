@@ -52,6 +52,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
     const std::lock_guard lock(mutex_);
     peers_.at(id).stalls_after.clear();
   }
+  /// One more line on every have stream of that peer.
+  void say(p2p::PeerId id, const p2p::HaveUpdate& update);
   std::vector<p2p::PeerId> bad_senders() const { return copy(bad_senders_); }
   std::vector<std::string> bad_publishers() const { return copy(bad_publishers_); }
   std::vector<p2p::PeerId> alternatives_heard() const { return copy(alternatives_heard_); }
@@ -104,7 +106,14 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   }
 
   mutable std::mutex mutex_;
+  struct Stream {
+    p2p::PeerId peer;
+    std::weak_ptr<bool> alive;
+    Loop* loop;
+    std::function<void(p2p::HaveUpdate)> told;
+  };
   std::map<p2p::PeerId, FakePeer> peers_;
+  std::vector<Stream> streams_;
   std::shared_ptr<const p2p::PeerSnapshot> snapshot_;
   std::vector<p2p::PeerId> bad_senders_;
   std::vector<std::string> bad_publishers_;
