@@ -523,7 +523,9 @@ void BlobFetch::pump() {
   else
     // Whose right they were to be fetched with has gone: the strategy may know others.
     for (const auto stripe : std::exchange(repairing_, {})) {
-      if (!blob_->has(stripe)) tell(p2p::StripeLost{stripe});
+      if (blob_->has(stripe)) continue;
+      settle_probe(stripe, false);
+      tell(p2p::StripeLost{stripe});
     }
   check_awaited();
   auto missing = wanted();
@@ -576,6 +578,8 @@ std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
   }
   // What it sent before did not fit; the same again would not either.
   if (context_.peers == nullptr || trust_.doubted(fetch.stripes.begin, fetch.source)) return nullptr;
+  if (const auto voucher = vouchers_.find(fetch.source); voucher != vouchers_.end() && voucher->second.refused)
+    return nullptr;
   const auto snapshot = context_.peers->snapshot();
   std::vector<std::string> path;
   for (const auto peer : fetch.path) {
@@ -623,7 +627,10 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     std::erase(arriving_, stripe);
   }
   accepted_[stripe] = true;
-  if (!is_doubtful(stripe)) return true;
+  if (!is_doubtful(stripe)) {
+    settle_probe(stripe, true);
+    return true;
+  }
   const auto actual = blob_->stripe_checksum(stripe);
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
@@ -638,6 +645,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   if (relinked_[stripe]) {
     check_stripe(stripe, blob_->midstates(), false);
+  } else if (unvouched(sender_of(stripe))) {
+    await_voucher(sender_of(stripe), stripe);
   } else if (!trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
@@ -674,10 +683,10 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
-  if (running.source() != p2p::kUpstream && context_.peers != nullptr) {
-    context_.peers->served_well(
-        running.source(), static_cast<double>(running.to_first_byte().count()),
-        static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count())));
+  if (running.source() != p2p::kUpstream) {
+    served_.push_back(
+        {running.source(), static_cast<double>(running.to_first_byte().count()),
+         static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count()))});
   }
   end_twins(running, stripe);
   if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, blob_->midstates(), false);
@@ -779,6 +788,7 @@ bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
 }
 
 void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
+  if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
   if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
     marks_.set(stripe, StripeMark::kChecked);
   wake_readers();
@@ -866,9 +876,8 @@ void BlobFetch::on_heard(const p2p::Event& event) {
     for (const auto& other : replied->reply->neighbours) {
       if (other.complete) complete_neighbours_.push_back(other.name);
     }
-    if (replied->reply->midstates) {
-      trust_.add_hint(*replied->reply->midstates);
-    } else if (!trust_.has_hint() && !asked_for_hints_ && !complete_neighbours_.empty()) {
+    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
+    if (!asked_for_hints_ && !complete_neighbours_.empty()) {
       asked_for_hints_ = true;
       asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
     }
@@ -896,6 +905,8 @@ bool BlobFetch::repair() {
 
 Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
   constexpr std::size_t kAsked = 3;
+  // Two that agree are enough: a list that only its own publisher's bytes are checked by says nothing.
+  std::size_t lists = trust_.has_hint() ? 1 : 0;
   auto names = complete_neighbours_;
   if (names.size() > kAsked) names.resize(kAsked);
   for (const auto& name : names) {
@@ -905,9 +916,85 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
     const auto facts = co_await context_.peers->client().facts(id, blob_->digest(), true, std::chrono::seconds(1));
     if (!facts || !facts->midstates) continue;
     trust_.add_hint(*facts->midstates);
-    break;
+    if (++lists == 2 || to_repair) break;
   }
-  if (to_repair) self->locate_wrong();
+  if (to_repair) {
+    self->locate_wrong();
+    co_return;
+  }
+  hints_answered_ = true;
+  seek_vouchers();
+}
+
+bool BlobFetch::unvouched(p2p::PeerId sender) {
+  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
+  if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
+  const auto snapshot = context_.peers->snapshot();
+  const auto* peer = snapshot->find(sender);
+  if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
+}
+
+void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {
+  vouchers_[sender].waiting.push_back(stripe);
+  seek_vouchers();
+}
+
+void BlobFetch::seek_vouchers() {
+  if (!hints_answered_ || verified_) return;  // another's midstates may come yet
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.given || voucher.refused || voucher.probe || voucher.waiting.empty()) continue;
+    if (!unvouched(peer)) {
+      voucher.given = true;
+      release(std::exchange(voucher.waiting, {}));
+      continue;
+    }
+    const auto stripe = voucher.waiting.front();
+    const auto sum = blob_->stripe_checksum(stripe);
+    if (!sum) {
+      voucher.waiting.erase(voucher.waiting.begin());
+      continue;
+    }
+    voucher.probe = stripe;
+    voucher.sum = *sum;
+    replace({stripe});
+  }
+}
+
+/// The stripe has come from upstream, or `compared` is false and it cannot be had there: then nothing better is known.
+void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.probe != stripe || voucher.given || voucher.refused) continue;
+    auto waiting = std::exchange(voucher.waiting, {});
+    std::erase(waiting, stripe);
+    if (!compared || blob_->stripe_checksum(stripe) == voucher.sum) {
+      voucher.given = true;
+      release(waiting);
+      continue;
+    }
+    voucher.refused = true;
+    context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
+    for (const auto other : waiting) {
+      const auto sum = blob_->stripe_checksum(other);
+      if (!sum || sender_of(other) != peer) continue;
+      trust_.doubt(other, peer, *sum, false);
+      blob_->drop_stripe(other);
+      hasher_->rewind(other);
+      tell(p2p::StripeLost{other});
+    }
+    pump();
+  }
+}
+
+void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {
+  for (const auto stripe : stripes) {
+    if (!blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
+    if (!trust_.has_hint())
+      marks_.set(stripe, StripeMark::kChecked);
+    else if (hasher_->position() >= blob_->geometry().stripe(stripe).end)
+      check_stripe(stripe, trust_.hint(), true);
+  }
+  wake_readers();
 }
 
 void BlobFetch::locate_wrong() {
@@ -936,6 +1023,10 @@ void BlobFetch::locate_wrong() {
 void BlobFetch::reckon() {
   if (context_.peers == nullptr) return;
   auto verdict = trust_.verdict(*blob_);
+  for (const auto& served : std::exchange(served_, {})) {
+    if (std::ranges::find(verdict.senders, served.peer) == verdict.senders.end())
+      context_.peers->served_well(served.peer, served.first_byte_ms, served.bytes_per_second);
+  }
   for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
   for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
   const std::lock_guard lock(mutex_);
@@ -1017,7 +1108,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if ((id & kRepairId) != 0) {
     const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
     std::erase(repairing_, stripe);
-    if (!blob_->has(stripe)) tell(p2p::StripeLost{stripe});
+    if (!blob_->has(stripe)) {
+      settle_probe(stripe, false);
+      tell(p2p::StripeLost{stripe});
+    }
   } else {
     tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives)});
   }

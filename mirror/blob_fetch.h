@@ -177,6 +177,14 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
   void locate_wrong();
+  /// What a peer sends that says that it has everything, and of whom nothing is known, is given to nobody before one
+  /// stripe of it was compared with upstream (or another's midstates agree): else the first to pull after a liar would
+  /// give its bytes to a client, and find out at the end.
+  bool unvouched(p2p::PeerId sender);
+  void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
+  void seek_vouchers();
+  void settle_probe(std::uint32_t stripe, bool compared);
+  void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);
   std::shared_ptr<SpanSource> source_of(const p2p::Fetch& fetch);
@@ -232,6 +240,22 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
   bool asked_for_hints_ = false;
+  bool hints_answered_ = false;
+  /// Of a peer that says that it has all of the blob.
+  struct Voucher {
+    bool given = false;
+    bool refused = false;
+    std::optional<std::uint32_t> probe;  ///< the stripe that upstream is asked for too
+    Checksum sum;                        ///< of that stripe, as the peer sent it
+    std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
+  };
+  std::map<p2p::PeerId, Voucher> vouchers_;
+  struct Served {
+    p2p::PeerId peer;
+    double first_byte_ms;
+    double bytes_per_second;
+  };
+  std::vector<Served> served_;  ///< by peers, told to the table when the blob has verified
   bool asked_to_repair_ = false;
   storage::WakeList changed_;
 

@@ -75,6 +75,13 @@ bool StripeTrust::has_hint() const {
   return current_.has_value();
 }
 
+bool StripeTrust::hint_of_another(std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  return current_ && std::ranges::any_of(lists_, [&](const p2p::MidstateList& list) {
+           return list.publisher != name && list.states == lists_[*current_].states;
+         });
+}
+
 std::vector<std::string> StripeTrust::hint() const {
   const std::lock_guard lock(mutex_);
   return current_ ? lists_[*current_].states : std::vector<std::string>();

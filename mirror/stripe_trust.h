@@ -39,6 +39,8 @@ class StripeTrust {
   /// The list to go by from now on, if there is none; kept for the reckoning in any case.
   void add_hint(p2p::MidstateList list);
   bool has_hint() const;
+  /// Whether somebody else than `name` published the list that is gone by.
+  bool hint_of_another(std::string_view name) const;
   std::vector<std::string> hint() const;
   /// Nothing: there is no hint, or it does not reach that far. `stripe`'s end is what the midstate belongs to.
   std::optional<bool> hint_says(std::uint32_t stripe, std::string_view midstate) const;
