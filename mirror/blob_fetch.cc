@@ -874,7 +874,10 @@ void BlobFetch::on_heard(const p2p::Event& event) {
   if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
     complete_neighbours_.clear();
     for (const auto& other : replied->reply->neighbours) {
-      if (other.complete) complete_neighbours_.push_back(other.name);
+      if (other.complete)
+        complete_neighbours_.push_back(other.name);
+      else
+        wanters_.insert(other.name);
     }
     if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
@@ -932,6 +935,8 @@ bool BlobFetch::unvouched(p2p::PeerId sender) {
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);
   if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  // Who was seen to fetch the blob has it from the same places as this node.
+  if (wanters_.contains(peer->member.name)) return false;
   return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
 }
 

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "core/clock.h"
@@ -239,6 +240,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<bool> checking_;                    ///< by stripe: being checked alone
   std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
+  std::set<std::string> wanters_;                 ///< neighbours that did not have all of it
   bool asked_for_hints_ = false;
   bool hints_answered_ = false;
   /// Of a peer that says that it has all of the blob.
