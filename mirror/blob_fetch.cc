@@ -305,7 +305,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
     : context_(context),
       blob_(std::move(blob)),
       strategy_(std::move(strategy)),
-      progress_(std::make_shared<Waker>(context.home)),
+      progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
@@ -1079,16 +1079,22 @@ std::chrono::milliseconds BlobFetch::patience() {
 void BlobFetch::arm_timer() {
   if (readers_.empty()) {
     timer_.cancel();
+    armed_.reset();
     return;
   }
   auto at = last_progress_ + patience();
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
-  if (timer_.expiry().time_since_epoch() == at && timer_.expiry() > context_.clock.steady()) return;
+  // A timer that fires early looks again; moving it with every byte would cost a system call each.
+  if (armed_ && *armed_ <= at) return;
+  armed_ = at;
   timer_.expires_at(Clock::Steady(at));
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     if (cancelled) return;
-    if (const auto self = weak.lock()) self->on_timer();
+    const auto self = weak.lock();
+    if (!self) return;
+    self->armed_.reset();
+    self->on_timer();
   });
 }
 

@@ -70,6 +70,9 @@ struct FetchLimits {
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
+/// Bytes arrive in many small pieces; fetches and readers look at them in portions of so much time.
+inline constexpr std::chrono::milliseconds kProgressEvery{4};
+
 /// The end of an open-ended response that is only trickled while verification is under way.
 inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
 
@@ -216,6 +219,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool reckoned_ = false;
   bool stopped_ = false;
   std::optional<p2p::Time> strategy_timer_;
+  std::optional<p2p::Time> armed_;  ///< when timer_ fires
   bool in_pump_ = false;
   std::optional<Error> last_error_;
 
