@@ -634,9 +634,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   const auto actual = blob_->stripe_checksum(stripe);
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
-  if (actual && !upstream && !trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed())) {
-    // What is said of it may be false as well: the digest knows better.
-    if (verified_) return true;
+  const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
+  if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
     ++retries_[stripe];
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     blob_->drop_stripe(stripe);
@@ -645,9 +644,9 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   if (relinked_[stripe]) {
     check_stripe(stripe, blob_->midstates(), false);
-  } else if (unvouched(sender_of(stripe))) {
+  } else if (!verified_ && unvouched(sender_of(stripe))) {
     await_voucher(sender_of(stripe), stripe);
-  } else if (!trust_.has_hint()) {
+  } else if (verified_ || !trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
   } else if (hasher_->position() >= blob_->geometry().stripe(stripe).end) {
@@ -1039,22 +1038,25 @@ void BlobFetch::reckon() {
 }
 
 void BlobFetch::on_hashed(Result<> outcome) {
-  // The hash may be faster than the news of the last stripes.
-  on_progress();
-  if (!outcome && !stopped_ && !blob_->complete()) return;  // a stripe has just been dropped, and is hashed again
+  // A stripe may have been dropped since: then it is hashed again from there on.
+  const auto outdated = [this] { return hasher_->position() < blob_->geometry().blob_bytes(); };
+  if (outdated() || verified_) return;
+  verified_ = outcome.has_value();
+  if (verified_) clear_marks();
+  on_progress();  // the hash may be faster than the news of the last stripes
   if (!outcome) {
+    if (outdated()) return;
     if (stopped_ || repair()) return;
     // In this order: a reader that sees the blob gone must see why.
     fail(outcome.error());
     context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
     return;
   }
-  verified_ = true;
-  clear_marks();
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
   if (context_.peers != nullptr) context_.peers->holds(blob_->digest());
+  wake_readers();
   settle();
 }
 
