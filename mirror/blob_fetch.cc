@@ -6,8 +6,8 @@
 namespace oxbow::mirror {
 namespace {
 
-/// Fetches that this class starts by itself, to replace a doubtful stripe; a strategy counts from 1.
-constexpr p2p::FetchId kRepairId = 1ULL << 63;
+/// The sender of what came along a path: nobody that is known.
+constexpr p2p::PeerId kRelayed = 0xFFFF'FFFF;
 
 /// From here on a reader is held back, so it has to want everything: it will not come any further by itself.
 std::uint64_t held_begin(ByteRange range) noexcept { return range.end - std::min(range.size(), kHeldBytes); }
@@ -69,6 +69,9 @@ class BlobFetch::Running final : public SpanSink {
       return;
     }
     first_byte_ = owner_.now();
+    heard_ = true;
+    vouched_ = head.vouched;
+    owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
     if (!head.whole) {
       if (head.begin == position_) return;
@@ -150,6 +153,13 @@ class BlobFetch::Running final : public SpanSink {
   const p2p::Fetch& fetch() const noexcept { return fetch_; }
   p2p::SourceId source() const noexcept { return fetch_.source; }
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
+  bool is_forward() const noexcept { return (fetch_.id & kForwardId) == kForwardId; }
+  UnderWay under_way() const {
+    return {fetch_.id, is_forward(), heard_ && !outcome_, owner_.now() - last_byte_};
+  }
+  bool leased() const { return source_->leased(); }
+  /// Whose word the bytes are: who only passed them on is not to blame for them.
+  p2p::SourceId sender() const noexcept { return fetch_.along && !vouched_ ? kRelayed : fetch_.source; }
   bool mixed() const noexcept { return mixed_; }
   const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
   std::vector<std::string> alternatives() const { return source_->alternatives(); }
@@ -275,6 +285,8 @@ class BlobFetch::Running final : public SpanSink {
   bool skipping_ = false;
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;
+  bool heard_ = false;
+  bool vouched_ = false;
   bool mixed_ = false;  ///< parts of its first stripe came from somebody else
   std::optional<Checksum> claimed_;
   std::vector<std::byte> held_;
@@ -491,6 +503,7 @@ void BlobFetch::pump() {
   }
   in_pump_ = true;
   const auto self = shared_from_this();
+  drop_stalled_forwards();
   auto missing = wanted();
   const bool idle = missing.empty() && repairing_.empty();
   const bool may_fetch = pick_reader() != readers_.end();
@@ -512,7 +525,7 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
     if (const auto* fetch = std::get_if<p2p::Fetch>(&action)) {
       start(*fetch);
     } else if (const auto* cancel = std::get_if<p2p::CancelFetch>(&action)) {
-      if (const auto running = running_.find(cancel->id); running != running_.end()) running->second->cancel();
+      this->cancel(cancel->id);
     } else if (const auto* timer = std::get_if<p2p::SetTimer>(&action)) {
       strategy_timer_ = timer->at;
       arm_timer();
@@ -524,6 +537,24 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
       if (links_) links_->unwatch(unwatch->peer);
     }
   }
+}
+
+std::vector<BlobFetch::UnderWay> BlobFetch::under_way() const {
+  std::vector<UnderWay> all;
+  for (const auto& [id, running] : running_) all.push_back(running->under_way());
+  return all;
+}
+
+std::optional<BlobFetch::UnderWay> BlobFetch::under_way(std::uint32_t stripe) const {
+  for (const auto& [id, running] : running_) {
+    const auto& fetch = running->fetch();
+    if (stripe >= fetch.stripes.begin && stripe < fetch.stripes.end && !fetch.hedge_of) return running->under_way();
+  }
+  return std::nullopt;
+}
+
+void BlobFetch::cancel(p2p::FetchId id) {
+  if (const auto running = running_.find(id); running != running_.end()) running->second->cancel();
 }
 
 std::uint32_t BlobFetch::upstream_running() const {
@@ -539,18 +570,17 @@ std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
   }
   // What it sent before did not fit; the same again would not either.
   if (context_.peers == nullptr || trust_.doubted(fetch.stripes.begin, fetch.source)) return nullptr;
-  const auto snapshot = context_.peers->snapshot();
-  std::vector<std::string> path;
-  for (const auto peer : fetch.path) {
-    if (const auto* known = snapshot->find(peer)) path.push_back(known->member.name);
-  }
-  return std::make_shared<PeerSource>(context_.peers->client(), fetch.source, blob_->digest(), blob_->geometry(),
-                                      std::move(path));
+  return peer_source(fetch);
 }
 
-void BlobFetch::start(const p2p::Fetch& fetch) {
+void BlobFetch::start(p2p::Fetch fetch) {
+  if (auto turn = take_own_turn(fetch); !turn) {
+    asio::post(context_.home, [self = shared_from_this(), id = fetch.id, turn] { self->ended(id, turn); });
+    return;
+  }
   const bool disk_failed = status().disk_failure.has_value();
-  auto source = disk_failed || readers_.empty() ? nullptr : source_of(fetch);
+  const bool needed = !readers_.empty() || (fetch.id & kForwardId) == kForwardId;
+  auto source = disk_failed || !needed ? nullptr : source_of(fetch);
   std::uint64_t hedge_begin = 0;
   if (source && fetch.hedge_of) {
     const auto late = running_.find(*fetch.hedge_of);
@@ -561,7 +591,7 @@ void BlobFetch::start(const p2p::Fetch& fetch) {
   }
   if (!source) {
     const auto why =
-        fetch.source == p2p::kUpstream || disk_failed || readers_.empty() ? Errc::kCancelled : Errc::kCorrupt;
+        fetch.source == p2p::kUpstream || disk_failed || !needed ? Errc::kCancelled : Errc::kCorrupt;
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id, why] {
       self->ended(id, oxbow::fail(why, "this fetch is not possible now"));
     });
@@ -576,10 +606,8 @@ void BlobFetch::start(const p2p::Fetch& fetch) {
     const bool begun = blob_->readable(blob_->geometry().stripe(stripe).begin, 1) > 0;
     if (!upstream || !begun || marks_.at(stripe) != StripeMark::kUnchecked)
       marks_.set(stripe, upstream ? StripeMark::kFromUpstream : StripeMark::kUnchecked);
-    if (upstream) {
-      const std::lock_guard lock(mutex_);
-      arriving_.push_back(stripe);
-    }
+    const std::lock_guard lock(mutex_);
+    (upstream ? arriving_ : coming_).push_back(stripe);
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
@@ -613,8 +641,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   const auto actual = blob_->stripe_checksum(stripe);
   const bool whole = !running.mixed();
-  origins_[stripe] = running.source();
-  if (actual && whole && !trust_.agrees(stripe, running.source(), *actual, running.claimed())) {
+  origins_[stripe] = running.sender();
+  if (actual && whole && !trust_.agrees(stripe, running.sender(), *actual, running.claimed())) {
     ++retries_[stripe];
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     blob_->drop_stripe(stripe);
@@ -623,7 +651,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   if (!trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
-  } else if (relinked_[stripe] ||
+  } else if (relinked_[stripe] || running.is_forward() ||
              std::ranges::any_of(readers_, [](const auto& entry) { return !entry.second.wants.read_ahead; })) {
     // Whoever reads out of order waits for this one; in order the prefix hash clears it.
     check_stripe(stripe, trust_.hint());
@@ -633,6 +661,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
 
 void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   if (!running.is_repair()) tell(p2p::StripeArrived{running.fetch().id, stripe});
+  if (running.is_forward()) tell(p2p::StripeArrived{0, stripe});  // it did not ask for this one
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
@@ -865,6 +894,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if (whole_ == id) whole_.reset();
   std::uint64_t reader_id = 0;
   bool upstream = true;
+  bool lease = own_turn_ended(id, outcome);
   std::vector<p2p::PeerId> alternatives;
   if (const auto running = running_.find(id); running != running_.end()) {
     reader_id = running->second->reader();
@@ -872,13 +902,16 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     for (const auto& name : running->second->alternatives()) {
       if (const auto* peer = context_.peers->snapshot()->find(name)) alternatives.push_back(peer->id);
     }
-    const auto& stripes = running->second->fetch().stripes;
+    lease = lease || running->second->leased();
+    const auto stripes = running->second->fetch().stripes;
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
       if (!outcome && !blob_->has(stripe)) ++retries_[stripe];
       const std::lock_guard lock(mutex_);
       std::erase(arriving_, stripe);
+      if (const auto one = std::ranges::find(coming_, stripe); !upstream && one != coming_.end()) coming_.erase(one);
     }
     running_.erase(running);
+    head_came(stripes.begin, outcome, lease);
   }
   if (!outcome && upstream && outcome.error().code() != Errc::kCancelled) {
     log::debug("fetch ended early", {{"digest", blob_->digest().to_string()}, log::Field(outcome.error())});
@@ -900,9 +933,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if ((id & kRepairId) != 0) {
     const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
     std::erase(repairing_, stripe);
+    head_came(stripe, outcome, lease);
     if (!outcome) tell(p2p::StripeLost{stripe});
   } else {
-    tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives)});
+    tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives), lease});
   }
   pump();
 }

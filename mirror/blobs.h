@@ -19,6 +19,9 @@ class Blobs final : public FetchObserver {
   /// Before the first fetch; without it every stripe comes from upstream.
   void set_peers(FetchPeers* peers) { peers_ = peers; }
 
+  /// Null: no ring.
+  FetchPeers* peers() const noexcept { return peers_; }
+
   storage::Store& store() noexcept { return store_; }
   WorkPool& pool() noexcept { return pool_; }
   const Clock& clock() const noexcept { return clock_; }

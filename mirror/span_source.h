@@ -25,6 +25,7 @@ struct SpanHead {
   std::optional<std::uint64_t> blob_bytes;
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
+  bool vouched = false;  ///< the source has verified it
 };
 
 class SpanSink {
@@ -50,6 +51,8 @@ class SpanSource {
   virtual std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) = 0;
   /// Whom a busy source named instead, after its request has ended.
   virtual std::vector<std::string> alternatives() const { return {}; }
+  /// With kNotFound: this node was given the right to fetch it from upstream.
+  virtual bool leased() const { return false; }
 };
 
 }  // namespace oxbow::mirror

@@ -1,0 +1,56 @@
+#include "p2p/finger_owner.h"
+
+#include <gtest/gtest.h>
+
+namespace oxbow::p2p {
+namespace {
+
+using Kind = FingerOwner::Turn::Kind;
+const Digest kBlob = Digest::sha256("blob");
+constexpr Time kNow{1'000};
+
+// The first who may fetch gets the stripe and what it wants after it, to the span's end; all others are sent there.
+TEST(FingerOwnerTest, FirstCome) {
+  FingerOwner owner;
+  EXPECT_EQ(owner.ask(kNow, kBlob, 2, 7, 0).kind, Kind::kNobody);
+  EXPECT_EQ(owner.ask(kNow, kBlob, 2, kNoPeer, 3).kind, Kind::kNobody);
+  EXPECT_EQ(owner.ask(kNow, kBlob, 2, 7, 99).kind, Kind::kFetch);
+  for (std::uint32_t stripe = 2; stripe < 8; ++stripe) {
+    const auto turn = owner.ask(kNow, kBlob, stripe, 8, 1);
+    EXPECT_EQ(turn.kind, Kind::kHolder);
+    EXPECT_EQ(turn.holder, 7U);
+  }
+  EXPECT_EQ(owner.ask(kNow, kBlob, 8, 8, 1).kind, Kind::kFetch);  // another span
+  EXPECT_EQ(owner.ask(kNow, kBlob, 0, 9, 8).kind, Kind::kFetch);  // up to what the other has
+  EXPECT_EQ(owner.ask(kNow, kBlob, 1, 7, 1).holder, 9U);
+  EXPECT_EQ(owner.ask(kNow, kBlob, 2, 7, 6).kind, Kind::kFetch);  // its own again
+}
+
+// A holder has time until its lease ends to have it; one that cannot be reached is forgotten at once. Who has it is
+// remembered beyond the lease.
+TEST(FingerOwnerTest, HoldersThatDoNotGive) {
+  FingerOwner owner;
+  owner.ask(kNow, kBlob, 0, 7, 2);
+  EXPECT_FALSE(owner.not_given(kNow + Time(500), kBlob, 0, 7, Errc::kNotFound));
+  EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).holder, 7U);
+  EXPECT_TRUE(owner.not_given(kNow + Time(500'000), kBlob, 0, 7, Errc::kNotFound));
+  EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).kind, Kind::kFetch);
+  EXPECT_TRUE(owner.not_given(kNow, kBlob, 1, 7, Errc::kUnavailable));
+  EXPECT_EQ(owner.ask(kNow, kBlob, 1, 9, 1).kind, Kind::kFetch);
+  EXPECT_TRUE(owner.not_given(kNow, kBlob, 1, 7, Errc::kUnavailable));  // not its any more
+  EXPECT_EQ(owner.ask(kNow, kBlob, 1, 8, 1).holder, 9U);
+}
+
+// Memory is bounded: the longest known goes first, and that is counted.
+TEST(FingerOwnerTest, Bounded) {
+  MetricsRegistry metrics;
+  auto& hits = limit_counter(metrics, "finger_leases");
+  FingerOwner owner({.lease = Time(2'000), .stripes = 100}, &hits);
+  for (std::uint32_t stripe = 0; stripe < 1'000; ++stripe) owner.ask(kNow, kBlob, stripe, 7, 1);
+  EXPECT_LE(owner.stripes(), 100U);
+  EXPECT_GT(hits.Value(), 0);
+  EXPECT_EQ(owner.ask(kNow, kBlob, 999, 8, 1).holder, 7U);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p
