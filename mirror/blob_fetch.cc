@@ -155,7 +155,7 @@ class BlobFetch::Running final : public SpanSink {
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
   bool is_forward() const noexcept { return (fetch_.id & kForwardId) == kForwardId; }
   UnderWay under_way() const {
-    return {fetch_.id, is_forward(), heard_ && !outcome_, owner_.now() - last_byte_};
+    return {fetch_.id, is_forward(), heard_ && !outcome_, received_ > 0, owner_.now() - last_byte_};
   }
   bool leased() const { return source_->leased(); }
   /// Whose word the bytes are: who only passed them on is not to blame for them.

@@ -189,8 +189,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     p2p::FetchId id = 0;
     bool forward = false;
     bool heard = false;  ///< its answer has begun, and it has not ended
+    bool begun = false;  ///< bytes have come
     std::chrono::milliseconds since_last{0};
   };
+  static bool is_stalled(const UnderWay& one) noexcept;
   std::vector<UnderWay> under_way() const;
   std::optional<UnderWay> under_way(std::uint32_t stripe) const;
   void cancel(p2p::FetchId id);

@@ -10,6 +10,8 @@ namespace {
 
 /// A forward without a byte for this long is given up when somebody else asks, or a reader of this node waits.
 constexpr std::chrono::milliseconds kStalled{1'000};
+/// The same before its first byte: what is arriving from upstream may be behind other stripes of its request.
+constexpr std::chrono::milliseconds kStalledAtFirst{3'000};
 
 std::string name_of(const p2p::PeerSnapshot& peers, p2p::PeerId id) {
   const auto* peer = peers.find(id);
@@ -23,6 +25,10 @@ struct BlobFetch::HeadWaiter {
   asio::steady_timer timer;
   std::optional<Forwarded> answer;
 };
+
+bool BlobFetch::is_stalled(const UnderWay& one) noexcept {
+  return one.since_last >= (one.begun ? kStalled : kStalledAtFirst);
+}
 
 bool BlobFetch::is_coming(std::uint32_t stripe) const {
   const std::lock_guard lock(mutex_);
@@ -53,28 +59,37 @@ Task<BlobFetch::Forwarded> BlobFetch::forward(ForwardAsk ask) {
 }
 
 Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> self, ForwardAsk ask) {
+  const auto until = self->context_.clock.steady() + ask.deadline;
   const auto stripe = ask.stripe;
-  if (self->blob_->has(stripe) || self->is_arriving(stripe)) co_return Forwarded{};
-  const auto known = self->under_way(stripe);
-  if (known && known->heard) {
-    if (!known->forward || known->since_last < kStalled) co_return Forwarded{};
-    self->cancel(known->id);
-    co_return Forwarded{oxbow::fail(Errc::kTimeout, "the stripe comes no further"), false};
+  for (;;) {
+    if (self->blob_->has(stripe) || self->is_arriving(stripe)) co_return Forwarded{};
+    const auto known = self->under_way(stripe);
+    if (known && known->heard) {
+      if (!known->forward || !is_stalled(*known)) co_return Forwarded{};
+      self->cancel(known->id);
+      co_return Forwarded{oxbow::fail(Errc::kTimeout, "the stripe comes no further"), false};
+    }
+    if (known && !known->forward && !ask.may_wait)
+      co_return Forwarded{oxbow::fail(Errc::kBusy, "this node is asking for the stripe itself"), false};
+    const auto left = until - self->context_.clock.steady();
+    if (left <= left.zero()) break;
+    const auto waiter = std::make_shared<HeadWaiter>(self->context_.home);
+    const auto place = self->head_waiters_.emplace(stripe, waiter);
+    if (!known) {
+      self->repairing_.push_back(stripe);
+      self->start({kForwardId | stripe, ask.source, {stripe, stripe + 1}, {}, ask.along});
+      self->pump();  // the strategy must not want it too
+    }
+    waiter->timer.expires_after(left);
+    boost::system::error_code ignored;
+    if (!waiter->answer) co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+    if (!waiter->answer) {
+      self->head_waiters_.erase(place);
+      break;
+    }
+    // A lease is for the client whose request it was; everybody else asks again.
+    if (!known || !waiter->answer->lease) co_return std::move(*waiter->answer);
   }
-  if (known && !known->forward && !ask.may_wait)
-    co_return Forwarded{oxbow::fail(Errc::kBusy, "this node is asking for the stripe itself"), false};
-  const auto waiter = std::make_shared<HeadWaiter>(self->context_.home);
-  const auto place = self->head_waiters_.emplace(stripe, waiter);
-  if (!known) {
-    self->repairing_.push_back(stripe);
-    self->start({kForwardId | stripe, ask.source, {stripe, stripe + 1}, {}, std::move(ask.along)});
-    self->pump();  // the strategy must not want it too
-  }
-  waiter->timer.expires_after(ask.deadline);
-  boost::system::error_code ignored;
-  if (!waiter->answer) co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  if (waiter->answer) co_return std::move(*waiter->answer);
-  self->head_waiters_.erase(place);
   const auto late = self->under_way(stripe);
   if (late && late->forward && !late->heard && !self->head_waiters_.contains(stripe)) self->cancel(late->id);
   co_return Forwarded{oxbow::fail(Errc::kTimeout, "no answer in time"), false};
@@ -94,7 +109,7 @@ void BlobFetch::head_came(std::uint32_t stripe, const Result<>& outcome, bool le
 void BlobFetch::drop_stalled_forwards() {
   if (readers_.empty() || repairing_.empty()) return;
   for (const auto& one : under_way()) {
-    if (one.forward && one.since_last >= kStalled) cancel(one.id);
+    if (one.forward && is_stalled(one)) cancel(one.id);
   }
 }
 
@@ -112,7 +127,7 @@ Result<> BlobFetch::take_own_turn(p2p::Fetch& fetch) {
       own_turns_[fetch.id] = {fetch.stripes.begin, p2p::kNoPeer};
       return oxbow::fail(Errc::kNotFound, "this node has the lease");
     case Kind::kNobody:
-      return oxbow::fail(Errc::kUnavailable, "nobody was given the stripe yet");
+      return oxbow::fail(Errc::kBusy, "nobody was given the stripe yet");
     case Kind::kHolder:
       break;
   }

@@ -73,8 +73,8 @@ Task<Result<>> PeerContents::pass_on(const Passing& passing) {
   while (!path.empty() && passing.left() > milliseconds::zero()) {
     const auto next = path.front();
     path.erase(path.begin());
-    // Whoever is not the last leaves time for the one after it.
-    const auto deadline = path.empty() ? passing.left() : passing.left() * 2 / 3;
+    // Each hop gives up before the one before it does, and whoever is not the last leaves time for the one after it.
+    const auto deadline = path.empty() ? passing.left() * 7 / 8 : passing.left() * 2 / 3;
     p2p::Along along{path, passing.client, passing.client == p2p::kNoPeer ? 0 : passing.ask.wants, deadline};
     auto got = co_await passing.fetch->forward({passing.stripe, next, std::move(along), passing.may_wait, deadline});
     if (got.outcome) co_return Result<>();
@@ -94,11 +94,14 @@ Task<Result<>> PeerContents::act_as_owner(const Passing& passing) {
   for (int attempt = 0; attempt < kOwnerAttempts && passing.left() > milliseconds::zero(); ++attempt) {
     const auto turn = owner.ask(now(), digest, passing.stripe, passing.client, passing.ask.wants);
     if (turn.kind == Kind::kFetch) co_return fail(Errc::kNotFound, "the client has the lease");
-    if (turn.kind == Kind::kNobody) co_return fail(Errc::kUnavailable, "nobody has it, and the client may not fetch it");
+    if (turn.kind == Kind::kNobody) co_return fail(Errc::kBusy, "nobody has it yet, and the client may not fetch it");
     if (turn.holder == passing.peers->self()) break;  // this node's own reader is about to get it
     const auto got = co_await passing.fetch->forward(
-        {passing.stripe, turn.holder, std::nullopt, passing.may_wait, passing.left()});
-    if (got.outcome) co_return Result<>();
+        {passing.stripe, turn.holder, std::nullopt, passing.may_wait, passing.left() * 7 / 8});
+    if (got.outcome) {
+      owner.given(now(), digest, passing.stripe, turn.holder);
+      co_return Result<>();
+    }
     const auto code = got.outcome.error().code();
     if (code == Errc::kBusy) break;
     if (!owner.not_given(now(), digest, passing.stripe, turn.holder, code)) break;

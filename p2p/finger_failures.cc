@@ -15,7 +15,8 @@ constexpr auto kLateAfter = 300ms;
 constexpr double kLateShare = 0.25;          // of the typical speed
 constexpr auto kAway = 2'000ms;
 constexpr auto kAwaySlow = 5'000ms;  // who lost to a hedge
-constexpr std::uint32_t kRungs = 4;          // own fingers, other fingers, owner, successor
+constexpr std::uint32_t kRungs = 5;          // own fingers, other fingers, the owner, once more, its successor
+constexpr std::uint32_t kOwnerAgain = 3;
 
 }  // namespace
 
@@ -41,7 +42,8 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
   if (found == spans_.end() || (fetch.hedge_of != 0 && !event.outcome)) return;
   auto& span = found->second;
   if (event.outcome) {
-    if (const auto* slower = running(fetch.hedge_of); slower != nullptr) away(slower->source, kAwaySlow);
+    if (const auto* slower = running(fetch.hedge_of); slower != nullptr && !slower->direct)
+      away(slower->source, kAwaySlow);
     if (span.phase == Phase::kUnknown) span.phase = Phase::kShared;
     span.rung = 0;
     span.exhausted = false;
@@ -50,8 +52,9 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
   const auto jitter = std::chrono::milliseconds(20 + random_.below(60));
   switch (event.outcome.error().code()) {
     case Errc::kCancelled:
-      if (!fetch.cancelled) return;  // the other side of a hedge was first
-      break;
+      // The other side of a hedge was first; or it stood still, which tells of upstream as often as of the way.
+      if (fetch.cancelled) span.rung = std::min(span.rung + 1, 2U);
+      return;
     case Errc::kNotFound:
       if (event.lease) {
         span.phase = Phase::kLed;
@@ -72,7 +75,8 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
     default:
       break;
   }
-  if (fetch.direct) away(fetch.source, kAway);
+  // One cut may have come from behind the owner.
+  if (fetch.direct && span.rung >= kOwnerAgain) away(fetch.source, kAway);
   if (span.phase == Phase::kShared) span.phase = Phase::kUnknown;
   if (++span.rung < kRungs) return;
   span.rung = 0;
@@ -97,7 +101,7 @@ void Fingers::check_progress(const FetchProgress& progress) {
     return;
   }
   if (progress.since_last >= (fetch->bytes == 0 ? kNoFirstByte : kNoProgress)) {
-    if (!fetch->direct) away(fetch->source, kAway);
+    if (!fetch->direct && fetch->bytes > 0) away(fetch->source, kAway);
     cancel(*fetch);
     return;
   }

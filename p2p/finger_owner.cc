@@ -14,10 +14,11 @@ FingerOwner::Turn FingerOwner::ask(Time now, const Digest& digest, std::uint32_t
   const auto end = std::min(span_end, stripe + std::min(wants, kStripesPerSpan));
   for (auto one = stripe; one < end; ++one) {
     const auto other = given_.find({digest, one});
+    const auto until = now + options_.lease + (one - stripe) * options_.next;
     if (other == given_.end())
-      give({digest, one}, client, now + options_.lease);
+      give({digest, one}, client, until);
     else if (other->second.holder == client)
-      other->second.until = now + options_.lease;
+      other->second.until = until;
     else
       break;
   }
@@ -34,6 +35,16 @@ void FingerOwner::give(const Key& key, PeerId client, Time until) {
     order_.pop_front();
   }
   if (hit && limit_hits_ != nullptr) limit_hits_->Increment();
+}
+
+void FingerOwner::given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder) {
+  const std::lock_guard lock(mutex_);
+  const auto span_end = (Geometry::span_of(stripe) + 1) * kStripesPerSpan;
+  for (auto one = stripe; one < span_end; ++one) {
+    const auto known = given_.find({digest, one});
+    if (known == given_.end() || known->second.holder != holder) return;
+    known->second.until = std::max(known->second.until, now + options_.lease + (one - stripe) * options_.next);
+  }
 }
 
 bool FingerOwner::not_given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder, Errc why) {

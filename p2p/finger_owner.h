@@ -16,7 +16,8 @@
 namespace oxbow::p2p {
 
 struct FingerOwnerOptions {
-  std::chrono::milliseconds lease{2'000};  ///< so long a holder may be without a stripe that it was given
+  std::chrono::milliseconds lease{2'000};  ///< so long a holder may be without a stripe that it was given,
+  std::chrono::milliseconds next{1'000};   ///< and so much longer for each that it gets before
   std::size_t stripes = 262'144;           ///< remembered at most; the longest known goes first
 };
 
@@ -36,6 +37,8 @@ class FingerOwner {
   };
   /// `wants`: how many stripes from this one on `client` would fetch, of this span; 0: it may not.
   Turn ask(Time now, const Digest& digest, std::uint32_t stripe, PeerId client, std::uint32_t wants);
+  /// The holder gives it: it has more time for the rest of its span.
+  void given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder);
   /// The holder was asked and did not give it. True: forgotten, so ask again; false: it has time until its lease ends.
   /// `why`: kNotFound (not there, nor coming); anything else means that the holder cannot be had.
   bool not_given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder, Errc why);

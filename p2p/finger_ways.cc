@@ -34,6 +34,11 @@ std::uint32_t Fingers::led() const {
       std::ranges::count_if(spans_, [](const auto& entry) { return entry.second.phase == Phase::kLed; }));
 }
 
+/// Each span that is fetched makes all the others slower: together no more than keeps upstream busy.
+std::uint32_t Fingers::led_max() const {
+  return std::clamp(options_.crowd_spans / wanters_, 1U, options_.led_spans);
+}
+
 bool Fingers::may_ask(std::uint32_t number) const {
   const auto& span = spans_.at(number);
   if (span.phase == Phase::kLed || span.not_before > now_) return false;
@@ -48,7 +53,7 @@ std::vector<std::uint32_t> Fingers::askable_spans() const {
     const auto span = spans_.find(Geometry::span_of(fetch.stripes.begin));
     return fetch.wants > 0 && span != spans_.end() && span->second.phase == Phase::kUnknown;
   });
-  const bool may_lead = led() < options_.led_spans && std::cmp_less(ahead, options_.peer_fetches / 2);
+  const bool may_lead = led() < led_max() && std::cmp_less(ahead, options_.peer_fetches / 2);
   std::vector<std::uint32_t> out;
   for (const auto& [number, span] : spans_) {
     if (span.phase == Phase::kUnknown && may_fetch_ && !may_lead) continue;
@@ -90,7 +95,9 @@ void Fingers::ask(std::uint32_t stripe, FetchId hedge_of) {
   }
   Running fetch{next_id_++, way.source, {stripe, stripe + 1}, 0, way.direct, hedge_of, 0, false, now_, 0};
   const auto span_end = (number + 1) * kStripesPerSpan;
-  if (hedge_of == 0 && may_fetch_)
+  // A large crowd takes turns at being willing.
+  const bool willing = wanters_ <= options_.crowd_spans || random_.below(wanters_) < options_.crowd_spans;
+  if (hedge_of == 0 && may_fetch_ && willing)
     fetch.wants = open_run(stripe, std::min(span_end, context_.geometry.stripes())).count();
   window_.assign(stripe);
   ++from_peers_;

@@ -162,12 +162,13 @@ void Fingers::announce(Interest interest) {
 void Fingers::on(const Replied& event) {
   if (event.peer != asked_) return;
   asked_ = kNoPeer;
-  next_announce_ = now_ + 5'000ms;
+  next_announce_ = now_ + std::max<std::chrono::milliseconds>(event.reply ? event.reply->again : 0ms, 500ms);
   if (!event.reply) {
     ++silent_coordinators_;
     next_announce_ = now_ + 1'000ms;
     return;
   }
+  wanters_ = std::max(event.reply->wanters, 1U);
   holders_.clear();
   for (const auto& other : event.reply->neighbours) {
     const auto* peer = other.complete && peers_ != nullptr ? peers_->find(other.name) : nullptr;

@@ -22,7 +22,8 @@ struct FingersOptions {
   std::uint32_t spread = FingerTable::kSpread;
   std::uint32_t peer_fetches = 8;  ///< at a time, a blob
   std::uint32_t per_span = 3;      ///< of them in one span
-  std::uint32_t led_spans = 2;     ///< spans at a time that this node fetches from upstream
+  std::uint32_t led_spans = 4;     ///< spans at a time that this node fetches from upstream,
+  std::uint32_t crowd_spans = 12;  ///< and about that all who want the blob together fetch
   double hedge_share = 0.05;       ///< of the blob's bytes may be asked for twice
   double alone_share = 0.05;       ///< of the blob's bytes without anybody's lease
 };
@@ -88,6 +89,7 @@ class Fingers final : public Strategy {
 
   // Which stripe, from whom (finger_ways.cc)
   bool ask_one();
+  std::uint32_t led_max() const;
   bool may_ask(std::uint32_t span) const;
   std::vector<std::uint32_t> askable_spans() const;
   std::optional<std::uint32_t> open_stripe(std::uint32_t span) const;
@@ -139,6 +141,7 @@ class Fingers final : public Strategy {
   Time asked_at_{0};
   Time next_announce_{0};
   std::uint32_t silent_coordinators_ = 0;
+  std::uint32_t wanters_ = 1;
 
   std::uint32_t from_peers_ = 0;  ///< running peer fetches
   std::uint32_t upstream_free_ = 0;

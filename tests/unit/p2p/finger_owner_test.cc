@@ -32,6 +32,8 @@ TEST(FingerOwnerTest, HoldersThatDoNotGive) {
   FingerOwner owner;
   owner.ask(kNow, kBlob, 0, 7, 2);
   EXPECT_FALSE(owner.not_given(kNow + Time(500), kBlob, 0, 7, Errc::kNotFound));
+  owner.given(kNow + Time(1'500), kBlob, 0, 7);  // it works on it
+  EXPECT_FALSE(owner.not_given(kNow + Time(3'400), kBlob, 0, 7, Errc::kNotFound));
   EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).holder, 7U);
   EXPECT_TRUE(owner.not_given(kNow + Time(500'000), kBlob, 0, 7, Errc::kNotFound));
   EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).kind, Kind::kFetch);
@@ -45,7 +47,9 @@ TEST(FingerOwnerTest, HoldersThatDoNotGive) {
 TEST(FingerOwnerTest, Bounded) {
   MetricsRegistry metrics;
   auto& hits = limit_counter(metrics, "finger_leases");
-  FingerOwner owner({.lease = Time(2'000), .stripes = 100}, &hits);
+  FingerOwnerOptions options;
+  options.stripes = 100;
+  FingerOwner owner(options, &hits);
   for (std::uint32_t stripe = 0; stripe < 1'000; ++stripe) owner.ask(kNow, kBlob, stripe, 7, 1);
   EXPECT_LE(owner.stripes(), 100U);
   EXPECT_GT(hits.Value(), 0);

@@ -6,7 +6,6 @@ namespace oxbow::p2p::test {
 namespace {
 
 constexpr FetchId kForwardId = 3ULL << 62;
-constexpr double kStalledMs = 1'000;
 
 }  // namespace
 
@@ -24,7 +23,7 @@ void Cluster::own_turn(std::uint32_t index, FetchId id) {
     later(0, [this, index, id, code, lease] { end_fetch(index, id, fail(code, "own turn"), lease); });
   };
   if (turn.kind == FingerOwner::Turn::Kind::kFetch) return end(Errc::kNotFound, true);
-  if (turn.kind == FingerOwner::Turn::Kind::kNobody) return end(Errc::kUnavailable, false);
+  if (turn.kind == FingerOwner::Turn::Kind::kNobody) return end(Errc::kBusy, false);
   transfer.from = static_cast<int>(turn.holder) - 1;
   transfer.holder = turn.holder;
   transfer.along.reset();
@@ -46,14 +45,15 @@ void Cluster::pass_on(std::uint32_t index, FetchId id) {
   if (!along.path.empty()) {
     const auto next = along.path.front() - 1;
     along.path.erase(along.path.begin());
-    along.deadline = along.deadline * 2 / 3;
+    along.deadline = along.path.empty() ? along.deadline * 7 / 8 : along.deadline * 2 / 3;
     return forward(at, next, kNoPeer, asked, std::move(along));
   }
   const auto now = Time(static_cast<std::int64_t>(now_));
   const auto turn = node.owner.ask(now, digest_, asked.stripe, along.client, along.wants);
   if (turn.kind == FingerOwner::Turn::Kind::kFetch) return refuse(index, id, Errc::kNotFound, true);
-  if (turn.kind == FingerOwner::Turn::Kind::kNobody) return refuse(index, id, Errc::kUnavailable);
+  if (turn.kind == FingerOwner::Turn::Kind::kNobody) return refuse(index, id, Errc::kBusy);
   if (turn.holder == at + 1) return refuse(index, id, Errc::kBusy);
+  along.deadline = along.deadline * 7 / 8;
   forward(at, turn.holder - 1, turn.holder, asked, std::move(along));
 }
 
@@ -75,14 +75,6 @@ void Cluster::forward(std::uint32_t at, std::uint32_t next, PeerId holder, Trans
   node.transfers.emplace(id, std::move(transfer));
   later(hop(), [this, at, id] { request(at, id); });
   expect_head(at, id, deadline);
-  // A holder that gives nothing is as good as none.
-  if (holder != kNoPeer) {
-    later(2 * kStalledMs, [this, at, id] {
-      const auto found = nodes_[at]->transfers.find(id);
-      if (found != nodes_[at]->transfers.end() && now_ - found->second->last_byte >= kStalledMs)
-        end_fetch(at, id, fail(Errc::kUnavailable, "stalled"));
-    });
-  }
   pump(at);
 }
 
@@ -90,7 +82,8 @@ void Cluster::forward(std::uint32_t at, std::uint32_t next, PeerId holder, Trans
 void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& outcome, bool lease) {
   auto& node = *nodes_[at];
   if (outcome || !ended.forward) {
-    if (ended.holder != kNoPeer && !outcome &&
+    if (ended.holder != kNoPeer && !outcome && outcome.error().code() != Errc::kBusy &&
+        outcome.error().code() != Errc::kCancelled &&
         !node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder,
                               outcome.error().code()))
       outcome = fail(Errc::kBusy, "the holder does not have it yet");
@@ -98,7 +91,7 @@ void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& o
   }
   const auto code = outcome.error().code();
   bool again = false;
-  if (ended.holder != kNoPeer) {
+  if (ended.holder != kNoPeer && code != Errc::kBusy) {
     again = node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder, code);
   }
   for (const auto serving = node.serving; auto* one : serving) {
@@ -114,6 +107,8 @@ void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& o
         wake({{index, id}});
       else
         refuse(index, id, Errc::kBusy);
+    } else if (lease && found->second->along->client != ended.along->client) {
+      wake({{index, id}});  // the lease is another's
     } else if (broken && path.size() > 1) {
       path.erase(path.begin());  // the peer after the one that failed
       wake({{index, id}});

@@ -46,9 +46,13 @@ void Cluster::start_fetch(std::uint32_t index, const Fetch& fetch) {
 }
 
 void Cluster::expect_head(std::uint32_t index, FetchId id, std::chrono::milliseconds deadline) {
-  later(static_cast<double>(deadline.count()), [this, index, id] {
+  auto& asked = *nodes_[index]->transfers.at(id);
+  asked.asked_at = now_;
+  later(static_cast<double>(deadline.count()), [this, index, id, asked_at = now_] {
     const auto late = nodes_[index]->transfers.find(id);
-    if (late != nodes_[index]->transfers.end() && late->second->state != Transfer::State::kFlowing)
+    // A forward's number is its stripe's, and may be in use again.
+    if (late != nodes_[index]->transfers.end() && late->second->asked_at == asked_at &&
+        late->second->state != Transfer::State::kFlowing)
       end_fetch(index, id, fail(Errc::kTimeout, "no answer"));
   });
 }
@@ -77,6 +81,11 @@ void Cluster::request(std::uint32_t index, FetchId id) {
   if (source.watermark(transfer.stripe, 1) < 0) {
     if (!transfer.along) return refuse(index, id, Errc::kNotFound);
     if (source.watermark_along(transfer.stripe, 1) < 0) return pass_on(index, id);
+    if (auto* coming = source.coming(transfer.stripe); coming->forward && now_ - coming->last_byte >= 1'000) {
+      // It comes no further: whoever asks again ends it.
+      end_fetch(from, coming->id, fail(Errc::kTimeout, "stalled"));
+      return request(index, id);
+    }
   }
   if (source.serving.size() < options_.upload_slots) return serve(transfer);
   if (source.waiting.size() >= options_.upload_waiting) {
@@ -106,6 +115,8 @@ void Cluster::serve(Transfer& transfer) {
     update.load = load_of(*nodes_[from]);
     tell(to, HaveChanged{from + 1, update});
   });
+  if (transfer.holder != kNoPeer)
+    nodes_[transfer.to]->owner.given(Time(static_cast<std::int64_t>(now_)), digest_, transfer.stripe, transfer.holder);
   wake(std::exchange(transfer.waiters, {}));
 }
 
