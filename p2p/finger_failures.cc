@@ -20,14 +20,17 @@ constexpr std::uint32_t kOwnerAgain = 3;
 
 }  // namespace
 
-bool Fingers::live(const Peer& peer) const {
-  return peer.state == PeerState::kEligible && std::ranges::find(away_, peer.id, &Away::peer) == away_.end();
+bool Fingers::live(const Peer& peer, bool as_owner) const {
+  return peer.state == PeerState::kEligible && std::ranges::none_of(away_, [&](const auto& one) {
+           return one.peer == peer.id && (one.silent || !as_owner);
+         });
 }
 
-void Fingers::away(PeerId peer, std::chrono::milliseconds how_long) {
+/// Whoever is slow still owns its keys: another owner would not know what was given to whom.
+void Fingers::away(PeerId peer, std::chrono::milliseconds how_long, bool silent) {
   if (peers_ != nullptr && peer == peers_->self()) return;
-  std::erase_if(away_, [peer](const auto& one) { return one.peer == peer; });
-  away_.push_back({peer, now_ + how_long});
+  std::erase_if(away_, [&](const auto& one) { return one.peer == peer && one.silent == silent; });
+  away_.push_back({peer, now_ + how_long, silent});
 }
 
 void Fingers::cancel(Running& fetch) {
@@ -43,7 +46,7 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
   auto& span = found->second;
   if (event.outcome) {
     if (const auto* slower = running(fetch.hedge_of); slower != nullptr && !slower->direct)
-      away(slower->source, kAwaySlow);
+      away(slower->source, kAwaySlow, false);
     if (span.phase == Phase::kUnknown) span.phase = Phase::kShared;
     span.rung = 0;
     span.exhausted = false;
@@ -70,13 +73,13 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
       span.not_before = now_ + jitter;
       return;
     case Errc::kTimeout:
-      away(fetch.source, kAway);
+      away(fetch.source, kAway, true);
       break;
     default:
       break;
   }
   // One cut may have come from behind the owner.
-  if (fetch.direct && span.rung >= kOwnerAgain) away(fetch.source, kAway);
+  if (fetch.direct && span.rung >= kOwnerAgain) away(fetch.source, kAway, true);
   if (span.phase == Phase::kShared) span.phase = Phase::kUnknown;
   if (++span.rung < kRungs) return;
   span.rung = 0;
@@ -101,7 +104,7 @@ void Fingers::check_progress(const FetchProgress& progress) {
     return;
   }
   if (progress.since_last >= (fetch->bytes == 0 ? kNoFirstByte : kNoProgress)) {
-    if (!fetch->direct && fetch->bytes > 0) away(fetch->source, kAway);
+    if (!fetch->direct && fetch->bytes > 0) away(fetch->source, kAway, false);
     cancel(*fetch);
     return;
   }

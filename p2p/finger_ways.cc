@@ -123,8 +123,8 @@ const FingerTable& Fingers::table_of(std::uint32_t number, Span& span) {
 Fingers::Way Fingers::way_to(std::uint32_t number, std::uint32_t rung) {
   auto& span = spans_[number];
   const auto& table = table_of(number, span);
-  const auto is_live = [this](const Peer& peer) { return live(peer); };
-  const auto* owner = table.live_owner(is_live);
+  const auto is_live = [this](const Peer& peer) { return live(peer, false); };
+  const auto* owner = table.live_owner([this](const Peer& peer) { return live(peer, true); });
   if (owner == nullptr) return {};
   if (owner->self || rung >= 2) return {owner->id, {}, true};
   // The choice is fixed for a key, but for the jitter: a client's requests of one key go the same way.
@@ -148,7 +148,7 @@ Fingers::Way Fingers::way_to(std::uint32_t number, std::uint32_t rung) {
 std::optional<PeerId> Fingers::holder() {
   std::erase_if(holders_, [this](PeerId id) {
     const auto* peer = peers_->find(id);
-    return peer == nullptr || peer->self || !live(*peer);
+    return peer == nullptr || peer->self || !live(*peer, false);
   });
   if (holders_.empty()) return std::nullopt;
   return holders_[random_.below(static_cast<std::uint32_t>(holders_.size()))];

@@ -64,6 +64,7 @@ class Fingers final : public Strategy {
   struct Away {
     PeerId peer = kNoPeer;
     Time until{0};
+    bool silent = false;  ///< it does not answer: nor as an owner. Else it is only no good as a finger
   };
   struct Way {
     SourceId source = kNoPeer;
@@ -108,8 +109,8 @@ class Fingers final : public Strategy {
   void check_progress(const FetchProgress& progress);
   void hedge(FetchId late);
   void cancel(Running& fetch);
-  void away(PeerId peer, std::chrono::milliseconds how_long);
-  bool live(const Peer& peer) const;
+  void away(PeerId peer, std::chrono::milliseconds how_long, bool silent);
+  bool live(const Peer& peer, bool as_owner) const;
 
   Running* running(FetchId id);
   std::uint64_t bytes_of(StripeRange stripes) const;
