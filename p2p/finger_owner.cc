@@ -9,7 +9,7 @@ FingerOwner::Turn FingerOwner::ask(Time now, const Digest& digest, std::uint32_t
   const std::lock_guard lock(mutex_);
   const auto known = given_.find({digest, stripe});
   if (known != given_.end() && known->second.holder != client) return {Turn::Kind::kHolder, known->second.holder};
-  if (client == kNoPeer || wants == 0) return {};
+  if (client == kNoPeer || wants == 0 || barred(now, client)) return {};
   const auto span_end = (Geometry::span_of(stripe) + 1) * kStripesPerSpan;
   const auto end = std::min(span_end, stripe + std::min(wants, kStripesPerSpan));
   for (auto one = stripe; one < end; ++one) {
@@ -53,7 +53,19 @@ bool FingerOwner::not_given(Time now, const Digest& digest, std::uint32_t stripe
   if (known == given_.end() || known->second.holder != holder) return true;
   if (why == Errc::kNotFound && now < known->second.until) return false;
   given_.erase(known);
+  if (why == Errc::kTimeout && !barred(now, holder)) barred_.emplace_back(holder, now + options_.barred);
+  const auto span_end = (Geometry::span_of(stripe) + 1) * kStripesPerSpan;
+  for (auto one = stripe + 1; why != Errc::kNotFound && one < span_end; ++one) {
+    const auto next = given_.find({digest, one});
+    if (next == given_.end() || next->second.holder != holder) break;
+    given_.erase(next);
+  }
   return true;
+}
+
+bool FingerOwner::barred(Time now, PeerId client) {
+  std::erase_if(barred_, [now](const auto& one) { return one.second <= now; });
+  return std::ranges::any_of(barred_, [client](const auto& one) { return one.first == client; });
 }
 
 std::size_t FingerOwner::stripes() const {

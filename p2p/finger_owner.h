@@ -17,7 +17,8 @@ namespace oxbow::p2p {
 
 struct FingerOwnerOptions {
   std::chrono::milliseconds lease{2'000};  ///< so long a holder may be without a stripe that it was given,
-  std::chrono::milliseconds next{1'000};   ///< and so much longer for each that it gets before
+  std::chrono::milliseconds next{250};     ///< and so much longer for each that it gets before
+  std::chrono::milliseconds barred{15'000};  ///< so long whoever stood still is given nothing
   std::size_t stripes = 262'144;           ///< remembered at most; the longest known goes first
 };
 
@@ -30,7 +31,7 @@ class FingerOwner {
     enum class Kind : std::uint8_t {
       kFetch,   ///< the client has the lease: of this stripe and those after it that it wants and nobody else was given
       kHolder,  ///< ask `holder`
-      kNobody,  ///< nobody was given it, and the client may not fetch
+      kNobody,  ///< nobody was given it, and the client may not fetch, or stood still lately
     };
     Kind kind = Kind::kNobody;
     PeerId holder = kNoPeer;
@@ -40,7 +41,8 @@ class FingerOwner {
   /// The holder gives it: it has more time for the rest of its span.
   void given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder);
   /// The holder was asked and did not give it. True: forgotten, so ask again; false: it has time until its lease ends.
-  /// `why`: kNotFound (not there, nor coming); anything else means that the holder cannot be had.
+  /// `why`: kNotFound (not there, nor coming); anything else means that the holder cannot be had, so that what comes
+  /// after it in the same request is forgotten too.
   bool not_given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder, Errc why);
 
   std::size_t stripes() const;
@@ -61,12 +63,14 @@ class FingerOwner {
     Time until{0};
   };
   void give(const Key& key, PeerId client, Time until);
+  bool barred(Time now, PeerId client);
 
   const FingerOwnerOptions options_;
   Counter* limit_hits_;
   mutable std::mutex mutex_;
   std::unordered_map<Key, Given, Hash> given_;
   std::deque<Key> order_;
+  std::vector<std::pair<PeerId, Time>> barred_;  ///< a few; forgotten in time
 };
 
 }  // namespace oxbow::p2p

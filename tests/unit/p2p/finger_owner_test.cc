@@ -37,10 +37,21 @@ TEST(FingerOwnerTest, HoldersThatDoNotGive) {
   EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).holder, 7U);
   EXPECT_TRUE(owner.not_given(kNow + Time(500'000), kBlob, 0, 7, Errc::kNotFound));
   EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).kind, Kind::kFetch);
-  EXPECT_TRUE(owner.not_given(kNow, kBlob, 1, 7, Errc::kUnavailable));
-  EXPECT_EQ(owner.ask(kNow, kBlob, 1, 9, 1).kind, Kind::kFetch);
-  EXPECT_TRUE(owner.not_given(kNow, kBlob, 1, 7, Errc::kUnavailable));  // not its any more
-  EXPECT_EQ(owner.ask(kNow, kBlob, 1, 8, 1).holder, 9U);
+  owner.ask(kNow, kBlob, 8, 7, 3);
+  EXPECT_TRUE(owner.not_given(kNow, kBlob, 8, 7, Errc::kUnavailable));
+  EXPECT_EQ(owner.ask(kNow, kBlob, 9, 9, 1).kind, Kind::kFetch);  // it came in the same request
+  EXPECT_TRUE(owner.not_given(kNow, kBlob, 9, 7, Errc::kUnavailable));  // not its any more
+  EXPECT_EQ(owner.ask(kNow, kBlob, 9, 8, 1).holder, 9U);
+}
+
+// Whoever stood still is given nothing for a while.
+TEST(FingerOwnerTest, BarredForStandingStill) {
+  FingerOwner owner;
+  owner.ask(kNow, kBlob, 0, 7, 1);
+  EXPECT_TRUE(owner.not_given(kNow, kBlob, 0, 7, Errc::kTimeout));
+  EXPECT_EQ(owner.ask(kNow, kBlob, 0, 7, 1).kind, Kind::kNobody);
+  EXPECT_EQ(owner.ask(kNow, kBlob, 0, 8, 1).kind, Kind::kFetch);
+  EXPECT_EQ(owner.ask(kNow + Time(15'000), kBlob, 1, 7, 1).kind, Kind::kFetch);
 }
 
 // Memory is bounded: the longest known goes first, and that is counted.

@@ -81,15 +81,15 @@ TEST(FingersCluster, AHolderThatOnlyTheCoordinatorKnows) {
   expect_good(cluster, 0.0001);
 }
 
-// A finger, an owner or a lease's holder that dies costs its pulls a moment, and upstream little.
+// A finger, an owner or a lease's holder that dies costs its pulls a moment, and upstream what it had to itself.
 TEST(FingersCluster, ANodeIsKilled) {
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
-    auto options = of(10);
+    auto options = of(10, 64);
     options.seed = seed;
     Cluster cluster(options, fingers);
     cluster.start_all();
-    cluster.at(400, [&] { cluster.kill(static_cast<std::uint32_t>(std::max(0, cluster.busiest_sender()))); });
-    expect_good(cluster, 1.15);
+    cluster.at(1'000, [&] { cluster.kill(static_cast<std::uint32_t>(std::max(0, cluster.busiest_sender()))); });
+    expect_good(cluster, 1.30);
     report("one killed", cluster);
   }
 }
@@ -163,7 +163,7 @@ TEST(FingersCluster, PartitionAndHeal) {
   cluster.at(4'000, [&] {
     for (std::uint32_t node = 0; node < 4; ++node) cluster.set_group(node, 0);
   });
-  expect_good(cluster, 2.1);
+  expect_good(cluster, 2.7);
   report("partition", cluster);
 }
 
