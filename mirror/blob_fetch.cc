@@ -153,7 +153,7 @@ class BlobFetch::Running final : public SpanSink {
   const p2p::Fetch& fetch() const noexcept { return fetch_; }
   p2p::SourceId source() const noexcept { return fetch_.source; }
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
-  bool is_forward() const noexcept { return (fetch_.id & kForwardId) == kForwardId; }
+  bool is_forward() const noexcept { return (fetch_.id & kForwardId) != 0; }
   UnderWay under_way() const {
     return {fetch_.id, is_forward(), heard_ && !outcome_, received_ > 0, owner_.now() - last_byte_};
   }
@@ -458,6 +458,7 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   const auto last = geometry.stripe_at(range.end - 1);
   for (auto stripe = geometry.stripe_at(range.begin); stripe <= last; ++stripe) {
     if (blob_->has(stripe) || std::ranges::find(repairing_, stripe) != repairing_.end()) continue;
+    if (std::ranges::find(forwarding_, stripe) != forwarding_.end()) continue;
     if (!out.empty() && out.back().end == stripe)
       ++out.back().end;
     else
@@ -505,7 +506,7 @@ void BlobFetch::pump() {
   const auto self = shared_from_this();
   drop_stalled_forwards();
   auto missing = wanted();
-  const bool idle = missing.empty() && repairing_.empty();
+  const bool idle = missing.empty() && repairing_.empty() && (forwarding_.empty() || readers_.empty());
   const bool may_fetch = pick_reader() != readers_.end();
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
@@ -579,7 +580,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
     return;
   }
   const bool disk_failed = status().disk_failure.has_value();
-  const bool needed = !readers_.empty() || (fetch.id & kForwardId) == kForwardId;
+  const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
   auto source = disk_failed || !needed ? nullptr : source_of(fetch);
   std::uint64_t hedge_begin = 0;
   if (source && fetch.hedge_of) {
@@ -660,8 +661,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
 }
 
 void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
-  if (!running.is_repair()) tell(p2p::StripeArrived{running.fetch().id, stripe});
-  if (running.is_forward()) tell(p2p::StripeArrived{0, stripe});  // it did not ask for this one
+  // Of a forward the strategy does not know: to it the stripe comes from nowhere.
+  if (!running.is_repair()) tell(p2p::StripeArrived{running.is_forward() ? 0 : running.fetch().id, stripe});
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
@@ -933,8 +934,9 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if ((id & kRepairId) != 0) {
     const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
     std::erase(repairing_, stripe);
-    head_came(stripe, outcome, lease);
     if (!outcome) tell(p2p::StripeLost{stripe});
+  } else if ((id & kForwardId) != 0) {
+    forward_ended(static_cast<std::uint32_t>(id & ~kForwardId), outcome, lease);
   } else {
     tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives), lease});
   }
@@ -1002,7 +1004,7 @@ void BlobFetch::on_timer() {
     strategy_timer_.reset();
     p2p::TimerFired fired;
     for (const auto& [id, running] : running_) {
-      if (!running->is_repair()) fired.progress.push_back(running->report());
+      if (!running->is_repair() && !running->is_forward()) fired.progress.push_back(running->report());
     }
     tell(fired);
   }

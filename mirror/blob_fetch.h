@@ -148,8 +148,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
 
   /// Fetches that this class starts by itself, to replace a doubtful stripe; a strategy counts from 1.
   static constexpr p2p::FetchId kRepairId = 1ULL << 63;
-  /// Those of them that are for other nodes.
-  static constexpr p2p::FetchId kForwardId = 3ULL << 62;
+  /// And those for other nodes.
+  static constexpr p2p::FetchId kForwardId = 1ULL << 62;
 
   BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy);
   void begin();
@@ -196,6 +196,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<UnderWay> under_way() const;
   std::optional<UnderWay> under_way(std::uint32_t stripe) const;
   void cancel(p2p::FetchId id);
+  void forward_ended(std::uint32_t stripe, const Result<>& outcome, bool lease);
   void head_came(std::uint32_t stripe, const Result<>& outcome, bool lease);
   Result<> take_own_turn(p2p::Fetch& fetch);
   bool own_turn_ended(p2p::FetchId id, Result<>& outcome);
@@ -247,6 +248,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<bool> from_upstream_;               ///< by stripe: compared with upstream already
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
   bool asked_for_hints_ = false;
+  std::vector<std::uint32_t> forwarding_;  ///< stripes that come for other nodes, outside the strategy
   std::multimap<std::uint32_t, std::shared_ptr<HeadWaiter>> head_waiters_;  ///< by stripe
   /// This node's turns as owner: of which stripe, and who has it; kNoPeer: this node has the lease.
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;

@@ -76,7 +76,7 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
     const auto waiter = std::make_shared<HeadWaiter>(self->context_.home);
     const auto place = self->head_waiters_.emplace(stripe, waiter);
     if (!known) {
-      self->repairing_.push_back(stripe);
+      self->forwarding_.push_back(stripe);
       self->start({kForwardId | stripe, ask.source, {stripe, stripe + 1}, {}, ask.along});
       self->pump();  // the strategy must not want it too
     }
@@ -105,9 +105,14 @@ void BlobFetch::head_came(std::uint32_t stripe, const Result<>& outcome, bool le
   head_waiters_.erase(begin, end);
 }
 
+void BlobFetch::forward_ended(std::uint32_t stripe, const Result<>& outcome, bool lease) {
+  std::erase(forwarding_, stripe);
+  head_came(stripe, outcome, lease);
+}
+
 /// What a reader of this node waits for must not depend on a peer that has stopped.
 void BlobFetch::drop_stalled_forwards() {
-  if (readers_.empty() || repairing_.empty()) return;
+  if (readers_.empty() || forwarding_.empty()) return;
   for (const auto& one : under_way()) {
     if (one.forward && is_stalled(one)) cancel(one.id);
   }
