@@ -73,6 +73,7 @@ class BlobFetch::Running final : public SpanSink {
     vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
+    if (head.load) owner_.note_load(fetch_.source, *head.load);
     if (!head.whole) {
       if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
@@ -155,7 +156,7 @@ class BlobFetch::Running final : public SpanSink {
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
   bool is_forward() const noexcept { return (fetch_.id & kForwardId) != 0; }
   UnderWay under_way() const {
-    return {fetch_.id, is_forward(), heard_ && !outcome_, received_ > 0, owner_.now() - last_byte_};
+    return {fetch_.id, is_forward(), heard_ && !outcome_, received_ > 0, fetch_.source == p2p::kUpstream, owner_.now() - last_byte_};
   }
   bool leased() const { return source_->leased(); }
   /// Whose word the bytes are: who only passed them on is not to blame for them.
@@ -178,6 +179,7 @@ class BlobFetch::Running final : public SpanSink {
     skipping_ = false;
     if (writer) {
       writer_ = std::move(*writer);
+      if (fetch_.source == p2p::kUpstream) owner_.note_arriving(stripe);
       // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
       owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
       return true;
@@ -314,7 +316,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
     : context_(context),
       blob_(std::move(blob)),
       strategy_(std::move(strategy)),
-      progress_(std::make_shared<Waker>(context.home)),
+      progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
@@ -343,6 +345,22 @@ std::vector<p2p::PeerId> BlobFetch::holders(std::uint32_t stripe) const {
   if (stripe >= holders_.size()) return out;
   std::ranges::copy_if(holders_[stripe], std::back_inserter(out), [](auto peer) { return peer != p2p::kNoPeer; });
   return out;
+}
+
+/// Peers may ask for a stripe whose bytes are coming from upstream right now.
+void BlobFetch::note_arriving(std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(arriving_, stripe) == arriving_.end()) arriving_.push_back(stripe);
+}
+
+void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
+  asio::post(context_.home, [weak = weak_from_this(), peer, load] {
+    const auto self = weak.lock();
+    if (!self) return;
+    p2p::HaveUpdate update;
+    update.load = load;
+    self->tell(p2p::HaveChanged{peer, std::move(update)});
+  });
 }
 
 void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
@@ -385,10 +403,13 @@ void BlobFetch::begin() {
   arena_space_ = context_.store.on_arena_space([progress = progress_] { progress->wake(); });
   if (context_.peers == nullptr) return;
   links_ = std::make_unique<PeerLinks>(*context_.peers, context_.home, blob_->digest(), blob_->geometry().stripes(),
-                                       [this](const p2p::Event& event) {
-                                         on_heard(event);
-                                         tell(event);
-                                         pump();
+                                       [weak = weak_from_this()](const p2p::Event& event) {
+                                         // Its end may be on its way already.
+                                         const auto self = weak.lock();
+                                         if (!self) return;
+                                         self->on_heard(event);
+                                         self->tell(event);
+                                         self->pump();
                                        });
   asio::post(context_.home, [self = shared_from_this()] { self->links_->start(); });
 }
@@ -531,7 +552,10 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
       strategy_timer_ = timer->at;
       arm_timer();
     } else if (const auto* send = std::get_if<p2p::Send>(&action)) {
-      if (links_) links_->send(*send);
+      if (!links_) continue;
+      auto message = *send;
+      message.announce.know_midstates = trust_.has_hint();
+      links_->send(std::move(message));
     } else if (const auto* watch = std::get_if<p2p::WatchHave>(&action)) {
       if (links_) links_->watch(watch->peer);
     } else if (const auto* unwatch = std::get_if<p2p::UnwatchHave>(&action)) {
@@ -607,8 +631,9 @@ void BlobFetch::start(p2p::Fetch fetch) {
     const bool begun = blob_->readable(blob_->geometry().stripe(stripe).begin, 1) > 0;
     if (!upstream || !begun || marks_.at(stripe) != StripeMark::kUnchecked)
       marks_.set(stripe, upstream ? StripeMark::kFromUpstream : StripeMark::kUnchecked);
+    if (upstream) continue;
     const std::lock_guard lock(mutex_);
-    (upstream ? arriving_ : coming_).push_back(stripe);
+    coming_.push_back(stripe);
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
@@ -741,9 +766,7 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
     log::warn("a peer's midstates contradict upstream; going on without them",
               {{"digest", blob_->digest().to_string()}});
     trust_.drop_hint();
-    for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
-      if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
-    }
+    clear_marks();
     hasher_->go_on();
     wake_readers();
     return;
@@ -758,6 +781,13 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
   replace(stripe);
   hasher_->rewind(stripe);
   pump();
+}
+
+/// What is here needs no further check.
+void BlobFetch::clear_marks() {
+  for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
+    if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
+  }
 }
 
 void BlobFetch::replace(std::uint32_t stripe) {
@@ -871,6 +901,7 @@ void BlobFetch::on_hashed(Result<> outcome) {
     return;
   }
   verified_ = true;
+  clear_marks();
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
@@ -967,7 +998,9 @@ void BlobFetch::fail_disk(Error error) {
     status_.disk_failure = std::move(error);
   }
   // Posted: a request must not be ended from within its own call.
-  asio::post(context_.home, [self = shared_from_this()] {
+  asio::post(context_.home, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
     self->running_.clear();
     self->wake_readers();
   });
@@ -986,16 +1019,22 @@ std::chrono::milliseconds BlobFetch::patience() {
 void BlobFetch::arm_timer() {
   if (readers_.empty()) {
     timer_.cancel();
+    armed_.reset();
     return;
   }
   auto at = last_progress_ + patience();
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
-  if (timer_.expiry().time_since_epoch() == at && timer_.expiry() > context_.clock.steady()) return;
+  // A timer that fires early looks again; moving it with every byte would cost a system call each.
+  if (armed_ && *armed_ <= at) return;
+  armed_ = at;
   timer_.expires_at(Clock::Steady(at));
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     if (cancelled) return;
-    if (const auto self = weak.lock()) self->on_timer();
+    const auto self = weak.lock();
+    if (!self) return;
+    self->armed_.reset();
+    self->on_timer();
   });
 }
 

@@ -69,6 +69,9 @@ struct FetchLimits {
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
+/// Bytes arrive in many small pieces; fetches and readers look at them in portions of so much time.
+inline constexpr std::chrono::milliseconds kProgressEvery{4};
+
 /// The end of an open-ended response that is only trickled while verification is under way.
 inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
 
@@ -173,7 +176,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_hint_mismatch(std::uint32_t stripe);
   /// Fetches a doubtful stripe again: from upstream, where a reader may, else from whom the strategy picks.
   void replace(std::uint32_t stripe);
+  void clear_marks();
   void on_heard(const p2p::Event& event);
+  void note_arriving(std::uint32_t stripe);
+  void note_load(p2p::PeerId peer, const p2p::Load& load);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
@@ -190,6 +196,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool forward = false;
     bool heard = false;  ///< its answer has begun, and it has not ended
     bool begun = false;  ///< bytes have come
+    bool upstream = false;
     std::chrono::milliseconds since_last{0};
   };
   static bool is_stalled(const UnderWay& one) noexcept;
@@ -237,6 +244,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::uint32_t links_pending_ = 0;
   bool verified_ = false;
   std::optional<p2p::Time> strategy_timer_;
+  std::optional<p2p::Time> armed_;  ///< when timer_ fires
   bool in_pump_ = false;
   std::optional<Error> last_error_;
 

@@ -64,6 +64,7 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
   for (;;) {
     if (self->blob_->has(stripe) || self->is_arriving(stripe)) co_return Forwarded{};
     const auto known = self->under_way(stripe);
+    if (known && known->upstream) co_return Forwarded{oxbow::fail(Errc::kBusy, "it comes from upstream soon"), false};
     if (known && known->heard) {
       if (!known->forward || !is_stalled(*known)) co_return Forwarded{};
       self->cancel(known->id);

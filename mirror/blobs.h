@@ -18,6 +18,7 @@ class Blobs final : public FetchObserver {
 
   /// Before the first fetch; without it every stripe comes from upstream.
   void set_peers(FetchPeers* peers) { peers_ = peers; }
+  FetchPeers* peers() noexcept { return peers_; }
 
   /// Null: no ring.
   FetchPeers* peers() const noexcept { return peers_; }

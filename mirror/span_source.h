@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/geometry.h"
 #include "core/task.h"
+#include "p2p/protocol/messages.h"
 
 namespace oxbow::mirror {
 
@@ -25,7 +26,8 @@ struct SpanHead {
   std::optional<std::uint64_t> blob_bytes;
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
-  bool vouched = false;  ///< the source has verified it
+  std::optional<p2p::Load> load = {};  ///< of a peer
+  bool vouched = false;                ///< the source has verified it
 };
 
 class SpanSink {

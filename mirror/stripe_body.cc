@@ -16,16 +16,20 @@ StripeBody::StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<Blob
       forwarded_(forwarded),
       stripe_(blob_->geometry().stripe_at(range.begin)),
       position_(range.begin),
-      waker_(std::make_shared<Waker>(loop)) {
-  waker_->set([this] {
+      waker_(std::make_shared<Waker>(loop)),
+      progress_(std::make_shared<Waker>(loop, kProgressEvery)) {
+  const auto ready = [this] {
     if (auto wake = std::exchange(on_ready_, nullptr)) wake();
-  });
-  if (fetch_) subscription_ = blob_->on_progress([waker = waker_] { waker->wake(); });
+  };
+  waker_->set(ready);
+  progress_->set(ready);
+  if (fetch_) subscription_ = blob_->on_progress([waker = progress_] { waker->wake(); });
 }
 
 StripeBody::~StripeBody() {
   subscription_.reset();
   waker_->clear();
+  progress_->clear();
 }
 
 bool StripeBody::still_coming() const {

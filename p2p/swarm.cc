@@ -98,10 +98,12 @@ void Swarm::on(const StripeArrived& event) {
   window_.arrived(event.stripe);
   note_progress();
   if (auto* fetch = running(event.fetch); fetch != nullptr) {
-    if (fetch->source == kUpstream)
+    if (fetch->source == kUpstream) {
       upstream_pause_ = 0ms;
-    else
+      unspread_.push_back(event.stripe);
+    } else {
       stripe_from_peer(*fetch);
+    }
   }
 }
 
@@ -166,6 +168,7 @@ void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
   if (event.update.load) one->load_at = now_;
+  if (!event.update.have.empty()) last_spread_ = now_;
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
   neighbours_.apply(*one, event.update);
   if (one->complete && one->watched) {

@@ -106,6 +106,7 @@ class Swarm final : public Strategy {
   void drop_lease(std::uint32_t span, bool tell);
   bool alone() const;
   bool may_ask() const;
+  bool runs_ahead();
 
   Running* running(FetchId id);
   std::uint64_t stripe_bytes(std::uint32_t stripe) const { return context_.geometry.stripe(stripe).size(); }
@@ -149,6 +150,9 @@ class Swarm final : public Strategy {
   bool wishes_changed_ = false;  ///< since `last_ask_`, perhaps
   std::vector<std::uint32_t> released_;
   std::vector<Lease> leases_;
+  std::vector<std::uint32_t> unspread_;  ///< stripes from upstream that no neighbour has yet
+  Time last_spread_{0};                  ///< when a neighbour last got something
+  bool holds_back_ = false;
   std::uint32_t upstream_free_ = 0;
   Time upstream_after_{0};  ///< after an error of upstream
   std::chrono::milliseconds upstream_pause_{0};

