@@ -129,7 +129,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// A stripe that is to come from a peer on behalf of another node, without a reader and outside the strategy.
   struct ForwardAsk {
     std::uint32_t stripe = 0;
-    p2p::SourceId source = p2p::kNoPeer;
+    p2p::SourceId source = p2p::kNoPeer;  ///< this node: only what its readers fetch anyway
     std::optional<p2p::Along> along = {};
     /// The asker may wait for a fetch of this node's own readers that has no answer yet.
     bool may_wait = false;

@@ -64,7 +64,13 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
   for (;;) {
     if (self->blob_->has(stripe) || self->is_arriving(stripe)) co_return Forwarded{};
     const auto known = self->under_way(stripe);
-    if (known && known->upstream) co_return Forwarded{oxbow::fail(Errc::kBusy, "it comes from upstream soon"), false};
+    if (known && known->upstream) {
+      if (known->since_last >= kStalledAtFirst && ask.source == self->context_.peers->snapshot()->self())
+        co_return Forwarded{oxbow::fail(Errc::kTimeout, "upstream gives nothing to this node"), false};
+      co_return Forwarded{oxbow::fail(Errc::kBusy, "it comes from upstream soon"), false};
+    }
+    if (!known && ask.source == self->context_.peers->snapshot()->self())
+      co_return Forwarded{oxbow::fail(Errc::kNotFound, "this node is not fetching it"), false};
     if (known && known->heard) {
       if (!known->forward || !is_stalled(*known)) co_return Forwarded{};
       self->cancel(known->id);

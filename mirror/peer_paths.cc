@@ -95,7 +95,6 @@ Task<Result<>> PeerContents::act_as_owner(const Passing& passing) {
     const auto turn = owner.ask(now(), digest, passing.stripe, passing.client, passing.ask.wants);
     if (turn.kind == Kind::kFetch) co_return fail(Errc::kNotFound, "the client has the lease");
     if (turn.kind == Kind::kNobody) co_return fail(Errc::kBusy, "nobody has it yet, and the client may not fetch it");
-    if (turn.holder == passing.peers->self()) break;  // this node's own reader is about to get it
     const auto got = co_await passing.fetch->forward(
         {passing.stripe, turn.holder, std::nullopt, passing.may_wait, passing.left() * 7 / 8});
     if (got.outcome) {

@@ -55,8 +55,13 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
   const auto jitter = std::chrono::milliseconds(20 + random_.below(60));
   switch (event.outcome.error().code()) {
     case Errc::kCancelled:
-      // The other side of a hedge was first; or it stood still, which tells of upstream as often as of the way.
-      if (fetch.cancelled) span.rung = std::min(span.rung + 1, 2U);
+      if (!fetch.cancelled) return;  // the other side of a hedge was first
+      // It stood still, which tells of upstream as often as of the way: the owner knows more, but for what it waits for
+      // itself.
+      span.rung = std::max(span.rung + 1, 2U);
+      if (!fetch.direct || span.rung <= kOwnerAgain) return;
+      away(fetch.source, kAway, true);
+      span.rung = 2;
       return;
     case Errc::kNotFound:
       if (event.lease) {

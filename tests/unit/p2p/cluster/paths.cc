@@ -35,7 +35,12 @@ void Cluster::pass_on(std::uint32_t index, FetchId id) {
   auto& asked = *nodes_[index]->transfers.at(id);
   const auto at = static_cast<std::uint32_t>(asked.from);
   auto& node = *nodes_[at];
-  if (auto* coming = node.coming(asked.stripe)) {
+  const auto now = Time(static_cast<std::int64_t>(now_));
+  const auto self = static_cast<PeerId>(at + 1);
+  if (auto* coming = node.coming(asked.stripe); coming != nullptr && coming->from < 0) {
+    if (now_ - coming->last_byte < 3'000 || !asked.along->path.empty()) return refuse(index, id, Errc::kBusy);
+    node.owner.not_given(now, digest_, asked.stripe, self, Errc::kTimeout);
+  } else if (coming != nullptr) {
     // One that waits for its own reader lets only those of a smaller number wait for it: so there are no cycles.
     if (!coming->forward && asked.along->client >= at + 1) return refuse(index, id, Errc::kBusy);
     coming->waiters.emplace_back(index, id);
@@ -48,11 +53,12 @@ void Cluster::pass_on(std::uint32_t index, FetchId id) {
     along.deadline = along.path.empty() ? along.deadline * 7 / 8 : along.deadline * 2 / 3;
     return forward(at, next, kNoPeer, asked, std::move(along));
   }
-  const auto now = Time(static_cast<std::int64_t>(now_));
-  const auto turn = node.owner.ask(now, digest_, asked.stripe, along.client, along.wants);
+  auto turn = node.owner.ask(now, digest_, asked.stripe, along.client, along.wants);
+  if (turn.holder == self && node.owner.not_given(now, digest_, asked.stripe, self, Errc::kNotFound))
+    turn = node.owner.ask(now, digest_, asked.stripe, along.client, along.wants);
   if (turn.kind == FingerOwner::Turn::Kind::kFetch) return refuse(index, id, Errc::kNotFound, true);
   if (turn.kind == FingerOwner::Turn::Kind::kNobody) return refuse(index, id, Errc::kBusy);
-  if (turn.holder == at + 1) return refuse(index, id, Errc::kBusy);
+  if (turn.holder == self || node.coming(asked.stripe) != nullptr) return refuse(index, id, Errc::kBusy);
   along.deadline = along.deadline * 7 / 8;
   forward(at, turn.holder - 1, turn.holder, asked, std::move(along));
 }
