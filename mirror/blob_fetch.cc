@@ -156,7 +156,13 @@ class BlobFetch::Running final : public SpanSink {
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
   bool is_forward() const noexcept { return (fetch_.id & kForwardId) != 0; }
   UnderWay under_way() const {
-    return {fetch_.id, is_forward(), heard_ && !outcome_, received_ > 0, fetch_.source == p2p::kUpstream, owner_.now() - last_byte_};
+    return {.id = fetch_.id,
+            .forward = is_forward(),
+            .heard = heard_ && !outcome_,
+            .begun = received_ > 0,
+            .upstream = source() == p2p::kUpstream,
+            .over = outcome_ && !*outcome_,
+            .since_last = owner_.now() - last_byte_};
   }
   bool leased() const { return source_->leased(); }
   /// Whose word the bytes are: who only passed them on is not to blame for them.
@@ -615,8 +621,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
       hedge_begin = late->second->position();
   }
   if (!source) {
-    const auto why =
-        fetch.source == p2p::kUpstream || disk_failed || !needed ? Errc::kCancelled : Errc::kCorrupt;
+    const auto why = fetch.source == p2p::kUpstream || disk_failed || !needed ? Errc::kCancelled : Errc::kCorrupt;
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id, why] {
       self->ended(id, oxbow::fail(why, "this fetch is not possible now"));
     });

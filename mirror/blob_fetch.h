@@ -197,6 +197,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool heard = false;  ///< its answer has begun, and it has not ended
     bool begun = false;  ///< bytes have come
     bool upstream = false;
+    bool over = false;  ///< cancelled or failed; its end is on its way
     std::chrono::milliseconds since_last{0};
   };
   static bool is_stalled(const UnderWay& one) noexcept;
@@ -265,7 +266,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   mutable std::mutex mutex_;  ///< status_, arriving_, coming_, holders_
   FetchStatus status_;
   std::vector<std::uint32_t> arriving_;
-  std::vector<std::uint32_t> coming_;  ///< from peers
+  std::vector<std::uint32_t> coming_;                ///< from peers
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 

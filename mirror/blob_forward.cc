@@ -94,8 +94,8 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
       self->head_waiters_.erase(place);
       break;
     }
-    // A lease is for the client whose request it was; everybody else asks again.
-    if (!known || !waiter->answer->lease) co_return std::move(*waiter->answer);
+    // A lease is for the client whose request it was; everybody else asks again, as after a fetch that was given up.
+    if (!known || !(waiter->answer->lease || known->over)) co_return std::move(*waiter->answer);
   }
   const auto late = self->under_way(stripe);
   if (late && late->forward && !late->heard && !self->head_waiters_.contains(stripe)) self->cancel(late->id);

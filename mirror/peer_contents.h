@@ -1,7 +1,6 @@
 // What this node has, as the peer service asks for it (p2p/peer_content.h): stored stripes, and those that are arriving
-// from upstream. What a peer sent and nobody has checked is not spoken of; only along a path (`fingers`) it is passed on
-// as it arrives.
-// Thread rule and lifetime: as PeerContent.
+// from upstream. What a peer sent and nobody has checked is not spoken of; only along a path (`fingers`) it is passed
+// on as it arrives. Thread rule and lifetime: as PeerContent.
 #pragma once
 
 #include "mirror/blobs.h"

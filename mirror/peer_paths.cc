@@ -42,7 +42,8 @@ Task<Result<p2p::PeerContent::StripeAnswer>> PeerContents::stripe_along(Digest d
     co_return this->stripe(digest, blob_bytes, stripe, offset, loop);
   auto fetch = blobs_.fetch(digest, blob_bytes, loop);
   if (!fetch) co_return fail(Errc::kUnavailable, fmt::format("nothing can be kept here: {}", fetch.error().what()));
-  Passing passing{std::move(*fetch), stripe, std::move(ask), {}, peers->snapshot(), p2p::kNoPeer, false, &blobs_.clock()};
+  Passing passing{std::move(*fetch), stripe,       std::move(ask), {},
+                  peers->snapshot(), p2p::kNoPeer, false,          &blobs_.clock()};
   passing.until = blobs_.clock().steady() + passing.ask.deadline;
   if (const auto* client = passing.peers->find(passing.ask.client)) passing.client = client->id;
   passing.may_wait = !passing.ask.client.empty() && passing.ask.client < name_;

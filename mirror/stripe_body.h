@@ -1,6 +1,6 @@
 // A stripe, or its tail, for a peer: pieces of the blob's file as far as they are there; waits while the stripe is
-// still arriving from upstream (or, along a path, from a peer), and is cut when it stops arriving. Thread rule and lifetime: as http::Body; `Blobs`
-// outlives it.
+// still arriving from upstream (or, along a path, from a peer), and is cut when it stops arriving. Thread rule and
+// lifetime: as http::Body; `Blobs` outlives it.
 #pragma once
 
 #include <memory>

@@ -8,22 +8,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kNoFirstByte = 2'500ms;       // after the answer's head, which has a deadline of its own
-constexpr auto kNoProgress = 1'000ms;        // of a stripe that has begun
+constexpr auto kNoFirstByte = 2'500ms;  // after the answer's head, which has a deadline of its own
+constexpr auto kNoProgress = 1'000ms;   // of a stripe that has begun
 constexpr auto kNoProgressUpstream = 6'000ms;
 constexpr auto kLateAfter = 300ms;
-constexpr double kLateShare = 0.25;          // of the typical speed
+constexpr double kLateShare = 0.25;  // of the typical speed
 constexpr auto kAway = 2'000ms;
 constexpr auto kAwaySlow = 5'000ms;  // who lost to a hedge
-constexpr std::uint32_t kRungs = 5;          // own fingers, other fingers, the owner, once more, its successor
+constexpr std::uint32_t kRungs = 5;  // own fingers, other fingers, the owner, once more, its successor
 constexpr std::uint32_t kOwnerAgain = 3;
 
 }  // namespace
 
 bool Fingers::live(const Peer& peer, bool as_owner) const {
-  return peer.state == PeerState::kEligible && std::ranges::none_of(away_, [&](const auto& one) {
-           return one.peer == peer.id && (one.silent || !as_owner);
-         });
+  return peer.state == PeerState::kEligible &&
+         std::ranges::none_of(away_, [&](const auto& one) { return one.peer == peer.id && (one.silent || !as_owner); });
 }
 
 /// Whoever is slow still owns its keys: another owner would not know what was given to whom.
@@ -116,9 +115,9 @@ void Fingers::check_progress(const FetchProgress& progress) {
   if (fetch->bytes == 0 || fetch->hedge_of != 0 || fetch->hedged_by != 0) return;
   const auto elapsed = now_ - fetch->started;
   const auto usual = typical_ > 0 ? static_cast<double>(bytes_of(fetch->stripes)) / typical_ * 1000 : 1e9;
-  const bool late = static_cast<double>((elapsed - kLateAfter).count()) > usual &&
-                    static_cast<double>(fetch->bytes) <
-                        kLateShare * typical_ * static_cast<double>(elapsed.count()) / 1000;
+  const bool late =
+      static_cast<double>((elapsed - kLateAfter).count()) > usual &&
+      static_cast<double>(fetch->bytes) < kLateShare * typical_ * static_cast<double>(elapsed.count()) / 1000;
   if (progress.since_last >= kLateAfter || late) hedge(fetch->id);
 }
 

@@ -16,10 +16,10 @@
 namespace oxbow::p2p {
 
 struct FingerOwnerOptions {
-  std::chrono::milliseconds lease{2'000};  ///< so long a holder may be without a stripe that it was given,
-  std::chrono::milliseconds next{250};     ///< and so much longer for each that it gets before
+  std::chrono::milliseconds lease{2'000};    ///< so long a holder may be without a stripe that it was given,
+  std::chrono::milliseconds next{250};       ///< and so much longer for each that it gets before
   std::chrono::milliseconds barred{15'000};  ///< so long whoever stood still is given nothing
-  std::size_t stripes = 262'144;           ///< remembered at most; the longest known goes first
+  std::size_t stripes = 262'144;             ///< remembered at most; the longest known goes first
 };
 
 class FingerOwner {

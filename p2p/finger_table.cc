@@ -35,13 +35,15 @@ std::vector<Candidate> nearest(std::vector<Candidate> all) {
 }  // namespace
 
 FingerTable::FingerTable(std::shared_ptr<const PeerSnapshot> peers, Key key, std::uint32_t spread)
-    : peers_(std::move(peers)), key_(key), fan_out_(fan_out(peers_->peers().size())), owner_(peers_->ring().owner(key)) {
+    : peers_(std::move(peers)),
+      key_(key),
+      fan_out_(fan_out(peers_->peers().size())),
+      owner_(peers_->ring().owner(key)) {
   const auto slots = std::min<std::size_t>(std::size_t{spread} * fan_out_, peers_->peers().size() - 1);
   level2_.reserve(slots);
   for (std::uint32_t slot = 0; slot < slots; ++slot) {
-    const auto found = peers_->ring().walk(key_of_slot(key_, slot, 0), 1, [this](std::uint32_t member) {
-      return member != owner_ && !is_level2(member);
-    });
+    const auto found = peers_->ring().walk(
+        key_of_slot(key_, slot, 0), 1, [this](std::uint32_t member) { return member != owner_ && !is_level2(member); });
     level2_.push_back(found.front());
   }
 }

@@ -40,8 +40,8 @@ class FingerTable {
     const Peer* h2 = nullptr;
     const Peer* h1 = nullptr;
   };
-  /// Tier sampling, seen from this node: uniformly among the live level-2 peers of the nearest tier (this node itself is
-  /// nearer than any other), then likewise a level-1 peer under it; with probability `jitter` any of them instead.
+  /// Tier sampling, seen from this node: uniformly among the live level-2 peers of the nearest tier (this node itself
+  /// is nearer than any other), then likewise a level-1 peer under it; with probability `jitter` any of them instead.
   /// `fixed` makes the choice that stays, `coins` the jitter.
   Route choose(Random& fixed, Random& coins, double jitter, const Live& live) const;
 

@@ -35,9 +35,7 @@ std::uint32_t Fingers::led() const {
 }
 
 /// Each span that is fetched makes all the others slower: together no more than keeps upstream busy.
-std::uint32_t Fingers::led_max() const {
-  return std::clamp(options_.crowd_spans / wanters_, 1U, options_.led_spans);
-}
+std::uint32_t Fingers::led_max() const { return std::clamp(options_.crowd_spans / wanters_, 1U, options_.led_spans); }
 
 bool Fingers::may_ask(std::uint32_t number) const {
   const auto& span = spans_.at(number);
@@ -65,7 +63,8 @@ std::vector<std::uint32_t> Fingers::askable_spans() const {
 bool Fingers::ask_one() {
   const auto spans = askable_spans();
   if (spans.empty()) return false;
-  // What the reader waits for comes first; beyond it each node goes its own way, so that a crowd does not want the same.
+  // What the reader waits for comes first; beyond it each node goes its own way, so that a crowd does not want the
+  // same.
   auto chosen = spans[random_.below(static_cast<std::uint32_t>(spans.size()))];
   const auto urgent = window_.first_open();
   if (urgent) {
@@ -129,8 +128,7 @@ Fingers::Way Fingers::way_to(std::uint32_t number, std::uint32_t rung) {
   if (owner->self || rung >= 2) return {owner->id, {}, true};
   // The choice is fixed for a key, but for the jitter: a client's requests of one key go the same way.
   Random fixed(context_.seed ^ number ^ (std::uint64_t{rung} << 32U));
-  const auto route =
-      table.choose(fixed, random_, 1.0 / FingerTable::fan_out(peers_->peers().size()), is_live);
+  const auto route = table.choose(fixed, random_, 1.0 / FingerTable::fan_out(peers_->peers().size()), is_live);
   Way way;
   for (const auto* hop : {route.h2, route.h1}) {
     if (hop == nullptr || hop->self || hop->id == owner->id) continue;

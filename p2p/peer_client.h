@@ -22,9 +22,9 @@ struct StripeAsk {
   std::uint32_t stripe = 0;
   std::uint64_t offset = 0;  ///< in the stripe: where the missing tail begins
   std::vector<std::string> path = {};
-  bool along = false;  ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
-  std::string client = {};   ///< with `along`: who asked first and may fetch from upstream; empty: nobody may
-  std::uint32_t wants = 0;   ///< with `client`: how many stripes from this one on
+  bool along = false;       ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
+  std::string client = {};  ///< with `along`: who asked first and may fetch from upstream; empty: nobody may
+  std::uint32_t wants = 0;  ///< with `client`: how many stripes from this one on
   std::chrono::milliseconds deadline{30'000};
 };
 

@@ -226,8 +226,7 @@ Task<Response> Service::stripe(const Request& request, const PeerRoute& route) {
     const auto& error = found->error();
     if (error.code() == Errc::kInvalid) co_return error_answer(409, "SIZE_DIFFERS", error.what());
     auto response = error_answer(error);
-    if (fields->path && error.code() == Errc::kNotFound)
-      response.headers.add(std::string(field::kLease), "1");
+    if (fields->path && error.code() == Errc::kNotFound) response.headers.add(std::string(field::kLease), "1");
     co_return response;
   }
 

@@ -69,8 +69,7 @@ class PathPeers final : public FetchPeers, public p2p::PeerClient {
   std::unique_ptr<p2p::PeerCall> stripe(p2p::PeerId peer, p2p::StripeAsk ask, Loop& loop,
                                         p2p::StripeSink& sink) override;
   std::unique_ptr<p2p::PeerCall> watch_have(p2p::PeerId, Digest, std::uint32_t, Loop&,
-                                            std::function<void(p2p::HaveUpdate)>,
-                                            std::function<void(Error)>) override {
+                                            std::function<void(p2p::HaveUpdate)>, std::function<void(Error)>) override {
     return nullptr;
   }
   Task<Result<std::vector<p2p::AnnounceReply>>> announce(p2p::PeerId, std::vector<p2p::Announce>,
@@ -118,8 +117,8 @@ class PathPeers::Call final : public p2p::PeerCall {
  private:
   void later() {
     timer_.expires_after(milliseconds(1));
-    timer_.async_wait([this](const boost::system::error_code& cancelled) {
-      if (!cancelled) step();
+    timer_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& cancelled) {
+      if (!cancelled && !alive.expired()) step();
     });
   }
   void step() {
@@ -217,7 +216,8 @@ class PeerPathsTest : public ::testing::Test {
   PeerContents contents_{blobs_, "node-5"};
 };
 
-// What is not here comes from the next of the path, which gets the rest of it and the client; it is given on, and stays.
+// What is not here comes from the next of the path, which gets the rest of it and the client; it is given on, and
+// stays.
 TEST_F(PeerPathsTest, PassesOnAndKeeps) {
   peers_.answers(2, {});
   const auto got = scratch_.run(get(1, path({"node-2", "node-3"})));

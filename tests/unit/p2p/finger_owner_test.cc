@@ -39,7 +39,7 @@ TEST(FingerOwnerTest, HoldersThatDoNotGive) {
   EXPECT_EQ(owner.ask(kNow + Time(500'000), kBlob, 0, 8, 1).kind, Kind::kFetch);
   owner.ask(kNow, kBlob, 8, 7, 3);
   EXPECT_TRUE(owner.not_given(kNow, kBlob, 8, 7, Errc::kUnavailable));
-  EXPECT_EQ(owner.ask(kNow, kBlob, 9, 9, 1).kind, Kind::kFetch);  // it came in the same request
+  EXPECT_EQ(owner.ask(kNow, kBlob, 9, 9, 1).kind, Kind::kFetch);        // it came in the same request
   EXPECT_TRUE(owner.not_given(kNow, kBlob, 9, 7, Errc::kUnavailable));  // not its any more
   EXPECT_EQ(owner.ask(kNow, kBlob, 9, 8, 1).holder, 9U);
 }

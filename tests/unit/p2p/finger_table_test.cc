@@ -136,8 +136,8 @@ TEST(FingerTableTest, ADeadFingerIsReplaced) {
     if (self == dead) continue;
     for (const auto id : reach(self, self)) {
       EXPECT_NE(id, dead);
-      const auto is_placed = std::ranges::any_of(
-          table.level2(), [&](std::uint32_t member) { return healthy->peers()[member].id == id; });
+      const auto is_placed =
+          std::ranges::any_of(table.level2(), [&](std::uint32_t member) { return healthy->peers()[member].id == id; });
       if (!is_placed) stand_ins.insert(id);
     }
   }

@@ -22,8 +22,8 @@ struct Cluster::Transfer {
   bool cancelled = false;
   double asked_at = 0;
   std::optional<Along> along = {};
-  bool forward = false;      ///< for another node, outside the strategy
-  PeerId holder = kNoPeer;   ///< a forward of the owner, to whom it gave the lease
+  bool forward = false;                                         ///< for another node, outside the strategy
+  PeerId holder = kNoPeer;                                      ///< a forward of the owner, to whom it gave the lease
   std::vector<std::pair<std::uint32_t, FetchId>> waiters = {};  ///< requests that wait for its first byte
   bool running() const { return state == State::kFlowing && !cancelled; }
 };

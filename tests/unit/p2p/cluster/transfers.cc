@@ -236,8 +236,8 @@ void Cluster::move(double ms) {
     }
     const auto from = static_cast<std::uint32_t>(flow.from);
     const auto size = static_cast<double>(geometry_.stripe(flow.stripe).size());
-    const auto there = flow.along ? nodes_[from]->watermark_along(flow.stripe, size)
-                                  : nodes_[from]->watermark(flow.stripe, size);
+    const auto there =
+        flow.along ? nodes_[from]->watermark_along(flow.stripe, size) : nodes_[from]->watermark(flow.stripe, size);
     room[i] = reach(from, flow.to) ? std::max(0.0, std::min(room[i], there - flow.offset)) : 0;
   }
   std::vector<std::uint32_t> ups(count);
