@@ -195,6 +195,11 @@ class PeerPathsTest : public ::testing::Test {
     if (!answer) co_return std::unexpected(answer.error());
     co_return co_await drain(std::move(answer->body));
   }
+  Task<Result<std::string>> read(std::shared_ptr<SpanSource> source) {
+    auto& loop = *co_await this_loop();
+    BlobRead what{digest_, content_.size(), {{0, content_.size()}}, true, {}, std::move(source)};
+    co_return co_await drain(std::make_unique<BlobBody>(blobs_, loop, std::move(what)));
+  }
   std::string bytes_of(std::uint32_t stripe, std::uint64_t offset = 0) const {
     const auto range = Geometry(content_.size()).stripe(stripe);
     return content_.substr(range.begin + offset, range.size() - offset);
@@ -297,6 +302,42 @@ TEST_F(PeerPathsTest, NoLoops) {
   EXPECT_EQ(scratch_.run(get(0, path({"node-2", "node-5"}))).error().code(), Errc::kUnavailable);
   EXPECT_EQ(scratch_.run(get(0, path({"node-1", "node-2", "node-3"}))).error().code(), Errc::kLimit);
   EXPECT_TRUE(peers_.asked().empty());
+}
+
+// A reader of this node, with the strategy itself: what peers have comes from them, although none is the sender that
+// anybody would be named for; upstream gives nothing.
+TEST_F(PeerPathsTest, AReaderWhosePeersHaveIt) {
+  peers_.strategy = p2p::StrategyKind::kFingers;
+  for (p2p::PeerId id = 1; id <= 9; ++id) peers_.answers(id, {});
+  // Its own keys: as their owner it knows who has them.
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) peers_.owner.ask(p2p::Time{0}, digest_, stripe, 3, 8);
+  auto source = std::make_shared<FakeSource>(content_);
+  const auto got = scratch_.run(read(source));
+  ASSERT_TRUE(got) << got.error().what();
+  EXPECT_TRUE(*got == content_);
+  EXPECT_EQ(source->bytes_given(), 0U);
+  EXPECT_EQ(peers_.blamed, 0);
+}
+
+// The same where nobody has it: the owner's lease comes back, and every byte leaves upstream once.
+TEST_F(PeerPathsTest, AReaderThatIsGivenTheLease) {
+  peers_.strategy = p2p::StrategyKind::kFingers;
+  for (p2p::PeerId id = 1; id <= 9; ++id) peers_.answers(id, {Errc::kNotFound, true});
+  auto source = std::make_shared<FakeSource>(content_);
+  const auto got = scratch_.run(read(source));
+  ASSERT_TRUE(got) << got.error().what();
+  EXPECT_TRUE(*got == content_);
+  EXPECT_EQ(source->bytes_given(), content_.size());
+}
+
+// And where nobody can be reached: the pull succeeds all the same.
+TEST_F(PeerPathsTest, AReaderAlone) {
+  peers_.strategy = p2p::StrategyKind::kFingers;
+  auto source = std::make_shared<FakeSource>(content_);
+  const auto got = scratch_.run(read(source));
+  ASSERT_TRUE(got) << got.error().what();
+  EXPECT_TRUE(*got == content_);
+  EXPECT_EQ(source->bytes_given(), content_.size());
 }
 
 // A next hop that never answers costs its part of the deadline.
