@@ -6,10 +6,8 @@
 namespace oxbow::mirror {
 namespace {
 
-/// Fetches that this class starts by itself, to replace a doubtful stripe; a strategy counts from 1.
-constexpr p2p::FetchId kRepairId = 1ULL << 63;
-
-/// In place of a source: several had a part in the stripe, or it is older than this fetch. Nobody is named for it.
+/// In place of a source: several had a part in the stripe, it came along a path, or it is older than this fetch. Nobody
+/// is named for it.
 constexpr p2p::SourceId kSeveral = std::numeric_limits<p2p::SourceId>::max();
 
 /// Checked at once for a reader that the hashed prefix does not lead to.
@@ -74,6 +72,9 @@ class BlobFetch::Running final : public SpanSink {
       return;
     }
     first_byte_ = owner_.now();
+    heard_ = true;
+    vouched_ = head.vouched;
+    owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
     if (head.load) owner_.note_load(fetch_.source, *head.load);
     if (!head.whole) {
@@ -157,6 +158,19 @@ class BlobFetch::Running final : public SpanSink {
   const p2p::Fetch& fetch() const noexcept { return fetch_; }
   p2p::SourceId source() const noexcept { return fetch_.source; }
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
+  bool is_forward() const noexcept { return (fetch_.id & kForwardId) != 0; }
+  UnderWay under_way() const {
+    return {.id = fetch_.id,
+            .forward = is_forward(),
+            .heard = heard_ && !outcome_,
+            .begun = received_ > 0,
+            .upstream = source() == p2p::kUpstream,
+            .over = outcome_ && !*outcome_,
+            .since_last = owner_.now() - last_byte_};
+  }
+  bool leased() const { return source_->leased(); }
+  /// Who only passed the bytes on is not to blame for them.
+  bool relayed() const noexcept { return fetch_.along && !vouched_; }
   const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
   std::vector<std::string> alternatives() const { return source_->alternatives(); }
   p2p::FetchProgress report() const { return {fetch_.id, received_, owner_.now() - last_byte_}; }
@@ -279,6 +293,8 @@ class BlobFetch::Running final : public SpanSink {
   bool skipping_ = false;
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;
+  bool heard_ = false;
+  bool vouched_ = false;
   std::optional<Checksum> claimed_;
   std::vector<std::byte> held_;
   std::uint64_t held_begin_ = 0;
@@ -472,6 +488,7 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   const auto last = geometry.stripe_at(range.end - 1);
   for (auto stripe = geometry.stripe_at(range.begin); stripe <= last; ++stripe) {
     if (blob_->has(stripe) || std::ranges::find(repairing_, stripe) != repairing_.end()) continue;
+    if (std::ranges::find(forwarding_, stripe) != forwarding_.end()) continue;
     if (!out.empty() && out.back().end == stripe)
       ++out.back().end;
     else
@@ -517,6 +534,7 @@ void BlobFetch::pump() {
   }
   in_pump_ = true;
   const auto self = shared_from_this();
+  drop_stalled_forwards();
   const bool may_fetch = pick_reader() != readers_.end();
   if (may_fetch)
     start_repairs();
@@ -529,7 +547,7 @@ void BlobFetch::pump() {
     }
   check_awaited();
   auto missing = wanted();
-  const bool idle = missing.empty() && repairing_.empty();
+  const bool idle = missing.empty() && repairing_.empty() && (forwarding_.empty() || readers_.empty());
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
     last_progress_ = now();
@@ -548,7 +566,7 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
     if (const auto* fetch = std::get_if<p2p::Fetch>(&action)) {
       start(*fetch);
     } else if (const auto* cancel = std::get_if<p2p::CancelFetch>(&action)) {
-      if (const auto running = running_.find(cancel->id); running != running_.end()) running->second->cancel();
+      this->cancel(cancel->id);
     } else if (const auto* timer = std::get_if<p2p::SetTimer>(&action)) {
       strategy_timer_ = timer->at;
       arm_timer();
@@ -563,6 +581,24 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
       if (links_) links_->unwatch(unwatch->peer);
     }
   }
+}
+
+std::vector<BlobFetch::UnderWay> BlobFetch::under_way() const {
+  std::vector<UnderWay> all;
+  for (const auto& [id, running] : running_) all.push_back(running->under_way());
+  return all;
+}
+
+std::optional<BlobFetch::UnderWay> BlobFetch::under_way(std::uint32_t stripe) const {
+  for (const auto& [id, running] : running_) {
+    const auto& fetch = running->fetch();
+    if (stripe >= fetch.stripes.begin && stripe < fetch.stripes.end && !fetch.hedge_of) return running->under_way();
+  }
+  return std::nullopt;
+}
+
+void BlobFetch::cancel(p2p::FetchId id) {
+  if (const auto running = running_.find(id); running != running_.end()) running->second->cancel();
 }
 
 std::uint32_t BlobFetch::upstream_running() const {
@@ -580,18 +616,17 @@ std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
   if (context_.peers == nullptr || trust_.doubted(fetch.stripes.begin, fetch.source)) return nullptr;
   if (const auto voucher = vouchers_.find(fetch.source); voucher != vouchers_.end() && voucher->second.refused)
     return nullptr;
-  const auto snapshot = context_.peers->snapshot();
-  std::vector<std::string> path;
-  for (const auto peer : fetch.path) {
-    if (const auto* known = snapshot->find(peer)) path.push_back(known->member.name);
-  }
-  return std::make_shared<PeerSource>(context_.peers->client(), fetch.source, blob_->digest(), blob_->geometry(),
-                                      std::move(path));
+  return peer_source(fetch);
 }
 
-void BlobFetch::start(const p2p::Fetch& fetch) {
+void BlobFetch::start(p2p::Fetch fetch) {
+  if (auto turn = take_own_turn(fetch); !turn) {
+    asio::post(context_.home, [self = shared_from_this(), id = fetch.id, turn] { self->ended(id, turn); });
+    return;
+  }
   const auto late = fetch.hedge_of ? running_.find(*fetch.hedge_of) : running_.end();
-  const bool possible = !status().disk_failure && !readers_.empty() && (!fetch.hedge_of || late != running_.end());
+  const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
+  const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || late != running_.end());
   auto source = possible ? source_of(fetch) : nullptr;
   if (!source) {
     const auto why = fetch.source == p2p::kUpstream || !possible ? Errc::kCancelled : Errc::kCorrupt;
@@ -602,6 +637,11 @@ void BlobFetch::start(const p2p::Fetch& fetch) {
   }
   const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
+  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
+    if (blob_->has(stripe) || fetch.hedge_of || fetch.source == p2p::kUpstream) continue;
+    const std::lock_guard lock(mutex_);
+    coming_.push_back(stripe);
+  }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
   entry.begin(hedge_begin);
@@ -632,6 +672,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     return true;
   }
   const auto actual = blob_->stripe_checksum(stripe);
+  if (running.relayed()) origins_[stripe] = kSeveral;
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
   const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
@@ -649,8 +690,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   } else if (verified_ || !trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
-  } else if (hasher_->position() >= blob_->geometry().stripe(stripe).end) {
-    // The prefix was faster than the news of this stripe.
+  } else if (running.is_forward() || hasher_->position() >= blob_->geometry().stripe(stripe).end) {
+    // The prefix was faster than the news of this stripe, or does not come this way.
     check_stripe(stripe, trust_.hint(), true);
   }
   return true;
@@ -678,7 +719,8 @@ p2p::PeerId BlobFetch::sender_of(std::uint32_t stripe) const {
 }
 
 void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
-  if (!running.is_repair()) tell(p2p::StripeArrived{running.fetch().id, stripe});
+  // Of a forward the strategy does not know: to it the stripe comes from nowhere.
+  if (!running.is_repair()) tell(p2p::StripeArrived{running.is_forward() ? 0 : running.fetch().id, stripe});
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
@@ -1079,6 +1121,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if (whole_ == id) whole_.reset();
   std::uint64_t reader_id = 0;
   bool upstream = true;
+  bool lease = own_turn_ended(id, outcome);
   std::vector<p2p::PeerId> alternatives;
   if (const auto running = running_.find(id); running != running_.end()) {
     reader_id = running->second->reader();
@@ -1086,14 +1129,17 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     for (const auto& name : running->second->alternatives()) {
       if (const auto* peer = context_.peers->snapshot()->find(name)) alternatives.push_back(peer->id);
     }
-    const auto& stripes = running->second->fetch().stripes;
+    lease = lease || running->second->leased();
+    const auto stripes = running->second->fetch().stripes;
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
       if (!outcome && !blob_->has(stripe)) ++retries_[stripe];
       const std::lock_guard lock(mutex_);
       std::erase(arriving_, stripe);
+      if (const auto one = std::ranges::find(coming_, stripe); !upstream && one != coming_.end()) coming_.erase(one);
     }
     running_.erase(running);
     changed_.wake_all();
+    head_came(stripes.begin, outcome, lease);
   }
   if (!outcome && upstream && outcome.error().code() != Errc::kCancelled) {
     log::debug("fetch ended early", {{"digest", blob_->digest().to_string()}, log::Field(outcome.error())});
@@ -1119,8 +1165,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
       settle_probe(stripe, false);
       tell(p2p::StripeLost{stripe});
     }
+  } else if ((id & kForwardId) != 0) {
+    forward_ended(static_cast<std::uint32_t>(id & ~kForwardId), outcome, lease);
   } else {
-    tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives)});
+    tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives), lease});
   }
   pump();
 }
@@ -1202,7 +1250,7 @@ void BlobFetch::on_timer() {
     strategy_timer_.reset();
     p2p::TimerFired fired;
     for (const auto& [id, running] : running_) {
-      if (!running->is_repair()) fired.progress.push_back(running->report());
+      if (!running->is_repair() && !running->is_forward()) fired.progress.push_back(running->report());
     }
     tell(fired);
   }

@@ -131,10 +131,34 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// Some peers that have said that they have the stripe, the latest first: named by busy answers. Any thread.
   std::vector<p2p::PeerId> holders(std::uint32_t stripe) const;
 
+  // For other nodes (blob_forward.cc):
+  /// A stripe that is to come from a peer on behalf of another node, without a reader and outside the strategy.
+  struct ForwardAsk {
+    std::uint32_t stripe = 0;
+    p2p::SourceId source = p2p::kNoPeer;  ///< this node: only what its readers fetch anyway
+    std::optional<p2p::Along> along = {};
+    /// The asker may wait for a fetch of this node's own readers that has no answer yet.
+    bool may_wait = false;
+    std::chrono::milliseconds deadline{0};
+  };
+  struct Forwarded {
+    Result<> outcome;  ///< good: it is here or coming. Errors: as FetchEnded, and kTimeout (it comes no further)
+    bool lease = false;
+  };
+  /// Waits for the answer's head. Joins what runs already. Any thread.
+  Task<Forwarded> forward(ForwardAsk ask);
+  /// It is coming from a peer, for whomever. Any thread.
+  bool is_coming(std::uint32_t stripe) const;
+
  private:
   friend class FetchReader;
   class Running;
   struct Reader;
+
+  /// Fetches that this class starts by itself, to replace a doubtful stripe; a strategy counts from 1.
+  static constexpr p2p::FetchId kRepairId = 1ULL << 63;
+  /// And those for other nodes.
+  static constexpr p2p::FetchId kForwardId = 1ULL << 62;
 
   BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy);
   void begin();
@@ -149,7 +173,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   }
   /// After a failure nothing more is begun, whatever comes.
   void stop();
-  void start(const p2p::Fetch& fetch);
+  void start(p2p::Fetch fetch);
   void on_progress();
   void ended(p2p::FetchId id, Result<> outcome);
   void take_whole(p2p::FetchId id);
@@ -190,6 +214,27 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_hashed(Result<> outcome);
   std::shared_ptr<SpanSource> source_of(const p2p::Fetch& fetch);
   std::uint32_t upstream_running() const;
+  std::shared_ptr<SpanSource> peer_source(const p2p::Fetch& fetch);
+  struct HeadWaiter;
+  static Task<Forwarded> forward_here(std::shared_ptr<BlobFetch> self, ForwardAsk ask);
+  struct UnderWay {
+    p2p::FetchId id = 0;
+    bool forward = false;
+    bool heard = false;  ///< its answer has begun, and it has not ended
+    bool begun = false;  ///< bytes have come
+    bool upstream = false;
+    bool over = false;  ///< cancelled or failed; its end is on its way
+    std::chrono::milliseconds since_last{0};
+  };
+  static bool is_stalled(const UnderWay& one) noexcept;
+  std::vector<UnderWay> under_way() const;
+  std::optional<UnderWay> under_way(std::uint32_t stripe) const;
+  void cancel(p2p::FetchId id);
+  void forward_ended(std::uint32_t stripe, const Result<>& outcome, bool lease);
+  void head_came(std::uint32_t stripe, const Result<>& outcome, bool lease);
+  Result<> take_own_turn(p2p::Fetch& fetch);
+  bool own_turn_ended(p2p::FetchId id, Result<>& outcome);
+  void drop_stalled_forwards();
   void end_twins(const Running& winner, std::uint32_t stripe);
   void fail(Error error);
   void fail_disk(Error error);
@@ -260,11 +305,16 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<Served> served_;  ///< by peers, told to the table when the blob has verified
   bool asked_to_repair_ = false;
   storage::WakeList changed_;
+  std::vector<std::uint32_t> forwarding_;  ///< stripes that come for other nodes, outside the strategy
+  std::multimap<std::uint32_t, std::shared_ptr<HeadWaiter>> head_waiters_;  ///< by stripe
+  /// This node's turns as owner: of which stripe, and who has it; kNoPeer: this node has the lease.
+  std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, arriving_, holders_
+  mutable std::mutex mutex_;  ///< status_, arriving_, coming_, holders_
   FetchStatus status_;
   std::vector<std::uint32_t> arriving_;
+  std::vector<std::uint32_t> coming_;                ///< from peers
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 

@@ -20,6 +20,9 @@ class Blobs final : public FetchObserver {
   void set_peers(FetchPeers* peers) { peers_ = peers; }
   FetchPeers* peers() noexcept { return peers_; }
 
+  /// Null: no ring.
+  FetchPeers* peers() const noexcept { return peers_; }
+
   storage::Store& store() noexcept { return store_; }
   WorkPool& pool() noexcept { return pool_; }
   const Clock& clock() const noexcept { return clock_; }

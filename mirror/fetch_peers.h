@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/task.h"
+#include "p2p/finger_owner.h"
 #include "p2p/peer_client.h"
 #include "p2p/strategy.h"
 #include "storage/store.h"
@@ -28,6 +29,8 @@ class FetchPeers {
   /// To a coordinator, which may be this node.
   virtual Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) = 0;
   virtual p2p::PeerClient& client() = 0;
+  /// For stripes that this node owns when `fingers` are used. Null: it never acts as an owner.
+  virtual p2p::FingerOwner* finger_owner() { return nullptr; }
 
   // What fetching finds out:
   virtual void served_well(p2p::PeerId peer, double first_byte_ms, double bytes_per_second) = 0;

@@ -99,13 +99,6 @@ std::unique_ptr<p2p::PeerContent::HaveWatch> PeerContents::watch_have(const Dige
   return std::make_unique<Watch>(blobs_, std::move(blob));
 }
 
-Task<Result<p2p::PeerContent::StripeAnswer>> PeerContents::stripe_along(Digest digest, std::uint64_t blob_bytes,
-                                                                        std::uint32_t stripe, std::uint64_t offset,
-                                                                        std::vector<std::string>,
-                                                                        std::chrono::milliseconds) {
-  co_return this->stripe(digest, blob_bytes, stripe, offset, *co_await this_loop());
-}
-
 Task<Result<p2p::PeerContent::TagAnswer>> PeerContents::tag(std::string registry, std::string repository,
                                                             std::string tag) {
   if (!ask_tag_) co_return fail(Errc::kDenied, "this node asks for tags only for itself");

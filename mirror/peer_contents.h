@@ -1,6 +1,6 @@
 // What this node has, as the peer service asks for it (p2p/peer_content.h): stored stripes, and those that are arriving
-// from upstream. What a peer sent and nobody has checked is not spoken of.
-// Thread rule and lifetime: as PeerContent.
+// from upstream. What a peer sent and nobody has checked is not spoken of; only along a path (`fingers`) it is passed
+// on as it arrives. Thread rule and lifetime: as PeerContent.
 #pragma once
 
 #include "mirror/blobs.h"
@@ -21,8 +21,7 @@ class PeerContents final : public p2p::PeerContent {
                               std::uint64_t offset, Loop& loop) override;
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
-                                          std::uint64_t offset, std::vector<std::string> path,
-                                          std::chrono::milliseconds deadline) override;
+                                          std::uint64_t offset, AlongAsk ask) override;
   Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) override;
 
   /// Who asks for tags on behalf of others; until it is set the answer is kDenied.
@@ -30,6 +29,10 @@ class PeerContents final : public p2p::PeerContent {
   void set_ask_tag(AskTag ask) { ask_tag_ = std::move(ask); }
 
  private:
+  struct Passing;
+  Task<Result<>> pass_on(const Passing& passing);
+  Task<Result<>> act_as_owner(const Passing& passing);
+
   Blobs& blobs_;
   std::string name_;
   AskTag ask_tag_;

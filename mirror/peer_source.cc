@@ -9,21 +9,20 @@ class PeerSpan final : public SpanRequest, public p2p::StripeSink {
   void start(Loop& loop, ByteRange range) {
     const auto stripe = source_.geometry_.stripe_at(range.begin);
     begin_ = source_.geometry_.stripe(stripe).begin;
-    p2p::StripeAsk ask;
-    ask.digest = source_.digest_;
+    auto ask = source_.ask_;
     ask.blob_bytes = source_.geometry_.blob_bytes();
     ask.stripe = stripe;
     ask.offset = range.begin - begin_;
-    ask.path = source_.path_;
     call_ = source_.client_.stripe(source_.peer_, std::move(ask), loop, *this);
   }
 
   void resume() override { call_->resume(); }
 
   void on_head(const p2p::StripeFacts& facts) override {
-    sink_.on_head({begin_ + facts.offset, false, facts.blob_bytes, facts.checksum_hex, facts.load});
+    sink_.on_head({begin_ + facts.offset, false, facts.blob_bytes, facts.checksum_hex, facts.load, facts.verified});
   }
   std::size_t on_data(std::span<const std::byte> bytes) override { return sink_.on_data(bytes); }
+  void on_lease() override { source_.leased_ = true; }
   void on_done(Result<> outcome, std::vector<std::string> alternatives) override {
     source_.alternatives_ = std::move(alternatives);
     sink_.on_done(std::move(outcome));

@@ -8,21 +8,22 @@ namespace oxbow::mirror {
 
 class PeerSource final : public SpanSource {
  public:
-  PeerSource(p2p::PeerClient& client, p2p::PeerId peer, const Digest& digest, Geometry geometry,
-             std::vector<std::string> path)
-      : client_(client), peer_(peer), digest_(digest), geometry_(geometry), path_(std::move(path)) {}
+  /// `ask`: what of it is the same whatever the range is: the blob, and the path for `fingers`.
+  PeerSource(p2p::PeerClient& client, p2p::PeerId peer, p2p::StripeAsk ask, Geometry geometry)
+      : client_(client), peer_(peer), ask_(std::move(ask)), geometry_(geometry) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
   std::vector<std::string> alternatives() const override { return alternatives_; }
+  bool leased() const override { return leased_; }
 
  private:
   friend class PeerSpan;
   p2p::PeerClient& client_;
   p2p::PeerId peer_;
-  Digest digest_;
+  p2p::StripeAsk ask_;
   Geometry geometry_;
-  std::vector<std::string> path_;
   std::vector<std::string> alternatives_;
+  bool leased_ = false;
 };
 
 }  // namespace oxbow::mirror

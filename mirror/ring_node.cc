@@ -50,6 +50,7 @@ class Node final : public RingNode {
         incarnation_(std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U),
         table_(self_, {}, parts_.clock, parts_.metrics),
         coordinator_({}, incarnation_, now()),
+        finger_owner_({}, &limit_counter(parts_.metrics, "finger_leases")),
         contents_(parts_.blobs, self_.name),
         timer_(parts_.loops.at(0)) {}
 
@@ -70,6 +71,7 @@ class Node final : public RingNode {
   std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) override;
   Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
   p2p::PeerClient& client() override { return *client_; }
+  p2p::FingerOwner* finger_owner() override { return &finger_owner_; }
   void served_well(p2p::PeerId peer, double first_byte_ms, double bytes_per_second) override {
     table_.note_stripe(peer, first_byte_ms, bytes_per_second);
   }
@@ -110,6 +112,7 @@ class Node final : public RingNode {
   p2p::PeerTable table_;
   std::mutex coordinator_mutex_;
   p2p::Coordinator coordinator_;
+  p2p::FingerOwner finger_owner_;
   PeerContents contents_;
   std::unique_ptr<p2p::PeerClient> client_;
   std::unique_ptr<p2p::PeerService> service_;

@@ -27,6 +27,7 @@ struct SpanHead {
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
   std::optional<p2p::Load> load = {};  ///< of a peer
+  bool vouched = false;                ///< the source has verified it
 };
 
 class SpanSink {
@@ -52,6 +53,8 @@ class SpanSource {
   virtual std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) = 0;
   /// Whom a busy source named instead, after its request has ended.
   virtual std::vector<std::string> alternatives() const { return {}; }
+  /// With kNotFound: this node was given the right to fetch it from upstream.
+  virtual bool leased() const { return false; }
 };
 
 }  // namespace oxbow::mirror

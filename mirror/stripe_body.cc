@@ -9,10 +9,11 @@ struct StripeBody::Preparing {
 };
 
 StripeBody::StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<BlobFetch> fetch, ByteRange range,
-                       Loop& loop)
+                       Loop& loop, bool forwarded)
     : blob_(std::move(blob)),
       fetch_(std::move(fetch)),
       range_(range),
+      forwarded_(forwarded),
       stripe_(blob_->geometry().stripe_at(range.begin)),
       position_(range.begin),
       waker_(std::make_shared<Waker>(loop)),
@@ -35,8 +36,9 @@ StripeBody::~StripeBody() {
 }
 
 bool StripeBody::still_coming() const {
-  return fetch_ && !blob_->gone() && fetch_->marks().at(stripe_) == StripeMark::kFromUpstream &&
-         fetch_->is_arriving(stripe_);
+  if (!fetch_ || blob_->gone()) return false;
+  if (forwarded_ && fetch_->is_coming(stripe_)) return true;
+  return fetch_->marks().at(stripe_) == StripeMark::kFromUpstream && fetch_->is_arriving(stripe_);
 }
 
 http::Piece StripeBody::next(std::size_t max_bytes) {

@@ -1,6 +1,6 @@
 // A stripe, or its tail, for a peer: pieces of the blob's file as far as they are there; waits while the stripe is
-// still arriving from upstream, and is cut when it stops arriving. Thread rule and lifetime: as http::Body; `Blobs`
-// outlives it.
+// still arriving from upstream (or, along a path, from a peer), and is cut when it stops arriving. Thread rule and
+// lifetime: as http::Body; `Blobs` outlives it.
 #pragma once
 
 #include <memory>
@@ -15,8 +15,9 @@ namespace oxbow::mirror {
 
 class StripeBody final : public http::Body {
  public:
-  /// `fetch` null: the stripe is here.
-  StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<BlobFetch> fetch, ByteRange range, Loop& loop);
+  /// `fetch` null: the stripe is here. `forwarded`: bytes that nobody has checked are passed on as they arrive.
+  StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<BlobFetch> fetch, ByteRange range, Loop& loop,
+             bool forwarded = false);
   ~StripeBody() override;
 
   http::Piece next(std::size_t max_bytes) override;
@@ -29,6 +30,7 @@ class StripeBody final : public http::Body {
   std::shared_ptr<storage::Blob> blob_;
   std::shared_ptr<BlobFetch> fetch_;
   const ByteRange range_;
+  const bool forwarded_;
   const std::uint32_t stripe_;
   std::uint64_t position_;
   std::shared_ptr<Waker> waker_;

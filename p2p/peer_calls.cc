@@ -55,6 +55,7 @@ void StripeCall::on_head(int status, const http::Headers& headers) {
     auto names = split_names(headers.find(field::kAlternatives).value_or(""), kMaxAlternatives);
     // The strategy knows a peer that is busy, has it not, or cannot: a refusal is of the last kind.
     const auto code = outcome.error().code();
+    if (code == Errc::kNotFound && ask_.along && headers.find(field::kLease) == "1") sink_.on_lease();
     if (code == Errc::kDenied || code == Errc::kInvalid) outcome = fail(Errc::kUnavailable, outcome.error().what());
     return finish(std::move(outcome), names ? std::move(*names) : std::vector<std::string>());
   }

@@ -155,7 +155,11 @@ std::unique_ptr<PeerCall> Client::stripe(PeerId peer, StripeAsk ask, Loop& loop,
   auto request = this->request(Method::kGet, fmt::format("blobs/{}/stripes/{}", ask.digest.to_string(), ask.stripe));
   StripeFields fields{
       .blob_bytes = ask.blob_bytes, .offset = ask.offset, .ranged = ask.offset > 0, .deadline = ask.deadline};
-  if (ask.along || !ask.path.empty()) fields.path = ask.path;
+  if (ask.along || !ask.path.empty()) {
+    fields.path = ask.path;
+    fields.client = ask.client;
+    fields.wants = ask.wants;
+  }
   add_request_fields(fields, request.headers);
   return open_stripe(parts(peer, std::move(*link)), std::move(request), std::move(ask), loop, sink);
 }

@@ -22,7 +22,9 @@ struct StripeAsk {
   std::uint32_t stripe = 0;
   std::uint64_t offset = 0;  ///< in the stripe: where the missing tail begins
   std::vector<std::string> path = {};
-  bool along = false;  ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
+  bool along = false;       ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
+  std::string client = {};  ///< with `along`: who asked first and may fetch from upstream; empty: nobody may
+  std::uint32_t wants = 0;  ///< with `client`: how many stripes from this one on
   std::chrono::milliseconds deadline{30'000};
 };
 
@@ -39,7 +41,9 @@ class StripeSink {
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
   /// Before a good `on_done`: for PeerTable::note_stripe once the bytes have been verified.
   virtual void on_timing(StripeTiming) {}
-  /// As FetchEnded; `alternatives` are names. kNotFound to an ask with `along`: this node may fetch it itself.
+  /// Before `on_done` with kNotFound, to an ask with `along`: the client may fetch it from upstream.
+  virtual void on_lease() {}
+  /// As FetchEnded; `alternatives` are names.
   virtual void on_done(Result<> outcome, std::vector<std::string> alternatives) = 0;
 };
 

@@ -47,11 +47,17 @@ class PeerContent {
   };
   virtual std::unique_ptr<HaveWatch> watch_have(const Digest& digest) = 0;
 
-  /// `fingers`: the stripe, fetched from the first of `path` (with the rest of it) if it is not here, and kept. The
-  /// error kNotFound: at the path's end and without the right to fetch, so the asker may fetch it itself.
+  /// `fingers`: a stripe that is not here, got from the first of the path (with the rest of it) and kept; without a
+  /// path this node is its owner. Errors: kNotFound, and only then: the client has the lease and may fetch it from
+  /// upstream; kBusy (ask again soon), kUnavailable (no source could be reached, or nobody has it), kInvalid, kLimit.
+  struct AlongAsk {
+    std::vector<std::string> path;
+    std::string client;                     ///< who asked first; empty: somebody who may not fetch from upstream
+    std::uint32_t wants = 0;                ///< how many stripes from this one on it would fetch
+    std::chrono::milliseconds deadline{0};  ///< until the answer begins
+  };
   virtual Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
-                                                  std::uint64_t offset, std::vector<std::string> path,
-                                                  std::chrono::milliseconds deadline) = 0;
+                                                  std::uint64_t offset, AlongAsk ask) = 0;
 
   /// `tags_via = "owner"`: the digest of a tag, asked upstream by this node for another, with this node's own right
   /// (anonymous or node credentials). Errors: as upstream; kDenied: it has no right of its own.

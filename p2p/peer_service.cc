@@ -198,7 +198,7 @@ Task<Result<PeerContent::StripeAnswer>> Service::find_stripe(const PeerRoute& ro
   auto here = parts_.content.stripe(*route.digest, fields.blob_bytes, route.stripe, fields.offset, loop);
   if (here || !fields.path || here.error().code() != Errc::kNotFound) co_return here;
   co_return co_await parts_.content.stripe_along(*route.digest, fields.blob_bytes, route.stripe, fields.offset,
-                                                 *fields.path, left);
+                                                 {*fields.path, fields.client, fields.wants, left});
 }
 
 Task<Response> Service::stripe(const Request& request, const PeerRoute& route) {

@@ -1,5 +1,6 @@
 #include "p2p/strategy.h"
 
+#include "p2p/fingers.h"
 #include "p2p/single.h"
 #include "p2p/swarm.h"
 
@@ -30,7 +31,7 @@ std::unique_ptr<Strategy> make_strategy(StrategyKind kind, StrategyContext conte
     case StrategyKind::kSwarm:
       return std::make_unique<Swarm>(std::move(context), options);
     case StrategyKind::kFingers:
-      return nullptr;
+      return std::make_unique<Fingers>(std::move(context));
   }
   return nullptr;
 }

@@ -70,6 +70,7 @@ struct FetchEnded {
   FetchId fetch = 0;
   Result<> outcome;
   std::vector<PeerId> alternatives = {};
+  bool lease = false;  ///< `fingers`, with kNotFound: the owner gave this node the right to fetch it from upstream
 };
 /// A stripe that had arrived turned out wrong or was evicted: it is missing again.
 struct StripeLost {
@@ -109,6 +110,15 @@ using Event = std::variant<WindowChanged, SlotsFree, StripeArrived, FetchEnded, 
 
 // ---- actions ----
 
+/// For `fingers`: the asked peer gets a stripe that it does not have, and keeps it.
+struct Along {
+  std::vector<PeerId> path = {};  ///< peers after the asked one, the owner last; empty: the asked one is the owner
+  PeerId client = kNoPeer;        ///< who asked first; kNoPeer: this node
+  /// So many stripes from this one on `client` would fetch from upstream under one lease; 0: it may not fetch.
+  std::uint32_t wants = 0;
+  std::chrono::milliseconds deadline{1'000};  ///< until the answer begins
+};
+
 /// Fetch `stripes` (contiguous; from a peer always one) from `source`. With `hedge_of`, a late stripe's missing tail is
 /// asked for at a second source: its bytes land elsewhere and fill only what is missing in the end; the first to
 /// complete ends the other with kCancelled.
@@ -117,8 +127,8 @@ struct Fetch {
   SourceId source = kUpstream;
   StripeRange stripes;
   std::optional<FetchId> hedge_of = {};
-  /// For `fingers`: the peers, nearest first, that pass the request on when the asked one does not have the stripe.
-  std::vector<PeerId> path = {};
+  /// For `fingers`. With it `source` may be this node itself, as owner: then it decides who fetches, or who has it.
+  std::optional<Along> along = {};
 };
 /// Stop a fetch; what has arrived is kept. FetchEnded (kCancelled) follows.
 struct CancelFetch {

@@ -61,7 +61,11 @@ void add_request_fields(const StripeFields& fields, http::Headers& headers) {
   if (fields.ranged) headers.add("range", fmt::format("bytes={}-", fields.offset));
   const auto deadline = std::clamp<std::int64_t>(fields.deadline.count(), 1, kMaxDeadlineMs);
   headers.add(std::string(field::kDeadline), std::to_string(deadline));
-  if (fields.path) headers.add(std::string(field::kPath), join_names(*fields.path, kMaxPath));
+  if (!fields.path) return;
+  headers.add(std::string(field::kPath), join_names(*fields.path, kMaxPath));
+  if (fields.client.empty() || fields.wants == 0) return;
+  headers.add(std::string(field::kClient), fields.client);
+  headers.add(std::string(field::kWants), std::to_string(fields.wants));
 }
 
 Result<StripeFields> parse_request_fields(const http::Headers& headers, std::uint32_t stripe) {
@@ -88,6 +92,13 @@ Result<StripeFields> parse_request_fields(const http::Headers& headers, std::uin
     auto path = split_names(*text, kMaxPath);
     if (!path) return std::unexpected(std::move(path.error()).in(field::kPath));
     fields.path = std::move(*path);
+  }
+  if (const auto text = headers.find(field::kClient); text && fields.path) {
+    if (!is_peer_name(*text)) return fail(Errc::kInvalid, "oxbow-client: not a peer's name");
+    const auto wants = parse_number(headers.find(field::kWants).value_or("1"));
+    if (!wants) return fail(Errc::kInvalid, "oxbow-wants: not a number");
+    fields.client = *text;
+    fields.wants = static_cast<std::uint32_t>(std::min<std::uint64_t>(*wants, kStripesPerSpan));
   }
   return fields;
 }

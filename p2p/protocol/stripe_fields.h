@@ -25,6 +25,8 @@ inline constexpr std::string_view kVerified = "oxbow-verified";
 inline constexpr std::string_view kChecksum = "oxbow-checksum";
 inline constexpr std::string_view kAlternatives = "oxbow-alternatives";
 inline constexpr std::string_view kLease = "oxbow-lease";
+inline constexpr std::string_view kClient = "oxbow-client";
+inline constexpr std::string_view kWants = "oxbow-wants";
 }  // namespace field
 
 /// What a stripe's request says beside its path.
@@ -34,6 +36,8 @@ struct StripeFields {
   bool ranged = false;  ///< the answer is 206
   std::chrono::milliseconds deadline{30'000};
   std::optional<std::vector<std::string>> path = {};  ///< fetch it along these; empty: this is the path's end
+  std::string client = {};  ///< with a path: who asked first and may fetch from upstream; empty: nobody may
+  std::uint32_t wants = 0;  ///< with a client: how many stripes from this one on, at most a span
 };
 
 void add_request_fields(const StripeFields& fields, http::Headers& headers);

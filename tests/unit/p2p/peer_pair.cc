@@ -159,11 +159,10 @@ std::unique_ptr<PeerContent::HaveWatch> FakeContent::watch_have(const Digest& di
 }
 
 Task<Result<PeerContent::StripeAnswer>> FakeContent::stripe_along(Digest, std::uint64_t, std::uint32_t, std::uint64_t,
-                                                                  std::vector<std::string> path,
-                                                                  std::chrono::milliseconds) {
+                                                                  AlongAsk ask) {
   {
     const std::lock_guard lock(mutex_);
-    last_path = std::move(path);
+    last_ask = std::move(ask);
   }
   co_await sleep_for(along_takes);
   co_return fail(Errc::kNotFound, "no right to fetch");

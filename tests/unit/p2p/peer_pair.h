@@ -65,11 +65,10 @@ class FakeContent final : public PeerContent {
                               std::uint64_t offset, Loop& loop) override;
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
-                                          std::uint64_t offset, std::vector<std::string> path,
-                                          std::chrono::milliseconds deadline) override;
+                                          std::uint64_t offset, AlongAsk ask) override;
   Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) override;
 
-  std::vector<std::string> last_path;
+  AlongAsk last_ask;
   std::chrono::milliseconds along_takes{0};
 
  private:
@@ -86,6 +85,7 @@ class Collector final : public StripeSink {
   void on_head(const StripeFacts& facts) override;
   std::size_t on_data(std::span<const std::byte> bytes) override;
   void on_timing(StripeTiming timing) override;
+  void on_lease() override { lease = true; }
   void on_done(Result<> outcome, std::vector<std::string> alternatives) override;
 
   bool wait_for_bytes(std::size_t bytes);
@@ -98,6 +98,7 @@ class Collector final : public StripeSink {
   std::optional<StripeTiming> timing;
   std::optional<Result<>> outcome;
   std::vector<std::string> alternatives;
+  bool lease = false;
 
  private:
   std::atomic<std::size_t> room_;

@@ -112,7 +112,8 @@ std::vector<StripeRange> Cluster::window(const Node& node) const {
   }
   end = std::min(end, geometry_.stripes());
   for (auto stripe = node.position; stripe < end; ++stripe) {
-    if (node.have.has(stripe)) continue;
+    const auto* coming = node.have.has(stripe) ? nullptr : node.coming(stripe);
+    if (node.have.has(stripe) || (coming != nullptr && coming->forward)) continue;
     if (!out.empty() && out.back().end == stripe)
       ++out.back().end;
     else
@@ -223,6 +224,7 @@ void Cluster::step(double ms) {
     node.timer = -1;
     TimerFired fired;
     for (const auto& [id, transfer] : node.transfers) {
+      if (transfer->forward) continue;
       fired.progress.push_back({id, static_cast<std::uint64_t>(transfer->bytes),
                                 std::chrono::milliseconds(static_cast<std::int64_t>(now_ - transfer->last_byte))});
     }

@@ -98,7 +98,15 @@ class Cluster {
   void request(std::uint32_t node, FetchId id);
   void serve(Transfer& transfer);
   void serve_next(std::uint32_t source);
-  void end_fetch(std::uint32_t node, FetchId id, Result<> outcome);
+  void end_fetch(std::uint32_t node, FetchId id, Result<> outcome, bool lease = false);
+  // Along a path (paths.cc):
+  void own_turn(std::uint32_t node, FetchId id);
+  void pass_on(std::uint32_t node, FetchId id);
+  void forward(std::uint32_t at, std::uint32_t next, PeerId holder, Transfer& asked, Along along);
+  void forward_ended(std::uint32_t at, const Transfer& forward, Result<>& outcome, bool lease);
+  void wake(const std::vector<std::pair<std::uint32_t, FetchId>>& waiters);
+  void expect_head(std::uint32_t node, FetchId id, std::chrono::milliseconds deadline);
+  void refuse(std::uint32_t node, FetchId id, Errc code, bool lease = false);
   void send(std::uint32_t node, const Send& message);
   void watch(std::uint32_t node, std::uint32_t target);
   void have_changed(std::uint32_t node);

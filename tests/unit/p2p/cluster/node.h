@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cluster.h"
+#include "p2p/finger_owner.h"
 
 namespace oxbow::p2p::test {
 
@@ -19,6 +20,12 @@ struct Cluster::Transfer {
   FetchId hedge_of = 0;
   State state = State::kAsked;
   bool cancelled = false;
+  double asked_at = 0;
+  std::optional<Along> along = {};
+  bool forward = false;                                         ///< for another node, outside the strategy
+  PeerId holder = kNoPeer;                                      ///< a forward of the owner, to whom it gave the lease
+  std::vector<std::pair<std::uint32_t, FetchId>> waiters = {};  ///< requests that wait for its first byte
+  bool running() const { return state == State::kFlowing && !cancelled; }
 };
 
 struct Cluster::Node {
@@ -33,6 +40,7 @@ struct Cluster::Node {
   std::unique_ptr<Strategy> strategy;
   std::unique_ptr<Coordinator> coordinator;
   std::shared_ptr<const PeerSnapshot> peers;
+  FingerOwner owner;
   HaveMap have;
   std::map<FetchId, std::unique_ptr<Transfer>> transfers;
   std::vector<Transfer*> serving;
@@ -62,6 +70,19 @@ struct Cluster::Node {
         out.push_back(transfer->stripe);
     }
     return out;
+  }
+  Transfer* coming(std::uint32_t stripe) const {
+    for (const auto& [id, transfer] : transfers) {
+      if (!transfer->cancelled && stripe >= transfer->stripe && stripe < transfer->stripes.end) return transfer.get();
+    }
+    return nullptr;
+  }
+  /// As `watermark`, of what comes from peers too: along a path it is passed on as it arrives.
+  double watermark_along(std::uint32_t stripe, double whole) const {
+    if (have.has(stripe)) return whole;
+    const auto* transfer = coming(stripe);
+    if (transfer == nullptr || !transfer->running()) return -1;
+    return transfer->stripe == stripe ? transfer->offset : 0;
   }
   /// Bytes of a stripe that a peer can be given now; < 0: none and none to come.
   double watermark(std::uint32_t stripe, double whole) const {

@@ -30,6 +30,8 @@ void Cluster::start_fetch(std::uint32_t index, const Fetch& fetch) {
   transfer->stripes = fetch.stripes;
   transfer->stripe = fetch.stripes.begin;
   transfer->last_byte = now_;
+  transfer->along = fetch.along;
+  if (transfer->along && transfer->along->client == kNoPeer) transfer->along->client = index + 1;
   if (fetch.hedge_of) {
     ++hedges_;
     transfer->hedge_of = *fetch.hedge_of;
@@ -40,6 +42,23 @@ void Cluster::start_fetch(std::uint32_t index, const Fetch& fetch) {
   node.transfers.emplace(fetch.id, std::move(transfer));
   later(fetch.source == kUpstream ? options_.upstream_latency_ms : hop(),
         [this, index, id = fetch.id] { request(index, id); });
+  if (fetch.along) expect_head(index, fetch.id, fetch.along->deadline);
+}
+
+void Cluster::expect_head(std::uint32_t index, FetchId id, std::chrono::milliseconds deadline) {
+  auto& asked = *nodes_[index]->transfers.at(id);
+  asked.asked_at = now_;
+  later(static_cast<double>(deadline.count()), [this, index, id, asked_at = now_] {
+    const auto late = nodes_[index]->transfers.find(id);
+    // A forward's number is its stripe's, and may be in use again.
+    if (late != nodes_[index]->transfers.end() && late->second->asked_at == asked_at &&
+        late->second->state != Transfer::State::kFlowing)
+      end_fetch(index, id, fail(Errc::kTimeout, "no answer"));
+  });
+}
+
+void Cluster::refuse(std::uint32_t index, FetchId id, Errc code, bool lease) {
+  later(hop(), [this, index, id, code, lease] { end_fetch(index, id, fail(code, "refused"), lease); });
 }
 
 /// The request has come to the source.
@@ -47,25 +66,31 @@ void Cluster::request(std::uint32_t index, FetchId id) {
   const auto found = nodes_[index]->transfers.find(id);
   if (found == nodes_[index]->transfers.end()) return;
   auto& transfer = *found->second;
-  const auto refuse = [&](Errc code) {
-    later(hop(), [this, index, id, code] { end_fetch(index, id, fail(code, "refused")); });
-  };
   if (transfer.from < 0) {
-    if (upstream_down_) return refuse(Errc::kUnavailable);
+    if (upstream_down_) return refuse(index, id, Errc::kUnavailable);
     transfer.state = Transfer::State::kFlowing;
     flowing_.push_back(&transfer);
     have_changed(index);
-    return;
+    return wake(std::exchange(transfer.waiters, {}));
   }
+  if (transfer.from == static_cast<int>(index)) return own_turn(index, id);
   const auto from = static_cast<std::uint32_t>(transfer.from);
   auto& source = *nodes_[from];
-  if (!source.alive) return refuse(Errc::kUnavailable);
+  if (!source.alive) return refuse(index, id, Errc::kUnavailable);
   if (!reach(index, from)) return;  // silence
-  if (source.watermark(transfer.stripe, 1) < 0) return refuse(Errc::kNotFound);
+  if (source.watermark(transfer.stripe, 1) < 0) {
+    if (!transfer.along) return refuse(index, id, Errc::kNotFound);
+    if (source.watermark_along(transfer.stripe, 1) < 0) return pass_on(index, id);
+    if (auto* coming = source.coming(transfer.stripe); coming->forward && now_ - coming->last_byte >= 1'000) {
+      // It comes no further: whoever asks again ends it.
+      end_fetch(from, coming->id, fail(Errc::kTimeout, "stalled"));
+      return request(index, id);
+    }
+  }
   if (source.serving.size() < options_.upload_slots) return serve(transfer);
   if (source.waiting.size() >= options_.upload_waiting) {
     ++busy_;
-    return refuse(Errc::kBusy);
+    return refuse(index, id, Errc::kBusy);
   }
   transfer.state = Transfer::State::kWaiting;
   source.waiting.push_back(&transfer);
@@ -90,6 +115,9 @@ void Cluster::serve(Transfer& transfer) {
     update.load = load_of(*nodes_[from]);
     tell(to, HaveChanged{from + 1, update});
   });
+  if (transfer.holder != kNoPeer)
+    nodes_[transfer.to]->owner.given(Time(static_cast<std::int64_t>(now_)), digest_, transfer.stripe, transfer.holder);
+  wake(std::exchange(transfer.waiters, {}));
 }
 
 void Cluster::serve_next(std::uint32_t from) {
@@ -101,7 +129,7 @@ void Cluster::serve_next(std::uint32_t from) {
   }
 }
 
-void Cluster::end_fetch(std::uint32_t index, FetchId id, Result<> outcome) {
+void Cluster::end_fetch(std::uint32_t index, FetchId id, Result<> outcome, bool lease) {
   auto& node = *nodes_[index];
   const auto found = node.transfers.find(id);
   if (found == node.transfers.end()) return;
@@ -119,7 +147,8 @@ void Cluster::end_fetch(std::uint32_t index, FetchId id, Result<> outcome) {
   if (from >= 0) serve_next(static_cast<std::uint32_t>(from));
   if (from < 0) have_changed(index);
   const bool good = outcome.has_value();
-  tell(index, FetchEnded{id, std::move(outcome)});
+  forward_ended(index, *keep, outcome, lease);
+  if (!keep->forward) tell(index, FetchEnded{id, std::move(outcome), {}, lease});
   if (good) {
     // The first of a pair to complete ends the other.
     std::vector<FetchId> others;
@@ -206,7 +235,9 @@ void Cluster::move(double ms) {
       continue;
     }
     const auto from = static_cast<std::uint32_t>(flow.from);
-    const auto there = nodes_[from]->watermark(flow.stripe, static_cast<double>(geometry_.stripe(flow.stripe).size()));
+    const auto size = static_cast<double>(geometry_.stripe(flow.stripe).size());
+    const auto there =
+        flow.along ? nodes_[from]->watermark_along(flow.stripe, size) : nodes_[from]->watermark(flow.stripe, size);
     room[i] = reach(from, flow.to) ? std::max(0.0, std::min(room[i], there - flow.offset)) : 0;
   }
   std::vector<std::uint32_t> ups(count);
@@ -272,7 +303,7 @@ void Cluster::arrived(Transfer& transfer) {
       node.have.set(stripe);
     }
     have_changed(index);
-    tell(index, StripeArrived{id, stripe});
+    tell(index, StripeArrived{flow.forward ? 0 : id, stripe});
     if (flow.stripe >= flow.stripes.end) {
       end_fetch(index, id, {});
       return;
