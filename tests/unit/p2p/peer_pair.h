@@ -67,8 +67,11 @@ class FakeContent final : public PeerContent {
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, std::vector<std::string> path,
                                           std::chrono::milliseconds deadline) override;
-  Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) override;
+  Task<Result<KnownFacts>> known(std::string registry, std::string repository, std::string reference,
+                                 bool may_ask) override;
+  Task<SmallAnswer> small(Digest digest) override;
 
+  std::map<Digest, SmallAnswer> smalls;  ///< before requests
   std::vector<std::string> last_path;
   std::chrono::milliseconds along_takes{0};
 
