@@ -1,7 +1,7 @@
 // What peers know, through the whole service: while upstream fails, and with the tag's owner; and what this node tells.
 #include <gtest/gtest.h>
 
-#include "fake_peers.h"
+#include "knowing_peers.h"
 #include "service_bench.h"
 
 namespace oxbow::mirror {
@@ -50,7 +50,7 @@ class ServicePeersTest : public ::testing::Test {
   const std::string config_bytes_ = "{\"the\":\"config\"}";
   const Digest config_ = Digest::sha256(config_bytes_);
   const std::string manifest_ = manifest_of({{config_, config_bytes_.size()}});
-  FakePeers peers_{4};
+  KnowingPeers peers_{4};
   ServiceBench bench_;
 };
 

@@ -10,7 +10,7 @@
 
 namespace oxbow::mirror {
 
-class FakePeers final : public FetchPeers, public p2p::PeerClient {
+class KnowingPeers final : public FetchPeers, public p2p::PeerClient {
  public:
   using Milliseconds = std::chrono::milliseconds;
   struct Told {
@@ -21,7 +21,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   };
 
   /// `count` peers with the ids 1, 2, …, and this node, the last.
-  explicit FakePeers(std::size_t count) {
+  explicit KnowingPeers(std::size_t count) {
     std::vector<p2p::Peer> peers;
     for (std::size_t i = 0; i <= count; ++i) {
       p2p::Peer peer;
