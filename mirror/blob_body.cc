@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "mirror/peer_first_source.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -22,20 +23,24 @@ struct BlobBody::Preparing {
 BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
     : blobs_(blobs),
       waker_(std::make_shared<Waker>(loop)),
+      progress_(std::make_shared<Waker>(loop, kProgressEvery)),
       read_(std::move(read)),
       position_(read_.ranges.front().begin),
       settled_(!read_.open_ended),
       trickle_timer_(loop) {
-  waker_->set([this] {
+  const auto ready = [this] {
     if (auto wake = std::exchange(on_ready_, nullptr)) wake();
-  });
+  };
+  waker_->set(ready);
+  progress_->set(ready);
   if (read_.layout) text_ = read_.layout->part_header(0);
   blob_ = blobs_.store().lookup(read_.digest);
   // Somebody's manifest claims another size. Whose is right shows when the bytes come; they are not mixed.
   if (blob_ && blob_->geometry().blob_bytes() != read_.size) blob_ = nullptr;
   if (blob_ && blob_->complete()) {
     settled_ = settled_ || blob_->state() == storage::BlobState::kVerified;
-    if (settled_) return;
+    // It may be whole, and a part of it a peer's that nobody has checked: its fetch knows.
+    if (settled_ && !blobs_.running(read_.digest)) return;
   } else if (blob_) {
     present_at_start_.resize(blob_->geometry().stripes());
     for (std::uint32_t i = 0; i < present_at_start_.size(); ++i) present_at_start_[i] = blob_->has(i);
@@ -48,6 +53,7 @@ BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
 BlobBody::~BlobBody() {
   subscription_.reset();
   waker_->clear();
+  progress_->clear();
 }
 
 bool BlobBody::attach() {
@@ -59,7 +65,7 @@ bool BlobBody::attach() {
   }
   subscription_.reset();
   blob_ = (*fetch)->shared_blob();
-  subscription_ = blob_->on_progress([waker = waker_] { waker->wake(); });
+  subscription_ = blob_->on_progress([waker = progress_] { waker->wake(); });
   ReaderWants wants;
   wants.read_ahead = read_.open_ended;
   wants.ranges.assign(read_.ranges.begin() + static_cast<std::ptrdiff_t>(index_), read_.ranges.end());
@@ -278,10 +284,13 @@ void BlobBody::use_window() {
 }
 
 void BlobBody::enter_window(std::optional<Hasher> hasher) {
+  auto source = read_.source;
+  if (blobs_.peers() != nullptr && blobs_.peers()->snapshot()->eligible_others() > 0)
+    source = std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size);
   window_ = std::make_unique<WindowStream>(
       WindowStream::Options{
           read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
-      read_.source, blobs_.clock(), waker_);
+      std::move(source), blobs_.clock(), waker_);
 }
 
 }  // namespace oxbow::mirror

@@ -55,6 +55,7 @@ class BlobBody final : public http::Body {
 
   Blobs& blobs_;
   std::shared_ptr<Waker> waker_;
+  std::shared_ptr<Waker> progress_;  ///< for bytes that arrive
   BlobRead read_;
   std::size_t index_ = 0;
   std::uint64_t position_;

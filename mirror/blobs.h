@@ -18,6 +18,7 @@ class Blobs final : public FetchObserver {
 
   /// Before the first fetch; without it every stripe comes from upstream.
   void set_peers(FetchPeers* peers) { peers_ = peers; }
+  FetchPeers* peers() noexcept { return peers_; }
 
   storage::Store& store() noexcept { return store_; }
   WorkPool& pool() noexcept { return pool_; }

@@ -9,6 +9,8 @@
 
 #include "core/http/server.h"
 #include "core/log.h"
+#include "core/tls/certificate.h"
+#include "core/tls/safe_files.h"
 #include "mirror/announcer.h"
 #include "mirror/peer_contents.h"
 #include "mirror/ring_options.h"
@@ -22,6 +24,21 @@ namespace {
 constexpr std::chrono::milliseconds kTick{500};
 /// A coordinator that does not answer within this is silent: its successor is asked.
 constexpr std::chrono::milliseconds kAnnounceTimeout{1'000};
+
+/// Peers know each other by the certificate: one with another name than this node's would be refused by all of them.
+Result<> check_certificate(const std::string& file, const std::string& name) {
+  constexpr std::size_t kLimitBytes = 1UL << 20;
+  const auto pem = tls::read_file(file, kLimitBytes);
+  if (!pem) return std::unexpected(pem.error());
+  const auto certificates = tls::parse_certificates(*pem);
+  if (!certificates) return std::unexpected(certificates.error().in(file));
+  const auto names = tls::dns_names_of(*certificates->front());
+  if (!names.empty() && names.front() == name) return {};
+  return fail(Errc::kInvalid,
+              fmt::format("{} is the certificate of {}, and this node is {}: set peer.name, or issue one "
+                          "with `oxbow ca issue DIR {}`",
+                          file, names.empty() ? "nobody" : names.front(), name, name));
+}
 
 class Node final : public RingNode {
  public:
@@ -140,6 +157,8 @@ Result<> Node::open(const config::Config& config) {
   if (config.peer.tls.insecure) {
     log::warn("peers are spoken to without TLS: whoever reaches the port is one", {{"address", config.peer.listen}});
   } else {
+    if (auto named = check_certificate(config.peer.tls.certificate, self_.name); !named)
+      return std::unexpected(std::move(named.error()).in("peer.tls.certificate"));
     auto tls = http::make_client_tls({config.peer.tls.ca, config.peer.tls.certificate, config.peer.tls.key});
     if (!tls) return std::unexpected(std::move(tls.error()).in("peer.tls"));
     client_options.tls = std::move(*tls);

@@ -16,7 +16,10 @@ bool differs_by_much(const Load& a, const Load& b) noexcept {
 class HaveStream final : public http::Body {
  public:
   HaveStream(Loop& loop, HaveStreamParts parts, HaveStreamTimes times)
-      : parts_(std::move(parts)), times_(times), timer_(loop), waker_(std::make_shared<Waker>(loop)) {
+      : parts_(std::move(parts)),
+        times_(times),
+        timer_(loop),
+        waker_(std::make_shared<Waker>(loop, std::chrono::milliseconds(10))) {
     waker_->set([this] {
       changed_ = true;
       arm();

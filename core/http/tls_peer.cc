@@ -1,7 +1,7 @@
 #include "core/http/tls_peer.h"
 
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
+#include <openssl/x509.h>
 
 #include <array>
 
@@ -10,19 +10,8 @@
 namespace oxbow::http {
 
 std::vector<std::string> peer_dns_names(const SSL* ssl) {
-  std::vector<std::string> out;
   const X509* certificate = SSL_get0_peer_certificate(ssl);
-  if (certificate == nullptr) return out;
-  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr));
-  if (names == nullptr) return out;
-  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
-    const auto* entry = sk_GENERAL_NAME_value(names, i);
-    if (entry->type != GEN_DNS) continue;
-    out.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(entry->d.dNSName)),
-                     static_cast<std::size_t>(ASN1_STRING_length(entry->d.dNSName)));
-  }
-  GENERAL_NAMES_free(names);
-  return out;
+  return certificate == nullptr ? std::vector<std::string>() : tls::dns_names_of(*certificate);
 }
 
 std::optional<std::string> peer_name(const SSL* ssl) {

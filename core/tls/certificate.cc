@@ -141,6 +141,20 @@ Validity validity_of(X509& certificate) {
   return {time_of(X509_get0_notBefore(&certificate)), time_of(X509_get0_notAfter(&certificate))};
 }
 
+std::vector<std::string> dns_names_of(const X509& certificate) {
+  std::vector<std::string> out;
+  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr));
+  if (names == nullptr) return out;
+  for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
+    const auto* entry = sk_GENERAL_NAME_value(names, i);
+    if (entry->type != GEN_DNS) continue;
+    out.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(entry->d.dNSName)),
+                     static_cast<std::size_t>(ASN1_STRING_length(entry->d.dNSName)));
+  }
+  GENERAL_NAMES_free(names);
+  return out;
+}
+
 std::string common_name_of(X509& certificate) {
   X509_NAME* subject = X509_get_subject_name(&certificate);
   const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);

@@ -59,6 +59,8 @@ Result<Certificate> make_node_certificate(EVP_PKEY& node_key, const NodeIdentity
 /// every tool writes the same digits.
 std::string serial_of(X509& certificate);
 Validity validity_of(X509& certificate);
+/// The DNS names of its SAN, in order; the first is who it is among peers.
+std::vector<std::string> dns_names_of(const X509& certificate);
 /// The subject's common name; empty without one.
 std::string common_name_of(X509& certificate);
 

@@ -27,7 +27,7 @@ packaging/dependencies.sh bench test || echo "tests/bench: not everything could 
 mkdir -p build/bench
 if $build; then
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_BASEDIR=$root
-  if ! { cmake --preset release && cmake --build --preset release --target oxbow; } >build/bench/build.log 2>&1 </dev/null; then
+  if ! { cmake --preset release -DOXBOW_BENCH=ON && cmake --build --preset release --target oxbow h2_client_bench; } >build/bench/build.log 2>&1 </dev/null; then
     tail -20 build/bench/build.log >&2
     exit 1
   fi

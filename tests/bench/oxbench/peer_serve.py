@@ -12,6 +12,7 @@ from oxtest.process import free_port
 from . import content, load, machine, servers, stats
 
 STREAMS = 8  # of the one connection
+CLIENT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "..", "build", "release", "bin", "h2_client_bench"))
 
 
 class Holder(servers.Oxbow):
@@ -27,39 +28,29 @@ class Holder(servers.Oxbow):
 
 
 class StripeClient:
-    """One connection that asks for every stripe, by curl; the bytes are thrown away."""
+    """One connection that asks for every stripe, by our own HTTP/2 client; the bytes are thrown away."""
 
-    def __init__(self, folder, tls, digest, size):
-        self.size, self.stripe = size, stripe_bytes(size)
-        self.paths = [f"/p2p/v1/blobs/{digest}/stripes/{index}" for index in range((size + self.stripe - 1) // self.stripe)]
-        self.folder = folder
-        self.options = ["-sS", "--fail", "--http2", "--insecure", "--cert", tls["certificate"], "--key", tls["key"],
-                        "--tls13-ciphers", "TLS_AES_128_GCM_SHA256", "--parallel", "--parallel-max", str(STREAMS),
-                        "-H", f"oxbow-size: {size}"]
-
-    def config(self, url):
-        path = os.path.join(self.folder, "curl-" + url.rpartition(":")[2])
-        with open(path, "w") as out:
-            for target in self.paths:
-                out.write(f'url = "{url}{target}"\noutput = "/dev/null"\nwrite-out = "%{{http_version}} %{{size_download}}\\n"\n')
-        return path
+    def __init__(self, tls, digest, size):
+        self.size, self.stripe, self.tls = size, stripe_bytes(size), tls
+        self.count = (size + self.stripe - 1) // self.stripe
+        self.path = f"/p2p/v1/blobs/{digest}/stripes/%"
 
     def run(self, server, url):
-        config = self.config(url)
         before, began = server.cpu_seconds(), time.monotonic()
-        done = subprocess.run([machine.need("curl"), *self.options, "-K", config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        done = subprocess.run([CLIENT, "--ca", self.tls["ca"], "--cert", self.tls["certificate"], "--key", self.tls["key"],
+                               "--header", f"oxbow-size:{self.size}", "127.0.0.1", url.rpartition(":")[2], self.path,
+                               str(self.count), str(STREAMS)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=300)
         wall = time.monotonic() - began
-        lines = [line.split() for line in done.stdout.splitlines()]
-        got = sum(int(line[1]) for line in lines if len(line) == 2 and line[0] == "2" and line[1].isdigit())
-        if done.returncode != 0 or got != self.size:
-            raise RuntimeError(f"{server.name}: curl ended with {done.returncode} after {got} of {self.size} bytes: {done.stdout[-300:]}")
-        return load.Sample(server.cpu_seconds() - before, wall, bytes=got)
+        got = round(float(done.stdout.split()[0]) * 1e9) if done.returncode == 0 else 0
+        if abs(got - self.size) > 1e6:
+            raise RuntimeError(f"{server.name}: the client ended with {done.returncode}: {done.stdout[-300:]}")
+        return load.Sample(server.cpu_seconds() - before, wall, bytes=self.size)
 
 
-def hello(url, tls, name):
+def hello(url, tls, name, address):
     """Members only are served: the client says hello first."""
-    body = json.dumps({"name": name, "protocol_oldest": 1, "protocol_newest": 1, "advertise": "127.0.0.1:1"})
+    body = json.dumps({"name": name, "protocol_oldest": 1, "protocol_newest": 1, "advertise": address})
     subprocess.run([machine.need("curl"), "-sS", "--fail", "--http2", "--insecure", "--cert", tls["certificate"], "--key", tls["key"],
                     "-d", body, url + "/p2p/v1/hello"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
@@ -70,11 +61,11 @@ def compare(folder, size, count):
     holder_tls, client_tls = authority.issue("holder"), authority.issue("client")
     tree = content.Tree(os.path.join(folder, "tree"))
     digest = tree.blob(size, 1)
-    client = StripeClient(folder, client_tls, digest, size)
+    client = StripeClient(client_tls, digest, size)
     stripes = os.path.join(tree.web, "p2p", "v1", "blobs", digest, "stripes")
     os.makedirs(stripes)
     with open(os.path.join(tree.web, "v2", content.REPOSITORY, "blobs", digest), "rb") as blob:
-        for index in range(len(client.paths)):
+        for index in range(client.count):
             with open(os.path.join(stripes, str(index)), "wb") as out:
                 out.write(blob.read(client.stripe))
     running = []
@@ -84,10 +75,11 @@ def compare(folder, size, count):
         nginx = servers.Nginx(os.path.join(folder, "nginx"), tree.web, (holder_tls["certificate"], holder_tls["key"]),
                               extra=f"ssl_client_certificate {holder_tls['ca']}; ssl_verify_client on; ssl_verify_depth 2;")
         running.append(nginx.start())
-        holder = Holder(folder, registry.url, holder_tls, "holder", f"127.0.0.1:{free_port()}")
+        address = f"127.0.0.1:{free_port()}"  # nobody listens there: members only are served, and the client says that it is one
+        holder = Holder(folder, registry.url, holder_tls, "holder", address)
         running.append(holder.start())
         load.check_content(holder.url + content.blob_path(digest), digest)
-        hello(holder.peer_url, client_tls, "client")
+        hello(holder.peer_url, client_tls, "client", address)
         ours, theirs = (lambda: client.run(holder, holder.peer_url)), (lambda: client.run(nginx, nginx.tls_url))
         ours(), theirs()
         pairs = stats.Pairs(ours, theirs, count, float("inf"))

@@ -59,7 +59,9 @@ class Cluster:
     def add(self, registry=None, peer=None, **sections):
         """A further node, not started. `registry`, `peer`, …: over what the others have."""
         space = self.host()
-        peer = {"tls": self.identity(space.short), **(peer or {})}
+        peer = dict(peer or {})
+        if "tls" not in peer:
+            peer["tls"] = self.identity(space.short)
         node = Node(self.folder, space, [{**self.registry, **(registry or {})}], peer=peer, routing={"strategy": self.strategy},
                     log={"level": self.log_level}, **sections)
         self.nodes.append(node)

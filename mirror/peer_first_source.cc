@@ -1,0 +1,139 @@
+#include "mirror/peer_first_source.h"
+
+#include "core/log.h"
+
+namespace oxbow::mirror {
+namespace {
+
+/// Peers asked for one stripe before upstream is.
+constexpr std::size_t kAskedMax = 3;
+
+Task<> find_holders(FetchPeers& peers, Digest digest, std::uint64_t blob_bytes,
+                    std::function<void(std::vector<p2p::PeerId>)> done) {
+  std::vector<p2p::PeerId> holders;
+  const auto snapshot = peers.snapshot();
+  for (const auto coordinator : snapshot->ranked(p2p::key_of(digest), 2)) {
+    p2p::Announce question;
+    question.digest = digest;
+    question.size = blob_bytes;
+    question.interest = p2p::Interest::kWanting;  // and has nothing to give
+    question.have = p2p::HaveMap(Geometry(blob_bytes).stripes());
+    question.know_midstates = true;
+    const auto reply = co_await peers.announce(coordinator, std::move(question));
+    if (!reply) continue;
+    for (const auto& neighbour : reply->neighbours) {
+      const auto* peer = snapshot->find(neighbour.name);
+      if (peer != nullptr && !peer->self && peer->state == p2p::PeerState::kEligible) holders.push_back(peer->id);
+    }
+    if (!holders.empty()) break;
+  }
+  done(std::move(holders));
+}
+
+}  // namespace
+
+class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, public SpanSink {
+ public:
+  PeerFirstRequest(PeerFirstSource& source, Loop& loop, ByteRange range, SpanSink& sink)
+      : source_(source), loop_(loop), range_(range), sink_(sink), alive_(std::make_shared<PeerFirstRequest*>(this)) {}
+  ~PeerFirstRequest() override { *alive_ = nullptr; }
+
+  void start() {
+    asio::co_spawn(loop_,
+                   find_holders(source_.peers_, source_.digest_, source_.geometry_.blob_bytes(),
+                                [alive = alive_](std::vector<p2p::PeerId> holders) {
+                                  if (*alive == nullptr) return;
+                                  (*alive)->holders_ = std::move(holders);
+                                  (*alive)->next();
+                                }),
+                   asio::detached);
+  }
+
+  void resume() override {
+    if (call_) call_->resume();
+    if (upstream_) upstream_->resume();
+  }
+
+  // From a peer:
+  void on_head(const p2p::StripeFacts&) override { head(); }
+  std::size_t on_data(std::span<const std::byte> bytes) override {
+    // A peer gives its stripe to the end; more than is wanted is dropped.
+    const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), range_.size()));
+    const auto taken = wanted.empty() ? 0 : sink_.on_data(wanted);
+    range_.begin += taken;
+    return taken == wanted.size() ? bytes.size() : taken;
+  }
+  void on_done(Result<> outcome, std::vector<std::string>) override {
+    if (outcome)
+      asked_ = 0;
+    else
+      ++at_;  // not this one again
+    later();
+  }
+
+  // From upstream:
+  void on_head(const SpanHead& from) override {
+    if (from.whole && range_.begin != 0) {
+      refused_ = Error(Errc::kUnsupported, "upstream knows no ranges");
+      return;
+    }
+    head();
+  }
+  void on_done(Result<> outcome) override {
+    if (refused_) outcome = std::unexpected(*refused_);
+    if (!outcome) return sink_.on_done(std::move(outcome));
+    asked_ = 0;
+    later();
+  }
+
+ private:
+  void head() {
+    if (!std::exchange(headed_, true)) sink_.on_head({range_.begin, false, source_.geometry_.blob_bytes()});
+  }
+  /// Posted: a call must not be ended from within its own callback.
+  void later() {
+    asio::post(loop_, [alive = alive_] {
+      if (*alive != nullptr) (*alive)->next();
+    });
+  }
+
+  void next() {
+    call_.reset();
+    upstream_.reset();
+    if (range_.empty()) return sink_.on_done({});
+    const auto stripe = source_.geometry_.stripe_at(range_.begin);
+    const auto bytes = source_.geometry_.stripe(stripe);
+    if (asked_ >= std::min(kAskedMax, holders_.size())) {
+      upstream_ = source_.upstream_->request(loop_, {range_.begin, std::min(bytes.end, range_.end)}, *this);
+      return;
+    }
+    ++asked_;
+    p2p::StripeAsk ask;
+    ask.digest = source_.digest_;
+    ask.blob_bytes = source_.geometry_.blob_bytes();
+    ask.stripe = stripe;
+    ask.offset = range_.begin - bytes.begin;
+    call_ = source_.peers_.client().stripe(holders_[at_ % holders_.size()], std::move(ask), loop_, *this);
+  }
+
+  PeerFirstSource& source_;
+  Loop& loop_;
+  ByteRange range_;  ///< what is still to come
+  SpanSink& sink_;
+  std::vector<p2p::PeerId> holders_;
+  std::size_t at_ = 0;
+  std::size_t asked_ = 0;  ///< for the stripe at range_.begin
+  bool headed_ = false;
+  std::optional<Error> refused_;
+  std::shared_ptr<PeerFirstRequest*> alive_;
+  std::unique_ptr<p2p::PeerCall> call_;
+  std::unique_ptr<SpanRequest> upstream_;
+};
+
+std::unique_ptr<SpanRequest> PeerFirstSource::request(Loop& loop, ByteRange range, SpanSink& sink) {
+  auto request = std::make_unique<PeerFirstRequest>(*this, loop, range, sink);
+  request->start();
+  return request;
+}
+
+}  // namespace oxbow::mirror

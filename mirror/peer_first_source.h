@@ -1,0 +1,27 @@
+// A blob from whoever has it, for a reader whose bytes cannot be kept on this node (window mode): stripe by stripe from
+// peers that the coordinator names, and from upstream what none of them gives.
+// Thread rule and lifetime: as SpanSource; `FetchPeers` outlives it.
+#pragma once
+
+#include "mirror/fetch_peers.h"
+#include "mirror/span_source.h"
+
+namespace oxbow::mirror {
+
+class PeerFirstSource final : public SpanSource {
+ public:
+  PeerFirstSource(FetchPeers& peers, std::shared_ptr<SpanSource> upstream, const Digest& digest,
+                  std::uint64_t blob_bytes)
+      : peers_(peers), upstream_(std::move(upstream)), digest_(digest), geometry_(blob_bytes) {}
+
+  std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
+
+ private:
+  friend class PeerFirstRequest;
+  FetchPeers& peers_;
+  std::shared_ptr<SpanSource> upstream_;
+  Digest digest_;
+  Geometry geometry_;
+};
+
+}  // namespace oxbow::mirror
