@@ -1,6 +1,7 @@
 """Healthy clusters: what has come down once is not asked for again, whoever wants it and when."""
 
 import concurrent.futures
+import signal
 import threading
 import time
 
@@ -110,6 +111,24 @@ class WithoutUpstream(Scenario):
         self.assertEqual(cluster.nodes[2].head("/v2/app/web/manifests/2").status, 503)
         self.assertEqual(cluster.nodes[2].head("/v2/app/other/manifests/1").status, 503)
         self.assertLess(time.monotonic() - began, 6)
+
+    # The registry takes requests and never answers: peers' word comes before clients lose their patience.
+    def test_registry_that_hangs(self):
+        cluster = self.cluster(3, rate="200mbit")
+        built = image(big=4 * MIB, index=True)
+        cluster.upstream.push_image("app/web", "1", built)
+        self.containerd(cluster.nodes[0]).pull(f"{REGISTRY}/app/web:1")
+        cluster.upstream.process.signal(signal.SIGSTOP)
+        self.addCleanup(cluster.upstream.process.signal, signal.SIGCONT)
+        for _ in range(3):
+            began = time.monotonic()
+            reply = cluster.nodes[2].get("/v2/app/web/manifests/1")
+            took_s = time.monotonic() - began
+            self.assertEqual((reply.status, reply.body), (200, built.manifests[built.root][0]))
+            print(f"      manifest by tag after {took_s:.2f} s", flush=True)
+            self.assertLess(took_s, 3.5)
+        for layer in built.layers:
+            self.assert_all_whole(cluster.pull_all(f"/v2/app/web/blobs/{layer}", cluster.nodes[2:]), layer, len(built.blobs[layer]))
 
 
 @needs_peers
