@@ -137,7 +137,7 @@ bool PrefixHasher::turn() {
     position_ = position + ready;
     turn_left -= ready;
     // What has just been hashed may be half of a stripe that went and half of the one that came for it.
-    if (rewind_to_ >= 0) return false;
+    if (this->position() < position_) return false;
     if (position_ == stripe.end && stripe.end < geometry.blob_bytes()) {
       if (!pass_boundary(stripe_index)) return true;
     }
