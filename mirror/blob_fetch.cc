@@ -1160,8 +1160,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   }
   if ((id & kRepairId) != 0) {
     const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
-    std::erase(repairing_, stripe);
-    if (!blob_->has(stripe)) {
+    // The last bytes of the copy that was dropped may still be on their way into the file: tried again soon.
+    const bool busy = !outcome && outcome.error().code() == Errc::kBusy;
+    if (!busy) std::erase(repairing_, stripe);
+    if (!busy && !blob_->has(stripe)) {
       settle_probe(stripe, false);
       tell(p2p::StripeLost{stripe});
     }
