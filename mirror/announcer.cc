@@ -58,6 +58,7 @@ std::vector<Digest> Announcer::everything() const {
 }
 
 Task<> Announcer::run(std::shared_ptr<Announcer> self) {
+  std::uint32_t failures = 0;
   std::minstd_rand jitter(static_cast<unsigned>(std::hash<std::string>{}(name_)));
   while (!stopped_) {
     timer_.expires_after(options_.gather);
@@ -68,13 +69,23 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
     auto digests = take_news();
     const auto now =
         std::chrono::duration_cast<std::chrono::milliseconds>(blobs_.clock().steady().time_since_epoch()).count();
-    if (now >= all_due_ms_) {
+    bool told = true;
+    if (auto due = all_due_ms_.load(); now >= due) {
       const auto quarter = options_.again.count() / 4;
-      all_due_ms_ =
-          now + options_.again.count() - static_cast<std::int64_t>(jitter()) % std::max<std::int64_t>(1, quarter);
-      co_await say(everything(), false);
+      const auto early = static_cast<std::int64_t>(jitter()) % std::max<std::int64_t>(1, quarter);
+      // Another wish that comes meanwhile stands.
+      all_due_ms_.compare_exchange_strong(due, now + options_.again.count() - early);
+      told = co_await say(everything(), false);
     }
-    if (!digests.empty()) co_await say(std::move(digests), true);
+    if (!digests.empty()) told = co_await say(std::move(digests), true) && told;
+    if (told) {
+      failures = 0;
+      continue;
+    }
+    const auto wait = std::min(options_.settle * (1U << std::min(failures++, 7U)), options_.again);
+    auto due = all_due_ms_.load();
+    while (due > now + wait.count() && !all_due_ms_.compare_exchange_weak(due, now + wait.count())) {
+    }
   }
 }
 
@@ -94,8 +105,9 @@ std::optional<p2p::Announce> Announcer::describe(const Digest& digest, bool with
   return announce;
 }
 
-Task<> Announcer::say(std::vector<Digest> digests, bool with_midstates) {
+Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates) {
   const auto snapshot = table_.snapshot();
+  bool told = true;
   std::map<p2p::PeerId, std::vector<p2p::Announce>> by_peer;
   for (const auto& digest : digests) {
     auto announce = describe(digest, with_midstates);
@@ -104,14 +116,15 @@ Task<> Announcer::say(std::vector<Digest> digests, bool with_midstates) {
       auto& batch = by_peer[peer];
       batch.push_back(*announce);
       if (batch.size() < options_.batch) continue;
-      co_await send_(peer, std::exchange(batch, {}));
-      if (stopped_) co_return;
+      told = co_await send_(peer, std::exchange(batch, {})) && told;
+      if (stopped_) co_return told;
     }
   }
   for (auto& [peer, batch] : by_peer) {
-    if (!batch.empty()) co_await send_(peer, std::move(batch));
-    if (stopped_) co_return;
+    if (!batch.empty()) told = co_await send_(peer, std::move(batch)) && told;
+    if (stopped_) co_return told;
   }
+  co_return told;
 }
 
 }  // namespace oxbow::mirror

@@ -38,7 +38,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
 
  private:
   Task<> run(std::shared_ptr<Announcer> self);
-  Task<> say(std::vector<Digest> digests, bool with_midstates);
+  /// False: somebody could not be told.
+  Task<bool> say(std::vector<Digest> digests, bool with_midstates);
   /// With midstates: they are long, and told once.
   std::optional<p2p::Announce> describe(const Digest& digest, bool with_midstates) const;
   std::vector<Digest> take_news();

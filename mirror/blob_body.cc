@@ -39,7 +39,8 @@ BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
   if (blob_ && blob_->geometry().blob_bytes() != read_.size) blob_ = nullptr;
   if (blob_ && blob_->complete()) {
     settled_ = settled_ || blob_->state() == storage::BlobState::kVerified;
-    if (settled_) return;
+    // It may be whole, and a part of it a peer's that nobody has checked: its fetch knows.
+    if (settled_ && !blobs_.running(read_.digest)) return;
   } else if (blob_) {
     present_at_start_.resize(blob_->geometry().stripes());
     for (std::uint32_t i = 0; i < present_at_start_.size(); ++i) present_at_start_[i] = blob_->has(i);

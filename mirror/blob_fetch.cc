@@ -6,8 +6,12 @@
 namespace oxbow::mirror {
 namespace {
 
-/// The sender of what came along a path: nobody that is known.
-constexpr p2p::PeerId kRelayed = 0xFFFF'FFFF;
+/// In place of a source: several had a part in the stripe, it came along a path, or is older than this fetch. Nobody is
+/// named for it.
+constexpr p2p::SourceId kSeveral = std::numeric_limits<p2p::SourceId>::max();
+
+/// Checked at once for a reader that the hashed prefix does not lead to.
+constexpr std::uint32_t kCheckedAhead = 4;
 
 /// From here on a reader is held back, so it has to want everything: it will not come any further by itself.
 std::uint64_t held_begin(ByteRange range) noexcept { return range.end - std::min(range.size(), kHeldBytes); }
@@ -58,7 +62,6 @@ class BlobFetch::Running final : public SpanSink {
     }
     if (!take_writer(std::move(writer))) return;
     if (writer_) position_ = writer_->position();  // where an earlier writer stopped
-    mixed_ = position_ != geometry_.stripe(fetch_.stripes.begin).begin;
     request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
   }
 
@@ -70,7 +73,6 @@ class BlobFetch::Running final : public SpanSink {
     }
     first_byte_ = owner_.now();
     heard_ = true;
-    vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
     if (head.load) owner_.note_load(fetch_.source, *head.load);
@@ -127,7 +129,8 @@ class BlobFetch::Running final : public SpanSink {
       committing_.pop_front();
       if (!owner_.accept(*this, committed)) {
         request_.reset();
-        finish(oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it"));
+        writer_.reset();
+        outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");
         continue;
       }
       owner_.stripe_arrived(*this, committed);
@@ -165,9 +168,8 @@ class BlobFetch::Running final : public SpanSink {
             .since_last = owner_.now() - last_byte_};
   }
   bool leased() const { return source_->leased(); }
-  /// Whose word the bytes are: who only passed them on is not to blame for them.
-  p2p::SourceId sender() const noexcept { return fetch_.along && !vouched_ ? kRelayed : fetch_.source; }
-  bool mixed() const noexcept { return mixed_; }
+  /// Whose word the bytes are: nobody's, if they were only passed on.
+  p2p::SourceId sender() const noexcept { return fetch_.along ? kSeveral : fetch_.source; }
   const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
   std::vector<std::string> alternatives() const { return source_->alternatives(); }
   p2p::FetchProgress report() const { return {fetch_.id, received_, owner_.now() - last_byte_}; }
@@ -185,9 +187,7 @@ class BlobFetch::Running final : public SpanSink {
     skipping_ = false;
     if (writer) {
       writer_ = std::move(*writer);
-      if (fetch_.source == p2p::kUpstream) owner_.note_arriving(stripe);
-      // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
-      owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
+      owner_.on_writing(stripe, sender(), writer_->position() == writer_->stripe().begin);
       return true;
     }
     if (writer.error().code() == Errc::kCancelled || writer.error().code() == Errc::kBusy) {
@@ -251,8 +251,7 @@ class BlobFetch::Running final : public SpanSink {
         return owner_.fail_disk(writer.error());
       }
       writer_ = std::move(*writer);
-      owner_.relinked_[stripe] = owner_.hasher_->position() >= geometry_.stripe(stripe).end;
-      mixed_ = true;
+      owner_.on_writing(stripe, sender(), writer_->position() == writer_->stripe().begin);
     }
     const auto at = writer_->position();
     if (at < held_begin_) return finish(oxbow::fail(Errc::kCancelled, "the late stripe was begun anew"));
@@ -294,8 +293,6 @@ class BlobFetch::Running final : public SpanSink {
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;
   bool heard_ = false;
-  bool vouched_ = false;
-  bool mixed_ = false;  ///< parts of its first stripe came from somebody else
   std::optional<Checksum> claimed_;
   std::vector<std::byte> held_;
   std::uint64_t held_begin_ = 0;
@@ -327,8 +324,9 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       retries_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
       marks_(blob_->geometry().stripes()),
-      origins_(blob_->geometry().stripes(), p2p::kUpstream),
-      from_upstream_(blob_->geometry().stripes()) {}
+      origins_(blob_->geometry().stripes(), context.peers == nullptr ? p2p::kUpstream : kSeveral),
+      accepted_(blob_->geometry().stripes()),
+      checking_(blob_->geometry().stripes()) {}
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
@@ -476,6 +474,9 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
 
 void BlobFetch::remove_reader(std::uint64_t id) {
   readers_.erase(id);
+  for (auto& [running_id, running] : running_) {
+    if (readers_.empty() && running->is_repair()) running->cancel();  // the strategy does not know of them
+  }
   pump();
 }
 
@@ -527,14 +528,24 @@ void BlobFetch::pump() {
   if (in_pump_) return;
   {
     const auto status = this->status();
-    if (status.failure || status.disk_failure) return;
+    if (stopped_ || status.failure || status.disk_failure) return;
   }
   in_pump_ = true;
   const auto self = shared_from_this();
   drop_stalled_forwards();
+  const bool may_fetch = pick_reader() != readers_.end();
+  if (may_fetch)
+    start_repairs();
+  else
+    // Whose right they were to be fetched with has gone: the strategy may know others.
+    for (const auto stripe : std::exchange(repairing_, {})) {
+      if (blob_->has(stripe)) continue;
+      settle_probe(stripe, false);
+      tell(p2p::StripeLost{stripe});
+    }
+  check_awaited();
   auto missing = wanted();
   const bool idle = missing.empty() && repairing_.empty() && (forwarding_.empty() || readers_.empty());
-  const bool may_fetch = pick_reader() != readers_.end();
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
     last_progress_ = now();
@@ -601,6 +612,8 @@ std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
   }
   // What it sent before did not fit; the same again would not either.
   if (context_.peers == nullptr || trust_.doubted(fetch.stripes.begin, fetch.source)) return nullptr;
+  if (const auto voucher = vouchers_.find(fetch.source); voucher != vouchers_.end() && voucher->second.refused)
+    return nullptr;
   return peer_source(fetch);
 }
 
@@ -609,36 +622,22 @@ void BlobFetch::start(p2p::Fetch fetch) {
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id, turn] { self->ended(id, turn); });
     return;
   }
-  const bool disk_failed = status().disk_failure.has_value();
+  const auto late = fetch.hedge_of ? running_.find(*fetch.hedge_of) : running_.end();
   const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
-  auto source = disk_failed || !needed ? nullptr : source_of(fetch);
-  std::uint64_t hedge_begin = 0;
-  if (source && fetch.hedge_of) {
-    const auto late = running_.find(*fetch.hedge_of);
-    if (late == running_.end())
-      source = nullptr;
-    else
-      hedge_begin = late->second->position();
-  }
+  const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || late != running_.end());
+  auto source = possible ? source_of(fetch) : nullptr;
   if (!source) {
-    const auto why = fetch.source == p2p::kUpstream || disk_failed || !needed ? Errc::kCancelled : Errc::kCorrupt;
+    const auto why = fetch.source == p2p::kUpstream || !possible ? Errc::kCancelled : Errc::kCorrupt;
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id, why] {
       self->ended(id, oxbow::fail(why, "this fetch is not possible now"));
     });
     return;
   }
+  const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
-  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
-    if (blob_->has(stripe) || fetch.hedge_of) continue;
-    const bool upstream = fetch.source == p2p::kUpstream;
-    origins_[stripe] = fetch.source;
-    // Parts of it from a peer may be there already: then it stays unchecked until it is whole.
-    const bool begun = blob_->readable(blob_->geometry().stripe(stripe).begin, 1) > 0;
-    if (!upstream || !begun || marks_.at(stripe) != StripeMark::kUnchecked)
-      marks_.set(stripe, upstream ? StripeMark::kFromUpstream : StripeMark::kUnchecked);
-    if (upstream) continue;
+  if (fetch.source != p2p::kUpstream && !fetch.hedge_of) {
     const std::lock_guard lock(mutex_);
-    coming_.push_back(stripe);
+    coming_.push_back(fetch.stripes.begin);
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
@@ -664,30 +663,56 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     const std::lock_guard lock(mutex_);
     std::erase(arriving_, stripe);
   }
-  if (running.source() == p2p::kUpstream) {
-    // Bytes of a peer may be at its front: whose they were is not known any more, and the whole is checked at the end.
-    marks_.set(stripe, StripeMark::kFromUpstream);
-    if (!running.mixed()) from_upstream_[stripe] = true;
+  accepted_[stripe] = true;
+  if (!is_doubtful(stripe)) {
+    settle_probe(stripe, true);
     return true;
   }
   const auto actual = blob_->stripe_checksum(stripe);
-  const bool whole = !running.mixed();
-  origins_[stripe] = running.sender();
-  if (actual && whole && !trust_.agrees(stripe, running.sender(), *actual, running.claimed())) {
+  // Upstream has only finished what another had begun: the request that brought it goes on.
+  const bool upstream = running.source() == p2p::kUpstream;
+  if (actual && !upstream && !trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed())) {
+    // What is said of it may be false as well: the digest knows better.
+    if (verified_) return true;
     ++retries_[stripe];
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     blob_->drop_stripe(stripe);
+    hasher_->rewind(stripe);
     return false;
   }
-  if (!trust_.has_hint()) {
+  if (relinked_[stripe]) {
+    check_stripe(stripe, blob_->midstates(), false);
+  } else if (unvouched(sender_of(stripe))) {
+    await_voucher(sender_of(stripe), stripe);
+  } else if (!trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
-  } else if (relinked_[stripe] || running.is_forward() ||
-             std::ranges::any_of(readers_, [](const auto& entry) { return !entry.second.wants.read_ahead; })) {
-    // Whoever reads out of order waits for this one; in order the prefix hash clears it.
-    check_stripe(stripe, trust_.hint());
+  } else if (hasher_->position() >= blob_->geometry().stripe(stripe).end) {
+    // The prefix was faster than the news of this stripe.
+    check_stripe(stripe, trust_.hint(), true);
   }
   return true;
+}
+
+/// A writer has begun: from here on the stripe's bytes are the source's.
+void BlobFetch::on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin) {
+  auto& origin = origins_[stripe];
+  if (from_begin)
+    origin = source;
+  else if (origin != source)
+    origin = kSeveral;
+  accepted_[stripe] = false;
+  // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
+  relinked_[stripe] = hasher_->position() >= blob_->geometry().stripe(stripe).end;
+  marks_.set(stripe, is_doubtful(stripe) ? StripeMark::kUnchecked : StripeMark::kFromUpstream);
+  if (source == p2p::kUpstream) note_arriving(stripe);
+}
+
+bool BlobFetch::is_doubtful(std::uint32_t stripe) const { return origins_[stripe] != p2p::kUpstream; }
+
+/// Nobody, where one cannot be told from another.
+p2p::PeerId BlobFetch::sender_of(std::uint32_t stripe) const {
+  return origins_[stripe] == kSeveral ? p2p::kNoPeer : origins_[stripe];
 }
 
 void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
@@ -696,13 +721,13 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
-  if (running.source() != p2p::kUpstream && context_.peers != nullptr) {
-    context_.peers->served_well(
-        running.source(), static_cast<double>(running.to_first_byte().count()),
-        static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count())));
+  if (running.source() != p2p::kUpstream) {
+    served_.push_back(
+        {running.source(), static_cast<double>(running.to_first_byte().count()),
+         static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count()))});
   }
   end_twins(running, stripe);
-  if (relinked_[stripe] && marks_.at(stripe) != StripeMark::kUnchecked) check_stripe(stripe, blob_->midstates());
+  if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, blob_->midstates(), false);
 }
 
 /// The other side of a hedge has lost.
@@ -713,37 +738,74 @@ void BlobFetch::end_twins(const Running& winner, std::uint32_t stripe) {
   }
 }
 
-void BlobFetch::check_stripe(std::uint32_t stripe, std::vector<std::string> midstates) {
-  const bool by_hint = marks_.at(stripe) == StripeMark::kUnchecked;
+void BlobFetch::check_stripe(std::uint32_t stripe, std::vector<std::string> midstates, bool by_hint) {
+  checking_[stripe] = true;
   ++links_pending_;
-  context_.pool.submit([self = shared_from_this(), stripe, by_hint, midstates = std::move(midstates)] {
+  context_.pool.submit([self = shared_from_this(), stripe, by_hint, sum = blob_->stripe_checksum(stripe),
+                        midstates = std::move(midstates)] {
     const auto good = check_link(*self->blob_, stripe, midstates);
-    asio::post(self->context_.home, [self, stripe, good, by_hint] { self->on_link(stripe, good, by_hint); });
+    asio::post(self->context_.home, [self, stripe, sum, good, by_hint] { self->on_link(stripe, sum, good, by_hint); });
   });
 }
 
-void BlobFetch::on_link(std::uint32_t stripe, std::optional<bool> good, bool by_hint) {
-  --links_pending_;
-  if (by_hint && !good.value_or(true)) {
-    on_hint_mismatch(stripe);
+/// In order the prefix hash clears what peers sent. Whom it does not lead to would wait for ever: readers of closed
+/// ranges, those who began in the middle or whose prefix has lost a stripe. And what nobody reads any more is not left
+/// unchecked, because after this fetch nobody knows that it was.
+void BlobFetch::check_awaited() {
+  if (!trust_.has_hint()) return;
+  const auto& geometry = blob_->geometry();
+  const auto check = [this](std::uint32_t stripe) {
+    if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe))
+      check_stripe(stripe, trust_.hint(), true);
+  };
+  if (readers_.empty()) {
+    for (std::uint32_t stripe = 0; stripe < geometry.stripes(); ++stripe) check(stripe);
     return;
   }
-  if (good.value_or(true)) {
-    if (by_hint) marks_.set(stripe, StripeMark::kChecked);
-    wake_readers();
+  const auto hashed = hasher_->position();
+  for (const auto& [id, reader] : readers_) {
+    if (!reader.wants.read_ahead) {
+      for (const auto& range : reader.wants.ranges) {
+        for (auto stripe = geometry.stripe_at(range.begin); stripe <= geometry.stripe_at(range.end - 1); ++stripe)
+          check(stripe);
+      }
+    } else if (reader.position > hashed &&
+               blob_->readable(hashed, reader.position - hashed) < reader.position - hashed) {
+      const auto first = geometry.stripe_at(reader.position);
+      for (auto stripe = first; stripe < std::min(first + kCheckedAhead, geometry.stripes()); ++stripe) check(stripe);
+    }
+  }
+}
+
+void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good,
+                        bool by_hint) {
+  --links_pending_;
+  checking_[stripe] = false;
+  if (blob_->stripe_checksum(stripe) != sum) {  // another copy is there now, or none
+    settle();
+    pump();
+    return;
+  }
+  if (good.value_or(true) || (by_hint && (verified_ || !trust_.has_hint()))) {
+    on_cleared(stripe, sum);
     settle();
     return;
   }
+  if (by_hint) {
+    on_hint_mismatch(stripe);
+    return;
+  }
   ++retries_[stripe];
-  if (++corrupt_stripes_ > context_.limits.corrupt_stripes_max) {
+  const bool peers = is_doubtful(stripe);
+  if (!peers && ++corrupt_stripes_ > context_.limits.corrupt_stripes_max) {
     const Error error(Errc::kCorrupt, fmt::format("stripe {} came wrong {} times", stripe, corrupt_stripes_));
-    context_.observer.on_blob_corrupt(blob_->digest(), error);
+    // In this order: a reader that sees the blob gone must see why.
     fail(error);
+    context_.observer.on_blob_corrupt(blob_->digest(), error);
     return;
   }
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
-  if (const auto sum = blob_->stripe_checksum(stripe); sum && origins_[stripe] != p2p::kUpstream)
-    trust_.doubt(stripe, origins_[stripe], *sum);
+  if (sum && peers) trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
   blob_->drop_stripe(stripe);
   tell(p2p::StripeLost{stripe});
   pump();
@@ -751,24 +813,43 @@ void BlobFetch::on_link(std::uint32_t stripe, std::optional<bool> good, bool by_
 
 /// On a pool thread.
 bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
-  const auto said = trust_.hint_says(stripe, midstate);
-  if (said.value_or(true)) {
-    if (marks_.at(stripe) == StripeMark::kUnchecked && blob_->has(stripe)) {
-      marks_.set(stripe, StripeMark::kChecked);
-      progress_->wake();
-      asio::post(context_.home, [self = shared_from_this()] { self->wake_readers(); });
-    }
-    return true;
+  if (!trust_.hint_says(stripe, midstate).value_or(true)) {
+    asio::post(context_.home, [self = shared_from_this(), stripe] { self->on_hint_mismatch(stripe); });
+    return false;
   }
-  asio::post(context_.home, [self = shared_from_this(), stripe] { self->on_hint_mismatch(stripe); });
-  return false;
+  if (marks_.at(stripe) == StripeMark::kUnchecked) {
+    asio::post(context_.home, [self = shared_from_this(), stripe, sum = blob_->stripe_checksum(stripe)] {
+      self->on_cleared(stripe, sum);
+    });
+  }
+  return true;
+}
+
+void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
+  if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
+  if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
+    marks_.set(stripe, StripeMark::kChecked);
+  wake_readers();
 }
 
 void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
+  if (verified_ || stopped_) return;
+  if (!trust_.has_hint()) {
+    hasher_->go_on();
+    return;
+  }
+  on_progress();  // whatever has come is compared with what is known first
+  if (stopped_) return;
+  // The list may have come when the prefix was past the first stripe that it contradicts.
+  stripe = std::min(stripe, trust_.hint_differs(blob_->midstates()).value_or(stripe));
   const auto sum = blob_->stripe_checksum(stripe);
-  if (from_upstream_[stripe] || origins_[stripe] == p2p::kUpstream) {
-    // These bytes are upstream's own, so it is the list that is wrong.
-    log::warn("a peer's midstates contradict upstream; going on without them",
+  if (!sum) {  // lost meanwhile: hashed again when it comes
+    hasher_->rewind(stripe);
+    return;
+  }
+  if (!is_doubtful(stripe) || trust_.seconded(stripe, sender_of(stripe), *sum)) {
+    // These bytes are upstream's own, or what two peers sent alike, so it is the list that is wrong.
+    log::warn("midstates that were published contradict the bytes; going on without them",
               {{"digest", blob_->digest().to_string()}});
     trust_.drop_hint();
     clear_marks();
@@ -776,16 +857,9 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
     wake_readers();
     return;
   }
-  if (!sum) {  // lost meanwhile: hashed again when it comes
-    hasher_->rewind(stripe);
-    return;
-  }
   ++retries_[stripe];
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
-  trust_.doubt(stripe, origins_[stripe], *sum);
-  replace(stripe);
-  hasher_->rewind(stripe);
-  pump();
+  replace({stripe});
 }
 
 /// What is here needs no further check.
@@ -795,15 +869,42 @@ void BlobFetch::clear_marks() {
   }
 }
 
-void BlobFetch::replace(std::uint32_t stripe) {
-  blob_->drop_stripe(stripe);
-  marks_.set(stripe, StripeMark::kUnchecked);
-  if (pick_reader() == readers_.end()) {
-    tell(p2p::StripeLost{stripe});
-    return;
+void BlobFetch::replace(const std::vector<std::uint32_t>& stripes) {
+  last_progress_ = now();
+  for (const auto stripe : stripes) {
+    if (const auto sum = blob_->stripe_checksum(stripe))
+      trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+    blob_->drop_stripe(stripe);
+    marks_.set(stripe, StripeMark::kUnchecked);
+    if (std::ranges::find(repairing_, stripe) == repairing_.end()) repairing_.push_back(stripe);
   }
-  repairing_.push_back(stripe);
-  start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
+  // After they have gone and before others can come: the hash must not take in old and new bytes of one stripe.
+  if (!stripes.empty()) hasher_->rewind(std::ranges::min(stripes));
+  pump();
+}
+
+void BlobFetch::start_repairs() {
+  std::erase_if(repairing_,
+                [this](auto stripe) { return blob_->has(stripe) && !running_.contains(kRepairId | stripe); });
+  if (whole_ || now() < backoff_until_) return;
+  for (const auto stripe : std::vector(repairing_)) {
+    if (upstream_running() >= context_.limits.upstream_slots) return;
+    if (!running_.contains(kRepairId | stripe))
+      start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
+  }
+}
+
+/// A first-hand checksum may come later than the bytes.
+void BlobFetch::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum) {
+  if (stripe >= blob_->geometry().stripes()) return;
+  trust_.note_first_hand(publisher, stripe, sum);
+  const auto actual = blob_->stripe_checksum(stripe);
+  if (!actual || verified_ || !accepted_[stripe] || !is_doubtful(stripe)) return;
+  if (trust_.agrees(stripe, sender_of(stripe), *actual, std::nullopt, marks_.at(stripe) != StripeMark::kUnchecked))
+    return;
+  ++retries_[stripe];
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  replace({stripe});
 }
 
 /// News for the machinery itself, before the strategy has them.
@@ -813,17 +914,15 @@ void BlobFetch::on_heard(const p2p::Event& event) {
     for (const auto& other : replied->reply->neighbours) {
       if (other.complete) complete_neighbours_.push_back(other.name);
     }
-    if (replied->reply->midstates) {
-      trust_.add_hint(*replied->reply->midstates);
-    } else if (!trust_.has_hint() && !asked_for_hints_ && !complete_neighbours_.empty()) {
+    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
+    if (!asked_for_hints_ && !complete_neighbours_.empty()) {
       asked_for_hints_ = true;
       asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
     }
   } else if (const auto* have = std::get_if<p2p::HaveChanged>(&event)) {
     note_holder(have->peer, have->update);
     for (const auto& [stripe, hex] : have->update.sums) {
-      const auto sum = Checksum::parse(hex);
-      if (sum && stripe < blob_->geometry().stripes()) trust_.note_first_hand(have->peer, stripe, *sum);
+      if (const auto sum = Checksum::parse(hex)) note_first_hand(have->peer, stripe, *sum);
     }
   }
 }
@@ -831,78 +930,156 @@ void BlobFetch::on_heard(const p2p::Event& event) {
 /// The whole did not hash to its digest, and stripes of peers are in it. True: something is being done about it.
 bool BlobFetch::repair() {
   if (context_.peers == nullptr || corrupt_stripes_ >= context_.limits.corrupt_stripes_max) return false;
-  const auto stripes = blob_->geometry().stripes();
-  bool from_peers = false;
-  for (std::uint32_t i = 0; i < stripes && !from_peers; ++i)
-    from_peers = origins_[i] != p2p::kUpstream && !from_upstream_[i];
-  if (!from_peers) return false;
+  if (!std::ranges::any_of(origins_, [](auto origin) { return origin != p2p::kUpstream; })) return false;
   ++corrupt_stripes_;
-  if (!std::exchange(asked_for_hints_, true)) {
+  if (!std::exchange(asked_to_repair_, true)) {
     // Somebody may have hashed it already and can say where it goes wrong.
     asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), true), asio::detached);
-    return true;
+  } else {
+    locate_wrong();
   }
-  hints_asked(false);
   return true;
 }
 
 Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
   constexpr std::size_t kAsked = 3;
+  // Two that agree are enough: a list that only its own publisher's bytes are checked by says nothing.
+  std::size_t lists = trust_.has_hint() ? 1 : 0;
   auto names = complete_neighbours_;
   if (names.size() > kAsked) names.resize(kAsked);
-  bool found = false;
   for (const auto& name : names) {
     const auto* peer = context_.peers->snapshot()->find(name);
     if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
-    const auto facts =
-        co_await context_.peers->client().facts(peer->id, blob_->digest(), true, std::chrono::seconds(1));
+    const auto id = peer->id;
+    const auto facts = co_await context_.peers->client().facts(id, blob_->digest(), true, std::chrono::seconds(1));
     if (!facts || !facts->midstates) continue;
     trust_.add_hint(*facts->midstates);
-    found = true;
-    break;
+    if (++lists == 2 || to_repair) break;
   }
-  if (to_repair) self->hints_asked(found);
+  if (to_repair) {
+    self->locate_wrong();
+    co_return;
+  }
+  hints_answered_ = true;
+  seek_vouchers();
 }
 
-void BlobFetch::hints_asked(bool found) {
-  const auto own = blob_->midstates();
-  const auto list = trust_.hint();
-  const auto stripes = blob_->geometry().stripes();
-  if (found && trust_.has_hint()) {
-    std::uint32_t first = 0;
-    while (first < own.size() && first < list.size() && own[first] == list[first]) ++first;
-    // Equal to the end: the last stripe is the one. A list that is itself wrong is found out by what comes.
-    on_hint_mismatch(std::min(first, stripes - 1));
-    return;
+bool BlobFetch::unvouched(p2p::PeerId sender) {
+  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
+  if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
+  const auto snapshot = context_.peers->snapshot();
+  const auto* peer = snapshot->find(sender);
+  if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
+}
+
+void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {
+  vouchers_[sender].waiting.push_back(stripe);
+  seek_vouchers();
+}
+
+void BlobFetch::seek_vouchers() {
+  if (!hints_answered_ || verified_) return;  // another's midstates may come yet
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.given || voucher.refused || voucher.probe || voucher.waiting.empty()) continue;
+    if (!unvouched(peer)) {
+      voucher.given = true;
+      release(std::exchange(voucher.waiting, {}));
+      continue;
+    }
+    const auto stripe = voucher.waiting.front();
+    const auto sum = blob_->stripe_checksum(stripe);
+    if (!sum) {
+      voucher.waiting.erase(voucher.waiting.begin());
+      continue;
+    }
+    voucher.probe = stripe;
+    voucher.sum = *sum;
+    replace({stripe});
   }
-  std::optional<std::uint32_t> lowest;
-  for (std::uint32_t i = 0; i < stripes; ++i) {
-    const auto sum = blob_->stripe_checksum(i);
-    if (origins_[i] == p2p::kUpstream || from_upstream_[i] || !sum) continue;
-    trust_.doubt(i, origins_[i], *sum);
-    if (!lowest) lowest = i;
-    replace(i);
+}
+
+/// The stripe has come from upstream, or `compared` is false and it cannot be had there: then nothing better is known.
+void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.probe != stripe || voucher.given || voucher.refused) continue;
+    auto waiting = std::exchange(voucher.waiting, {});
+    std::erase(waiting, stripe);
+    if (!compared || blob_->stripe_checksum(stripe) == voucher.sum) {
+      voucher.given = true;
+      release(waiting);
+      continue;
+    }
+    voucher.refused = true;
+    context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
+    for (const auto other : waiting) {
+      const auto sum = blob_->stripe_checksum(other);
+      if (!sum || sender_of(other) != peer) continue;
+      trust_.doubt(other, peer, *sum, false);
+      blob_->drop_stripe(other);
+      hasher_->rewind(other);
+      tell(p2p::StripeLost{other});
+    }
+    pump();
   }
-  if (lowest) hasher_->rewind(*lowest);
-  pump();
+}
+
+void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {
+  for (const auto stripe : stripes) {
+    if (!blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
+    if (!trust_.has_hint())
+      marks_.set(stripe, StripeMark::kChecked);
+    else if (hasher_->position() >= blob_->geometry().stripe(stripe).end)
+      check_stripe(stripe, trust_.hint(), true);
+  }
+  wake_readers();
+}
+
+void BlobFetch::locate_wrong() {
+  if (verified_ || stopped_) return;
+  const auto last = blob_->geometry().stripes() - 1;
+  // Where all agree to the end the last stripe is the one, or all of them are wrong together: then it is upstream's
+  // by the next time.
+  const auto at = trust_.any_differs(blob_->midstates()).value_or(trust_.has_hint() ? last : last + 1);
+  trust_.drop_hint();  // the bytes were cleared by it, or it says what they are not: either way it has had its say
+  std::vector<std::uint32_t> doubtful;
+  if (at <= last && is_doubtful(at) && blob_->has(at)) {
+    ++retries_[at];
+    context_.observer.on_stripe_corrupt(blob_->digest(), at, origins_[at]);
+    doubtful = {at};
+  } else {
+    for (std::uint32_t stripe = 0; stripe <= last; ++stripe) {
+      if (is_doubtful(stripe)) doubtful.push_back(stripe);
+    }
+  }
+  replace(doubtful);
+  clear_marks();
+  wake_readers();
 }
 
 /// The blob has verified: its bytes are the truth, and whoever said or sent otherwise is named.
 void BlobFetch::reckon() {
   if (context_.peers == nullptr) return;
   auto verdict = trust_.verdict(*blob_);
+  for (const auto& served : std::exchange(served_, {})) {
+    if (std::ranges::find(verdict.senders, served.peer) == verdict.senders.end())
+      context_.peers->served_well(served.peer, served.first_byte_ms, served.bytes_per_second);
+  }
   for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
   for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
-  context_.peers->holds(blob_->digest());
   const std::lock_guard lock(mutex_);
   status_.replaced = std::move(verdict.replaced);
 }
 
 void BlobFetch::on_hashed(Result<> outcome) {
+  // The hash may be faster than the news of the last stripes.
+  on_progress();
+  if (!outcome && !stopped_ && !blob_->complete()) return;  // a stripe has just been dropped, and is hashed again
   if (!outcome) {
-    if (repair()) return;
-    context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
+    if (stopped_ || repair()) return;
+    // In this order: a reader that sees the blob gone must see why.
     fail(outcome.error());
+    context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
     return;
   }
   verified_ = true;
@@ -910,15 +1087,17 @@ void BlobFetch::on_hashed(Result<> outcome) {
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
-  reckon();
+  if (context_.peers != nullptr) context_.peers->holds(blob_->digest());
   settle();
 }
 
 void BlobFetch::settle() {
-  if (!verified_ || links_pending_ > 0 || !blob_->complete()) return;
+  if (!verified_) return;
   for (const auto& [id, running] : running_) {
     if (running->committing()) return;
   }
+  if (!std::exchange(reckoned_, true)) reckon();
+  if (links_pending_ > 0 || !blob_->complete()) return;
   {
     const std::lock_guard lock(mutex_);
     if (status_.settled) return;
@@ -948,6 +1127,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
       if (const auto one = std::ranges::find(coming_, stripe); !upstream && one != coming_.end()) coming_.erase(one);
     }
     running_.erase(running);
+    changed_.wake_all();
     head_came(stripes.begin, outcome, lease);
   }
   if (!outcome && upstream && outcome.error().code() != Errc::kCancelled) {
@@ -970,7 +1150,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   if ((id & kRepairId) != 0) {
     const auto stripe = static_cast<std::uint32_t>(id & ~kRepairId);
     std::erase(repairing_, stripe);
-    if (!outcome) tell(p2p::StripeLost{stripe});
+    if (!blob_->has(stripe)) {
+      settle_probe(stripe, false);
+      tell(p2p::StripeLost{stripe});
+    }
   } else if ((id & kForwardId) != 0) {
     forward_ended(static_cast<std::uint32_t>(id & ~kForwardId), outcome, lease);
   } else {
@@ -992,8 +1175,14 @@ void BlobFetch::fail(Error error) {
     if (status_.failure) return;
     status_.failure = std::move(error);
   }
-  for (auto& [id, running] : running_) running->cancel();
+  stop();
   wake_readers();
+}
+
+void BlobFetch::stop() {
+  tell(p2p::WindowChanged{{}, false, false});
+  stopped_ = true;
+  for (auto& [id, running] : running_) running->cancel();
 }
 
 void BlobFetch::fail_disk(Error error) {
@@ -1006,6 +1195,7 @@ void BlobFetch::fail_disk(Error error) {
   asio::post(context_.home, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;
+    self->stop();
     self->running_.clear();
     self->wake_readers();
   });
@@ -1013,6 +1203,7 @@ void BlobFetch::fail_disk(Error error) {
 
 void BlobFetch::wake_readers() {
   for (auto& [id, reader] : readers_) reader.waker->wake();
+  changed_.wake_all();
 }
 
 /// Once upstream has refused everybody only peers can help, and they are quick to say.
@@ -1052,7 +1243,7 @@ void BlobFetch::on_timer() {
     }
     tell(fired);
   }
-  if (!readers_.empty() && !wanted().empty() && now() >= last_progress_ + patience()) {
+  if (!readers_.empty() && !(wanted().empty() && repairing_.empty()) && now() >= last_progress_ + patience()) {
     fail(last_error_ ? Error(*last_error_).in("no byte came for too long")
                      : Error(Errc::kTimeout, "no byte came for too long"));
     return;

@@ -32,6 +32,7 @@
 #include "mirror/stripe_trust.h"
 #include "p2p/strategy.h"
 #include "storage/store.h"
+#include "storage/wake_list.h"
 
 namespace oxbow::mirror {
 
@@ -83,7 +84,7 @@ struct ReaderWants {
 
 struct FetchStatus {
   bool settled = false;  ///< all of the blob is here and matched its digest
-  /// Stripes that were wrong at first: whoever has given them out must cut its response.
+  /// Stripes that could be given out and were wrong: whoever has given them out must cut its response.
   std::vector<std::uint32_t> replaced = {};
   std::optional<Error> failure;       ///< the bytes cannot be had
   std::optional<Error> disk_failure;  ///< the bytes cannot be kept: readers go on through windows of their own
@@ -122,6 +123,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// Stripes that are coming from upstream now. Any thread.
   std::vector<std::uint32_t> arriving() const;
   bool is_arriving(std::uint32_t stripe) const;
+  /// `changed` (the home loop) when a stripe may be given out now, or has stopped arriving.
+  std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) {
+    return changed_.add(std::move(changed));
+  }
   /// Some peers that have said that they have the stripe, the latest first: named by busy answers. Any thread.
   std::vector<p2p::PeerId> holders(std::uint32_t stripe) const;
 
@@ -162,7 +167,11 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void remove_reader(std::uint64_t id);
   void pump();
   void apply(const std::vector<p2p::Action>& actions);
-  void tell(const p2p::Event& event) { apply(strategy_->on_event(now(), event)); }
+  void tell(const p2p::Event& event) {
+    if (!stopped_) apply(strategy_->on_event(now(), event));
+  }
+  /// After a failure nothing more is begun, whatever comes.
+  void stop();
   void start(p2p::Fetch fetch);
   void on_progress();
   void ended(p2p::FetchId id, Result<> outcome);
@@ -170,12 +179,20 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// False: it does not agree with what is known; it has been dropped.
   bool accept(Running& running, std::uint32_t stripe);
   void stripe_arrived(Running& running, std::uint32_t stripe);
-  void check_stripe(std::uint32_t stripe, std::vector<std::string> midstates);
-  void on_link(std::uint32_t stripe, std::optional<bool> good, bool by_hint);
+  void on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin);
+  p2p::PeerId sender_of(std::uint32_t stripe) const;
+  bool is_doubtful(std::uint32_t stripe) const;
+  void check_stripe(std::uint32_t stripe, std::vector<std::string> midstates, bool by_hint);
+  void check_awaited();
+  void on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good, bool by_hint);
   bool on_boundary(std::uint32_t stripe, std::string_view midstate);
+  void on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum);
   void on_hint_mismatch(std::uint32_t stripe);
-  /// Fetches a doubtful stripe again: from upstream, where a reader may, else from whom the strategy picks.
-  void replace(std::uint32_t stripe);
+  void note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum);
+  /// Drops stripes that may be wrong and fetches them again: from upstream, where a reader may, else from whom the
+  /// strategy picks.
+  void replace(const std::vector<std::uint32_t>& stripes);
+  void start_repairs();
   void clear_marks();
   void on_heard(const p2p::Event& event);
   void note_arriving(std::uint32_t stripe);
@@ -183,7 +200,15 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
-  void hints_asked(bool found);
+  void locate_wrong();
+  /// What a peer sends that says that it has everything, and of whom nothing is known, is given to nobody before one
+  /// stripe of it was compared with upstream (or another's midstates agree): else the first to pull after a liar would
+  /// give its bytes to a client, and find out at the end.
+  bool unvouched(p2p::PeerId sender);
+  void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
+  void seek_vouchers();
+  void settle_probe(std::uint32_t stripe, bool compared);
+  void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);
   std::shared_ptr<SpanSource> source_of(const p2p::Fetch& fetch);
@@ -244,6 +269,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::uint32_t corrupt_stripes_ = 0;
   std::uint32_t links_pending_ = 0;
   bool verified_ = false;
+  bool reckoned_ = false;
+  bool stopped_ = false;
   std::optional<p2p::Time> strategy_timer_;
   std::optional<p2p::Time> armed_;  ///< when timer_ fires
   bool in_pump_ = false;
@@ -252,15 +279,34 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   StripeMarks marks_;
   StripeTrust trust_;
   std::unique_ptr<PeerLinks> links_;
-  std::vector<p2p::SourceId> origins_;            ///< by stripe: who sent it, for those of kUnchecked and kChecked
+  std::vector<p2p::SourceId> origins_;            ///< by stripe: whose bytes are in the file
+  std::vector<bool> accepted_;                    ///< by stripe: compared with what was known when it came
+  std::vector<bool> checking_;                    ///< by stripe: being checked alone
   std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
-  std::vector<bool> from_upstream_;               ///< by stripe: compared with upstream already
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
   bool asked_for_hints_ = false;
   std::vector<std::uint32_t> forwarding_;  ///< stripes that come for other nodes, outside the strategy
   std::multimap<std::uint32_t, std::shared_ptr<HeadWaiter>> head_waiters_;  ///< by stripe
   /// This node's turns as owner: of which stripe, and who has it; kNoPeer: this node has the lease.
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
+  bool hints_answered_ = false;
+  /// Of a peer that says that it has all of the blob.
+  struct Voucher {
+    bool given = false;
+    bool refused = false;
+    std::optional<std::uint32_t> probe;  ///< the stripe that upstream is asked for too
+    Checksum sum;                        ///< of that stripe, as the peer sent it
+    std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
+  };
+  std::map<p2p::PeerId, Voucher> vouchers_;
+  struct Served {
+    p2p::PeerId peer;
+    double first_byte_ms;
+    double bytes_per_second;
+  };
+  std::vector<Served> served_;  ///< by peers, told to the table when the blob has verified
+  bool asked_to_repair_ = false;
+  storage::WakeList changed_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
   mutable std::mutex mutex_;  ///< status_, arriving_, coming_, holders_

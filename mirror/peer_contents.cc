@@ -20,7 +20,8 @@ class Watch final : public p2p::PeerContent::HaveWatch {
     state.gone = blob_->gone();
     if (!fetch) return state;
     state.arriving = fetch->arriving();
-    std::erase_if(state.arriving, [&](auto stripe) { return state.have.has(stripe); });
+    std::erase_if(state.arriving,
+                  [&](auto stripe) { return state.have.has(stripe) || !is_given(fetch.get(), stripe); });
     return state;
   }
 
@@ -31,12 +32,17 @@ class Watch final : public p2p::PeerContent::HaveWatch {
     return sum ? std::optional(sum->hex()) : std::nullopt;
   }
 
-  void on_change(std::function<void()> changed) override { subscription_ = blob_->on_progress(std::move(changed)); }
+  void on_change(std::function<void()> changed) override {
+    // What is checked, and what stops arriving, the fetch knows.
+    if (const auto fetch = blobs_.running(blob_->digest())) of_fetch_ = fetch->on_change(changed);
+    subscription_ = blob_->on_progress(std::move(changed));
+  }
 
  private:
   Blobs& blobs_;
   std::shared_ptr<storage::Blob> blob_;
   std::unique_ptr<storage::Subscription> subscription_;
+  std::unique_ptr<storage::Subscription> of_fetch_;
 };
 
 }  // namespace
@@ -79,7 +85,7 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
   if (blob->has(stripe) && is_given(fetch.get(), stripe)) {
     if (const auto sum = blob->stripe_checksum(stripe)) answer.facts.checksum_hex = sum->hex();
     fetch = nullptr;
-  } else if (!fetch || !fetch->is_arriving(stripe)) {
+  } else if (!fetch || !fetch->is_arriving(stripe) || !is_given(fetch.get(), stripe)) {
     return fail(Errc::kNotFound, "the stripe is not here");
   }
   answer.body =

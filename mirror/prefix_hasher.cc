@@ -68,19 +68,33 @@ void PrefixHasher::go_on() {
 }
 
 void PrefixHasher::rewind(std::uint32_t stripe) {
-  rewind_to_ = stripe;
+  // The lowest of what is ordered until it is done.
+  auto ordered = rewind_to_.load();
+  while ((ordered < 0 || ordered > stripe) && !rewind_to_.compare_exchange_weak(ordered, stripe)) {
+  }
   poke();
 }
 
+std::uint64_t PrefixHasher::position() const noexcept {
+  const std::uint64_t position = position_.load();
+  const auto to = rewind_to_.load();
+  return to < 0 ? position : std::min(position, blob_->geometry().stripe(static_cast<std::uint32_t>(to)).begin);
+}
+
+void PrefixHasher::go_back(std::uint32_t stripe) {
+  if (position_ <= blob_->geometry().stripe(stripe).begin) return;
+  blob_->forget_midstates(stripe + 1);
+  const std::lock_guard lock(mutex_);
+  hasher_ = first_state(*blob_, stripe);
+  position_ = hasher_.bytes();
+  held_ = finished_ = false;
+}
+
 void PrefixHasher::take_orders() {
-  if (const auto to = rewind_to_.exchange(-1);
-      to >= 0 && position_ > blob_->geometry().stripe(static_cast<std::uint32_t>(to)).begin) {
-    const auto stripe = static_cast<std::uint32_t>(to);
-    blob_->forget_midstates(stripe + 1);
-    const std::lock_guard lock(mutex_);
-    hasher_ = first_state(*blob_, stripe);
-    position_ = hasher_.bytes();
-    held_ = finished_ = false;
+  // Taken down only when it is done, because `position` must not be seen to jump.
+  for (auto to = rewind_to_.load(); to >= 0;) {
+    go_back(static_cast<std::uint32_t>(to));
+    if (rewind_to_.compare_exchange_strong(to, -1)) break;
   }
   if (go_on_.exchange(false) && std::exchange(held_, false)) {
     const auto stripe = blob_->geometry().stripe_at(position_ - 1);
@@ -122,6 +136,8 @@ bool PrefixHasher::turn() {
     if (!whole) return true;  // the next read of a client finds out and drops the stripe
     position_ = position + ready;
     turn_left -= ready;
+    // What has just been hashed may be half of a stripe that went and half of the one that came for it.
+    if (rewind_to_ >= 0) return false;
     if (position_ == stripe.end && stripe.end < geometry.blob_bytes()) {
       if (!pass_boundary(stripe_index)) return true;
     }

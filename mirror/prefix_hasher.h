@@ -34,7 +34,7 @@ class PrefixHasher : public std::enable_shared_from_this<PrefixHasher> {
   /// `stripe` was wrong and is being replaced: hash again from its begin. Its midstate must be known.
   void rewind(std::uint32_t stripe);
   /// How far the prefix has been hashed.
-  std::uint64_t position() const noexcept { return position_.load(); }
+  std::uint64_t position() const noexcept;
   /// The hash state now, for a reader that goes on alone.
   Hasher snapshot() const;
 
@@ -43,6 +43,7 @@ class PrefixHasher : public std::enable_shared_from_this<PrefixHasher> {
   /// Hashes what is readable, at most one turn's worth. True when it stopped for want of bytes or is finished.
   bool turn();
   void take_orders();
+  void go_back(std::uint32_t stripe);
   bool pass_boundary(std::uint32_t stripe);
 
   std::shared_ptr<storage::Blob> blob_;

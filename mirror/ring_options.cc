@@ -13,8 +13,6 @@
 namespace oxbow::mirror {
 namespace {
 
-constexpr std::chrono::seconds kLookEvery{5};
-
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? name.data() : "localhost";
@@ -74,8 +72,8 @@ Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& c
   std::abort();
 }
 
-RevokedList::RevokedList(const config::Config& config, OnList on_list)
-    : path_(config.peer.revoked_file), on_list_(std::move(on_list)) {
+RevokedList::RevokedList(const config::Config& config, OnList on_list, std::chrono::milliseconds look_every)
+    : path_(config.peer.revoked_file), on_list_(std::move(on_list)), look_every_(look_every) {
   if (config.membership.provider == config::MembershipProvider::kEtcd)
     values_ = p2p::make_etcd_values(etcd_options(config.membership));
 }
@@ -90,10 +88,8 @@ void RevokedList::start() {
         log::warn("the cluster's list of revoked identities is not one; keeping the last", {log::Field(names.error())});
         return;
       }
-      {
-        const std::lock_guard lock(mutex_);
-        from_cluster_ = std::move(*names);
-      }
+      const std::lock_guard lock(mutex_);
+      from_cluster_ = std::move(*names);
       publish();
     });
   }
@@ -108,12 +104,8 @@ void RevokedList::stop() {
 }
 
 void RevokedList::publish() {
-  std::vector<std::string> all;
-  {
-    const std::lock_guard lock(mutex_);
-    all = from_file_;
-    all.insert(all.end(), from_cluster_.begin(), from_cluster_.end());
-  }
+  auto all = from_file_;
+  all.insert(all.end(), from_cluster_.begin(), from_cluster_.end());
   on_list_(std::move(all));
 }
 
@@ -134,16 +126,14 @@ void RevokedList::watch_file(const std::stop_token& stop) {
                   {{"path", path_}, log::Field(names.error())});
     } else if (text.str() != last) {
       last = text.str();
-      warned = false;
       log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
-      {
-        const std::lock_guard lock(mutex_);
-        from_file_ = std::move(*names);
-      }
+      const std::lock_guard lock(mutex_);
+      from_file_ = std::move(*names);
       publish();
     }
+    if (names) warned = false;
     std::unique_lock lock(mutex);
-    wake.wait_for(lock, stop, kLookEvery, [] { return false; });
+    wake.wait_for(lock, stop, look_every_, [] { return false; });
   }
 }
 

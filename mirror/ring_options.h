@@ -29,7 +29,8 @@ Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& c
 class RevokedList {
  public:
   using OnList = std::function<void(std::vector<std::string>)>;
-  RevokedList(const config::Config& config, OnList on_list);
+  RevokedList(const config::Config& config, OnList on_list,
+              std::chrono::milliseconds look_every = std::chrono::milliseconds(5'000));
   ~RevokedList();
 
   void start();
@@ -41,8 +42,9 @@ class RevokedList {
 
   std::string path_;
   OnList on_list_;
+  const std::chrono::milliseconds look_every_;
   std::unique_ptr<p2p::ClusterValues> values_;
-  std::mutex mutex_;
+  std::mutex mutex_;  ///< held while the list is told, so that no older one is told last
   std::vector<std::string> from_file_;
   std::vector<std::string> from_cluster_;
   std::jthread thread_;

@@ -23,11 +23,14 @@ StripeBody::StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<Blob
   };
   waker_->set(ready);
   progress_->set(ready);
-  if (fetch_) subscription_ = blob_->on_progress([waker = progress_] { waker->wake(); });
+  if (!fetch_) return;
+  subscription_ = blob_->on_progress([waker = progress_] { waker->wake(); });
+  stopped_ = fetch_->on_change([waker = waker_] { waker->wake(); });
 }
 
 StripeBody::~StripeBody() {
   subscription_.reset();
+  stopped_.reset();
   waker_->clear();
   progress_->clear();
 }
@@ -51,6 +54,9 @@ http::Piece StripeBody::next(std::size_t max_bytes) {
     if (!*outcome) return http::Cut{outcome->error()};
   }
   const auto ready = blob_->readable(position_, std::min<std::uint64_t>(max_bytes, range_.end - position_));
+  // Asked after `readable`: a writer that has another's bytes is marked before they can be read.
+  if (!forwarded_ && fetch_ && fetch_->marks().at(stripe_) == StripeMark::kUnchecked)
+    return http::Cut{Error(Errc::kUnavailable, "the stripe goes on from another source, and nobody has checked it")};
   if (ready == 0) {
     // Asked in this order: what stopped arriving may have become whole between the two questions.
     if (still_coming() || blob_->has(stripe_)) return http::Wait{};

@@ -36,6 +36,7 @@ class StripeBody final : public http::Body {
   std::shared_ptr<Waker> waker_;
   std::shared_ptr<Waker> progress_;  ///< for bytes that arrive
   std::unique_ptr<storage::Subscription> subscription_;
+  std::unique_ptr<storage::Subscription> stopped_;  ///< arriving
   std::shared_ptr<Preparing> preparing_;
   std::move_only_function<void()> on_ready_;
 };

@@ -39,6 +39,7 @@ class FakeRequest final : public SpanRequest {
     }
     if (failure_ && given_ >= failure_->after_bytes) return sink_.on_done(fail(failure_->code, "injected"));
     if (range_.empty()) return sink_.on_done({});
+    if (given_ >= source_.hold_after_) return later(std::chrono::milliseconds(2));
     const auto part =
         std::string_view(source_.content_).substr(range_.begin, std::min<std::uint64_t>(16384, range_.size()));
     const auto taken = sink_.on_data(std::as_bytes(std::span(part)));

@@ -37,8 +37,12 @@ class FakeSource final : public SpanSource {
   void heal() { fail_always_ = -1; }
   void ignore_ranges() { ignores_ranges_ = true; }
   void corrupt_byte(std::size_t at) { content_[at] = static_cast<char>(content_[at] ^ 1); }
-  void hold() { held_ = true; }  ///< requests give nothing until `release`
-  void release() { held_ = false; }
+  void hold() { held_ = true; }                                  ///< requests give nothing until `release`
+  void hold_after(std::uint64_t bytes) { hold_after_ = bytes; }  ///< of each request, until `release`
+  void release() {
+    held_ = false;
+    hold_after_ = ~0ULL;
+  }
 
   std::uint64_t bytes_given() const { return bytes_given_; }
   int requests() const { return requests_; }
@@ -63,6 +67,7 @@ class FakeSource final : public SpanSource {
   std::atomic<int> fail_always_ = -1;
   std::atomic<bool> ignores_ranges_ = false;
   std::atomic<bool> held_ = false;
+  std::atomic<std::uint64_t> hold_after_ = ~0ULL;
   std::atomic<std::uint64_t> bytes_given_ = 0;
   std::atomic<int> requests_ = 0;
 };

@@ -1,0 +1,341 @@
+// Fetching with peers: who is believed, who is asked again, who is named, and that nothing of it hangs.
+#include "peer_site.h"
+
+namespace oxbow::mirror {
+namespace {
+
+using Ids = std::vector<p2p::PeerId>;
+using Names = std::vector<std::string>;
+
+class PeerFetchTest : public PeerSite {};
+
+// Stripes from peers make the blob, verified, without a byte from upstream; the node says that it holds it.
+TEST_F(PeerFetchTest, StripesFromPeers) {
+  peers_.script.otherwise = {kA};
+  for (const std::uint32_t stripe : {1U, 3U, 5U}) peers_.script.sources[stripe] = {kB};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(source_->requests(), 0);
+  EXPECT_EQ(peers_.bytes_given(), content_.size());
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+  EXPECT_GE(peers_.held(), 1U);
+}
+
+// The swarm itself, with two complete neighbours: nothing comes from upstream.
+TEST_F(PeerFetchTest, TheSwarmPrefersPeers) {
+  peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  peers_.reply.neighbours = {{"a", true, 8}, {"b", true, 8}};
+  peers_.peer(kB).midstates = p2p::MidstateList{"b", midstates_of(content_)};
+  expect_right(read(whole()));
+  EXPECT_EQ(source_->requests(), 0);
+}
+
+// Bytes that do not fit what their first owner says never reach the reader, and the liar is named, once the blob has
+// verified.
+TEST_F(PeerFetchTest, FirstHandWordAgainstALiar) {
+  wrong_at(kA, 2);
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[2] = {kA, kB};
+  peers_.script.watched = {kC};
+  peers_.script.news_first = 1;
+  peers_.peer(kC).sums = {{2, stripe_sum(content_, 2).hex()}};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(peers_.bad_publishers(), Names());
+}
+
+// The word comes after the bytes, which the reader has got: they are fetched again at once, and it is cut in the end.
+TEST_F(PeerFetchTest, FirstHandWordComesLate) {
+  wrong_at(kA, 1);
+  peers_.script.otherwise = {kA};
+  peers_.script.watched = {kC};
+  peers_.script.news_first = 1;
+  peers_.peer(kA).stalls_after[6] = 65'536;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] {
+    const auto fetch = blobs_->running(digest_);
+    return fetch && fetch->blob().has(1) && fetch->marks().at(1) == StripeMark::kChecked;
+  }));
+  p2p::HaveUpdate late;
+  late.sums = {{1, stripe_sum(content_, 1).hex()}};
+  peers_.say(kC, late);
+  EXPECT_TRUE(eventually([&] { return source_->bytes_given() == kStripe; }));
+  peers_.release(kA);
+  EXPECT_TRUE(finish(std::move(reading)).cut);
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// A false first-hand word: the honest sender is asked no more for that stripe and is not named; who gave the word is.
+TEST_F(PeerFetchTest, FalseFirstHandWord) {
+  peers_.script.otherwise = {kA, kB};
+  peers_.script.watched = {kC};
+  peers_.script.news_first = 1;
+  peers_.peer(kC).sums = {{2, stripe_sum(content_, 3).hex()}};
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kC});
+}
+
+// A false midstate list: upstream's own bytes contradict it, the pull goes on without it, and its publisher is named.
+TEST_F(PeerFetchTest, FalseListIsContradictedByUpstream) {
+  auto states = midstates_of(content_);
+  states[2][0] ^= 1;
+  peers_.reply.midstates = p2p::MidstateList{"c", states};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+  EXPECT_EQ(peers_.bad_publishers(), Names{"c"});
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// The same where upstream gives this node nothing: two peers who agree outweigh the list.
+TEST_F(PeerFetchTest, FalseListIsContradictedByTwoPeers) {
+  auto states = midstates_of(content_);
+  states[2][0] ^= 1;
+  peers_.reply.midstates = p2p::MidstateList{"c", states};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA, kB};
+  source_->fail_always(Errc::kUnauthorized);
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+  EXPECT_EQ(peers_.bad_publishers(), Names{"c"});
+}
+
+// A true list: a wrong stripe is found when the prefix reaches it, before the reader gets any of it.
+TEST_F(PeerFetchTest, TrueListFindsTheWrongStripe) {
+  wrong_at(kA, 2);
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[2] = {kA};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(peers_.bad_publishers(), Names());
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// The last stripe has no midstate of its own; wrong, it is found by the digest and fetched again, and the reader, who
+// was held before it, gets the right one.
+TEST_F(PeerFetchTest, WrongLastStripe) {
+  wrong_at(kA, 7);
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[7] = {kA};
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+}
+
+// Nothing is known while the wrong stripe passes. At the end a peer's list says where it is, one stripe comes again
+// from upstream, and the reader that had got it does not get a complete response.
+TEST_F(PeerFetchTest, FoundAtTheEndAndRepaired) {
+  wrong_at(kA, 3);
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[3] = {kA};
+  peers_.reply.neighbours = {{"b", true, 8}};
+  peers_.peer(kB).midstates = p2p::MidstateList{"b", midstates_of(content_)};
+  peers_.peer(kB).midstates_not_before = 1;
+  const auto got = read(whole());
+  ASSERT_TRUE(got.cut);
+  EXPECT_LT(got.bytes.size(), content_.size());
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+  expect_right(read(whole()));
+}
+
+// Nobody can say where it is: everything of peers comes again from upstream, within its slots; only the liar is named.
+TEST_F(PeerFetchTest, RepairedWithoutAnyHint) {
+  wrong_at(kA, 3);
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[3] = {kA};
+  const auto got = read(whole());
+  ASSERT_TRUE(got.cut);
+  EXPECT_LT(got.bytes.size(), content_.size());
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(source_->bytes_given(), content_.size());
+}
+
+// A liar whose list fits its own wrong bytes is found by the digest alone; both its bytes and its list are held
+// against it.
+TEST_F(PeerFetchTest, ListAndBytesLieTogether) {
+  wrong_at(kA, 3);
+  peers_.reply.midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  const auto got = read(whole());
+  ASSERT_TRUE(got.cut);
+  EXPECT_LT(got.bytes.size(), content_.size());
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(peers_.bad_publishers(), Names{"a"});
+}
+
+// A late stripe's tail comes from elsewhere: the bytes are right and the late request has ended.
+TEST_F(PeerFetchTest, HedgeWins) {
+  peers_.script.otherwise = {kA};
+  peers_.script.hedges[1] = kB;
+  peers_.peer(kA).stalls_after[1] = 100'000;
+  expect_right(read(whole()));
+  settle();
+  EXPECT_EQ(peers_.calls_open(), 0);
+  EXPECT_LT(peers_.bytes_given(), content_.size() + 65'536);
+}
+
+// The late one recovers first: the hedge is ended.
+TEST_F(PeerFetchTest, HedgeLoses) {
+  peers_.script.otherwise = {kA};
+  peers_.script.hedges[1] = kB;
+  peers_.peer(kA).stalls_after[1] = 100'000;
+  peers_.peer(kB).stalls_after[1] = 300'000;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] { return std::ranges::count(peers_.asked(), kB) == 1; }));
+  peers_.release(kA);
+  expect_right(finish(std::move(reading)));
+  settle();
+  EXPECT_EQ(peers_.calls_open(), 0);
+}
+
+// Two had a part in a wrong stripe: neither is named, because the honest one might be.
+TEST_F(PeerFetchTest, NobodyIsNamedForAMixedStripe) {
+  wrong_at(kA, 1);
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[1] = {kA, kB};
+  peers_.peer(kA).dies_after = 100'000;
+  const auto got = read(whole());
+  // Its claimed checksum shows that it is wrong before anybody gets it.
+  expect_right(got);
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+}
+
+// A peer that dies in the middle of a stripe: another goes on from there.
+TEST_F(PeerFetchTest, PeerDiesInAStripe) {
+  peers_.script.otherwise = {kA, kB};
+  peers_.peer(kA).dies_after = 131'072;
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.bytes_given(), content_.size());
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+}
+
+// Busy peers are asked again, and whom they name is told to the strategy.
+TEST_F(PeerFetchTest, BusyPeersNameOthers) {
+  peers_.script.otherwise = {kA};
+  peers_.peer(kA).busy_times = 3;
+  peers_.peer(kA).alternatives = {"b", "nobody"};
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.alternatives_heard(), (Ids{kB, kB, kB}));
+}
+
+// Upstream refuses this reader; peers have it, so it is served.
+TEST_F(PeerFetchTest, UpstreamRefusesPeersServe) {
+  for (const auto code : {Errc::kUnauthorized, Errc::kNotFound}) {
+    store_->purge(digest_);
+    source_->fail_always(code);
+    peers_.script.otherwise = {p2p::kUpstream, kA};
+    expect_right(read(whole()));
+  }
+}
+
+// Nobody has it: the reader learns why, soon, and not only when all patience is over.
+TEST_F(PeerFetchTest, NobodyHasIt) {
+  source_->fail_always(Errc::kNotFound);
+  peers_.peer(kA).knows_nothing = true;
+  peers_.script.otherwise = {p2p::kUpstream, kA};
+  const auto before = clock_.steady();
+  const auto got = read(whole());
+  ASSERT_TRUE(got.cut);
+  EXPECT_EQ(got.cut->code(), Errc::kNotFound);
+  EXPECT_LT(clock_.steady() - before, std::chrono::seconds(4));
+  EXPECT_TRUE(eventually([&] { return blobs_->running(digest_) == nullptr; }));
+}
+
+// Closed ranges out of order under a list: the prefix hash does not lead to them, so each stripe is checked alone.
+TEST_F(PeerFetchTest, ClosedRangesUnderAList) {
+  wrong_at(kA, 5);
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  for (const std::uint64_t stripe : {6U, 5U, 2U}) {
+    const auto got = read(range(stripe * kStripe + 10, stripe * kStripe + 200'000));
+    EXPECT_FALSE(got.cut);
+    EXPECT_TRUE(got.bytes == content_.substr(stripe * kStripe + 10, 200'000 - 10));
+  }
+  EXPECT_GT(source_->bytes_given(), 0U);
+  EXPECT_LE(source_->bytes_given(), kStripe);
+}
+
+// A response that begins in the middle, under a list: nobody fetches what is before it, and it does not wait for that.
+TEST_F(PeerFetchTest, TailUnderAList) {
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  auto tail = whole();
+  tail.ranges.front().begin = 3 * kStripe + 7;
+  const auto got = read(tail);
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(3 * kStripe + 7));
+}
+
+// A closed-range reader comes to stripes that arrived, unchecked, for another who has left.
+TEST_F(PeerFetchTest, UncheckedStripesOfAReaderWhoLeft) {
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  peers_.peer(kA).stalls_after[0] = 65'536;
+  auto tail = range(3 * kStripe, 3 * kStripe + 5);
+  auto first = read_async(whole(), 1000);
+  const auto got = read(tail);
+  EXPECT_TRUE(got.bytes == content_.substr(3 * kStripe, 5));
+  peers_.release(kA);
+  finish(std::move(first));
+  const auto later = read(range(0, content_.size()));
+  EXPECT_TRUE(later.bytes == content_);
+}
+
+// Readers leave in the middle, requests run: everything ends, and the fetch with it.
+TEST_F(PeerFetchTest, EverythingEndsWithTheReaders) {
+  peers_.script.otherwise = {kA};
+  peers_.script.watched = {kB};
+  for (std::uint32_t stripe = 1; stripe < 8; ++stripe) peers_.peer(kA).stalls_after[stripe] = 65'536;
+  read(whole(), 1000);
+  EXPECT_TRUE(eventually([&] { return peers_.calls_open() == 0 && blobs_->running(digest_) == nullptr; }));
+  peers_.release(kA);
+  expect_right(read(whole()));
+}
+
+// The blob is purged while stripes of it are coming: the read ends, one way or the other, and the next is right.
+TEST_F(PeerFetchTest, PurgedWhileItComes) {
+  peers_.script.otherwise = {kA};
+  peers_.peer(kA).stalls_after[2] = 65'536;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] { return std::ranges::count(peers_.asked(), kA) >= 3; }));
+  store_->purge(digest_);
+  peers_.release(kA);
+  const auto got = finish(std::move(reading));
+  EXPECT_TRUE(got.cut || got.bytes == content_);
+  expect_right(read(whole()));
+}
+
+// Parts that a peer sent before are in a stripe that upstream finishes: it is not taken for upstream's own, so no
+// checksum of it is told to others as first-hand.
+TEST_F(PeerFetchTest, UpstreamFinishesAPeersStripe) {
+  wrong_at(kA, 1);
+  peers_.peer(kA).dies_after = 131'072;
+  peers_.script.otherwise = {p2p::kUpstream};
+  peers_.script.sources[1] = {kA, p2p::kUpstream};
+  const auto got = read(whole());
+  ASSERT_TRUE(got.cut);  // nobody could know before the end
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+  expect_right(read(whole()));
+}
+
+}  // namespace
+}  // namespace oxbow::mirror

@@ -1,0 +1,87 @@
+// From the configuration to the ring's parts; the list of revoked identities in a file.
+#include "mirror/ring_options.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+namespace oxbow::mirror {
+namespace {
+
+TEST(RingOptionsTest, SelfAndStrategy) {
+  config::Config config;
+  config.peer.name = "node-7";
+  config.peer.listen = "10.0.0.7:5051";
+  EXPECT_EQ(self_member(config).addresses, std::vector<std::string>{"10.0.0.7:5051"});
+  config.peer.advertise = "node-7.example:5051";
+  config.peer.location = {"zone", "rack"};
+  config.peer.weight = 2;
+  const auto self = self_member(config);
+  EXPECT_EQ(self.name, "node-7");
+  EXPECT_EQ(self.addresses, std::vector<std::string>{"node-7.example:5051"});
+  EXPECT_EQ(self.location, (std::vector<std::string>{"zone", "rack"}));
+  EXPECT_EQ(self.weight, 2);
+  config.peer.name.clear();
+  EXPECT_FALSE(self_member(config).name.empty());
+  EXPECT_EQ(strategy_kind(config::Strategy::kSwarm), p2p::StrategyKind::kSwarm);
+  EXPECT_EQ(strategy_kind(config::Strategy::kRing), p2p::StrategyKind::kRing);
+  EXPECT_EQ(strategy_kind(config::Strategy::kSingle), p2p::StrategyKind::kSingle);
+}
+
+class RevokedListTest : public ::testing::Test {
+ protected:
+  RevokedListTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "oxbow-revoked-XXXXXX").string();
+    directory_ = ::mkdtemp(name.data());
+    config_.peer.revoked_file = directory_ + "/revoked.json";
+  }
+  ~RevokedListTest() override { std::filesystem::remove_all(directory_); }
+
+  /// As an operator would: whole, by a rename.
+  void write(const std::string& text) {
+    std::ofstream(directory_ + "/new") << text;
+    std::filesystem::rename(directory_ + "/new", config_.peer.revoked_file);
+  }
+  bool eventually_told(const std::vector<std::string>& names) {
+    std::unique_lock lock(mutex_);
+    return told_changed_.wait_for(lock, std::chrono::seconds(10),
+                                  [&] { return !told_.empty() && told_.back() == names; });
+  }
+
+  std::string directory_;
+  config::Config config_;
+  std::mutex mutex_;
+  std::condition_variable told_changed_;
+  std::vector<std::vector<std::string>> told_;
+};
+
+// The file is followed; one that cannot be read or is not a list keeps the last, and is taken again when it is right.
+TEST_F(RevokedListTest, FollowsItsFile) {
+  RevokedList list(
+      config_,
+      [this](std::vector<std::string> names) {
+        const std::lock_guard lock(mutex_);
+        told_.push_back(std::move(names));
+        told_changed_.notify_all();
+      },
+      std::chrono::milliseconds(5));
+  list.start();
+  write(R"(["4af1", "node-3"])");
+  EXPECT_TRUE(eventually_told({"4af1", "node-3"}));
+  write("not a list");
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::filesystem::remove(config_.peer.revoked_file);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(eventually_told({"4af1", "node-3"}));
+  write("[]");
+  EXPECT_TRUE(eventually_told({}));
+  list.stop();
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(told_.size(), 2U);
+}
+
+}  // namespace
+}  // namespace oxbow::mirror
