@@ -1,5 +1,6 @@
 #include "mirror/access.h"
 
+#include "core/log.h"
 #include "mirror/upstream_source.h"
 
 namespace oxbow::mirror {
@@ -55,7 +56,39 @@ Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind k
   co_return co_await admit_anew(std::move(asker), digest, kind);
 }
 
+bool Access::open_here(const Asker& asker) const {
+  const bool node = asker.identity.kind == upstream::IdentityKind::kNode;
+  return grants_.has(asker.repository, node ? asker.identity : upstream::Identity{});
+}
+
 Task<Outcome<Access::Admitted>> Access::admit_anew(Asker asker, Digest digest, Kind kind) {
+  auto admitted = co_await admit_by_upstream(asker, digest, kind);
+  if (admitted) co_return admitted;
+  co_return co_await admit_by_peers(std::move(asker), digest, kind, std::move(admitted.error()));
+}
+
+Task<Outcome<Access::Admitted>> Access::admit_by_peers(Asker asker, Digest digest, Kind kind, Failure failure) {
+  if (peers_ == nullptr || !upstream_fails(failure.error.code())) co_return std::unexpected(std::move(failure));
+  const auto reports = co_await peers_->known(asker.repository, digest.to_string());
+  Admitted admitted;
+  Outage outage{std::move(failure)};
+  for (const auto& [peer, facts] : reports) {
+    if (!open_here(asker) && !opens(facts, asker.identity.kind)) continue;
+    outage.holders.push_back(peer);
+    if (!admitted.size) admitted.size = facts.size;
+  }
+  if (outage.holders.empty() || (kind == Kind::kBlob && !admitted.size)) {
+    co_return std::unexpected(std::move(outage.failure));
+  }
+  log::info("upstream does not answer; peers know the content", {{"repository", asker.repository.text()},
+                                                                 {"digest", digest.to_string()},
+                                                                 {"peers", outage.holders.size()},
+                                                                 log::Field(outage.failure.error)});
+  admitted.outage = std::move(outage);
+  co_return admitted;
+}
+
+Task<Outcome<Access::Admitted>> Access::admit_by_upstream(Asker asker, Digest digest, Kind kind) {
   // Without Accept, registries say 404 for a manifest whose type their oldest clients would not know.
   const auto accept = kind == Kind::kManifest ? std::string(manifest_accept()) : std::string();
   const auto path = content_path(asker, digest, kind);

@@ -1,6 +1,7 @@
 // Asking upstream on behalf of a client, and the rule of design section 10: content is served only to a request that
 // the upstream would serve. A success makes a grant and records that the digest belongs to the repository; a refusal
-// ends the grant and is passed on with upstream's challenge. Thread rule: all methods on the loop of the request.
+// ends the grant and is passed on with upstream's challenge. While upstream fails, peers' word may admit a request; it
+// makes no grant. Thread rule: all methods on the loop of the request.
 // Lifetime: outlives the requests.
 #pragma once
 
@@ -11,6 +12,7 @@
 #include "mirror/digest_memory.h"
 #include "mirror/grants.h"
 #include "mirror/outcome.h"
+#include "mirror/peer_knowledge.h"
 #include "mirror/registries.h"
 
 namespace oxbow::mirror {
@@ -27,10 +29,15 @@ inline constexpr std::chrono::milliseconds kAnswerTimeout{2'500};
 
 class Access {
  public:
-  Access(Grants& grants, DigestMemory& memory, CurlLoops& curls) : grants_(grants), memory_(memory), curls_(curls) {}
+  /// `peers`: null without a ring.
+  Access(Grants& grants, DigestMemory& memory, CurlLoops& curls, PeerKnowledge* peers = nullptr)
+      : grants_(grants), memory_(memory), curls_(curls), peers_(peers) {}
 
   DigestMemory& memory() noexcept { return memory_; }
+  PeerKnowledge* peers() noexcept { return peers_; }
   bool granted(const Asker& asker) const { return grants_.has(asker.repository, asker.identity); }
+  /// Whether everybody may read the repository, or all clients of this node in `node` mode, as upstream itself said.
+  bool open_here(const Asker& asker) const;
 
   struct Question {
     http::Method method = http::Method::kGet;
@@ -46,20 +53,26 @@ class Access {
   struct Admitted {
     std::optional<std::uint64_t> size;
     bool asked = false;  ///< upstream was asked just now
+    /// It did not answer, and peers' word admits this one request.
+    std::optional<Outage> outage = {};
   };
   /// Whether the asker may have this digest from its repository: granted and known to belong there, else upstream is
   /// asked with a HEAD. The size is what that repository says of it.
   Task<Outcome<Admitted>> admit(Asker asker, Digest digest, Kind kind);
   /// The same, whatever is known: upstream is asked. For a blob the size is always there.
   Task<Outcome<Admitted>> admit_anew(Asker asker, Digest digest, Kind kind);
+  /// After a failure: by the word of peers, when it is upstream that fails and they know. Else that failure.
+  Task<Outcome<Admitted>> admit_by_peers(Asker asker, Digest digest, Kind kind, Failure failure);
 
  private:
+  Task<Outcome<Admitted>> admit_by_upstream(Asker asker, Digest digest, Kind kind);
   /// For registries that answer no useful HEAD for blobs (405, or no length): one byte by GET tells the size.
   Task<Outcome<Admitted>> probe(Asker asker, Digest digest);
 
   Grants& grants_;
   DigestMemory& memory_;
   CurlLoops& curls_;
+  PeerKnowledge* peers_;
 };
 
 /// What we accept from upstream for a manifest: everything we know by name, and whatever else it has. An index first,

@@ -157,6 +157,11 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
       use_window();
       return next(max_bytes);
     }
+    if (blob_->gone() && !settled_ && position_ > range().begin) {
+      // What was given is in the old file alone: a new one would never be whole for this reader, nor vouch for that.
+      use_window();
+      return next(max_bytes);
+    }
     if (blob_->gone()) {  // evicted or purged under us: what is missing is fetched into a new file
       reader_.reset();
       if (!attach()) return next(max_bytes);

@@ -6,8 +6,8 @@
 namespace oxbow::mirror {
 namespace {
 
-/// In place of a source: several had a part in the stripe, it came along a path, or is older than this fetch. Nobody is
-/// named for it.
+/// In place of a source: several had a part in the stripe, it came along a path, or it is older than this fetch. Nobody
+/// is named for it.
 constexpr p2p::SourceId kSeveral = std::numeric_limits<p2p::SourceId>::max();
 
 /// Checked at once for a reader that the hashed prefix does not lead to.
@@ -73,6 +73,7 @@ class BlobFetch::Running final : public SpanSink {
     }
     first_byte_ = owner_.now();
     heard_ = true;
+    vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
     if (head.load) owner_.note_load(fetch_.source, *head.load);
@@ -168,8 +169,8 @@ class BlobFetch::Running final : public SpanSink {
             .since_last = owner_.now() - last_byte_};
   }
   bool leased() const { return source_->leased(); }
-  /// Whose word the bytes are: nobody's, if they were only passed on.
-  p2p::SourceId sender() const noexcept { return fetch_.along ? kSeveral : fetch_.source; }
+  /// Who only passed the bytes on is not to blame for them.
+  bool relayed() const noexcept { return fetch_.along && !vouched_; }
   const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
   std::vector<std::string> alternatives() const { return source_->alternatives(); }
   p2p::FetchProgress report() const { return {fetch_.id, received_, owner_.now() - last_byte_}; }
@@ -187,7 +188,7 @@ class BlobFetch::Running final : public SpanSink {
     skipping_ = false;
     if (writer) {
       writer_ = std::move(*writer);
-      owner_.on_writing(stripe, sender(), writer_->position() == writer_->stripe().begin);
+      owner_.on_writing(stripe, fetch_.source, writer_->position() == writer_->stripe().begin);
       return true;
     }
     if (writer.error().code() == Errc::kCancelled || writer.error().code() == Errc::kBusy) {
@@ -251,7 +252,7 @@ class BlobFetch::Running final : public SpanSink {
         return owner_.fail_disk(writer.error());
       }
       writer_ = std::move(*writer);
-      owner_.on_writing(stripe, sender(), writer_->position() == writer_->stripe().begin);
+      owner_.on_writing(stripe, fetch_.source, writer_->position() == writer_->stripe().begin);
     }
     const auto at = writer_->position();
     if (at < held_begin_) return finish(oxbow::fail(Errc::kCancelled, "the late stripe was begun anew"));
@@ -293,6 +294,7 @@ class BlobFetch::Running final : public SpanSink {
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;
   bool heard_ = false;
+  bool vouched_ = false;
   std::optional<Checksum> claimed_;
   std::vector<std::byte> held_;
   std::uint64_t held_begin_ = 0;
@@ -635,9 +637,10 @@ void BlobFetch::start(p2p::Fetch fetch) {
   }
   const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
-  if (fetch.source != p2p::kUpstream && !fetch.hedge_of) {
+  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
+    if (blob_->has(stripe) || fetch.hedge_of || fetch.source == p2p::kUpstream) continue;
     const std::lock_guard lock(mutex_);
-    coming_.push_back(fetch.stripes.begin);
+    coming_.push_back(stripe);
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
@@ -669,11 +672,11 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     return true;
   }
   const auto actual = blob_->stripe_checksum(stripe);
+  if (running.relayed()) origins_[stripe] = kSeveral;
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
-  if (actual && !upstream && !trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed())) {
-    // What is said of it may be false as well: the digest knows better.
-    if (verified_) return true;
+  const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
+  if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
     ++retries_[stripe];
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     blob_->drop_stripe(stripe);
@@ -682,13 +685,13 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   if (relinked_[stripe]) {
     check_stripe(stripe, blob_->midstates(), false);
-  } else if (unvouched(sender_of(stripe))) {
+  } else if (!verified_ && unvouched(sender_of(stripe))) {
     await_voucher(sender_of(stripe), stripe);
-  } else if (!trust_.has_hint()) {
+  } else if (verified_ || !trust_.has_hint()) {
     marks_.set(stripe, StripeMark::kChecked);
     wake_readers();
-  } else if (hasher_->position() >= blob_->geometry().stripe(stripe).end) {
-    // The prefix was faster than the news of this stripe.
+  } else if (running.is_forward() || hasher_->position() >= blob_->geometry().stripe(stripe).end) {
+    // The prefix was faster than the news of this stripe, or does not come this way.
     check_stripe(stripe, trust_.hint(), true);
   }
   return true;
@@ -912,7 +915,10 @@ void BlobFetch::on_heard(const p2p::Event& event) {
   if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
     complete_neighbours_.clear();
     for (const auto& other : replied->reply->neighbours) {
-      if (other.complete) complete_neighbours_.push_back(other.name);
+      if (other.complete)
+        complete_neighbours_.push_back(other.name);
+      else
+        wanters_.insert(other.name);
     }
     if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
@@ -970,6 +976,8 @@ bool BlobFetch::unvouched(p2p::PeerId sender) {
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);
   if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  // Who was seen to fetch the blob has it from the same places as this node.
+  if (wanters_.contains(peer->member.name)) return false;
   return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
 }
 
@@ -1072,22 +1080,25 @@ void BlobFetch::reckon() {
 }
 
 void BlobFetch::on_hashed(Result<> outcome) {
-  // The hash may be faster than the news of the last stripes.
-  on_progress();
-  if (!outcome && !stopped_ && !blob_->complete()) return;  // a stripe has just been dropped, and is hashed again
+  // A stripe may have been dropped since: then it is hashed again from there on.
+  const auto outdated = [this] { return hasher_->position() < blob_->geometry().blob_bytes(); };
+  if (outdated() || verified_) return;
+  verified_ = outcome.has_value();
+  if (verified_) clear_marks();
+  on_progress();  // the hash may be faster than the news of the last stripes
   if (!outcome) {
+    if (outdated()) return;
     if (stopped_ || repair()) return;
     // In this order: a reader that sees the blob gone must see why.
     fail(outcome.error());
     context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
     return;
   }
-  verified_ = true;
-  clear_marks();
   log::info("blob verified", {{"digest", blob_->digest().to_string()},
                               {"bytes", blob_->geometry().blob_bytes()},
                               {"ms", (now() - started_).count()}});
   if (context_.peers != nullptr) context_.peers->holds(blob_->digest());
+  wake_readers();
   settle();
 }
 

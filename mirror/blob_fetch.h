@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "core/clock.h"
@@ -284,11 +285,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<bool> checking_;                    ///< by stripe: being checked alone
   std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
+  std::set<std::string> wanters_;                 ///< neighbours that did not have all of it
   bool asked_for_hints_ = false;
-  std::vector<std::uint32_t> forwarding_;  ///< stripes that come for other nodes, outside the strategy
-  std::multimap<std::uint32_t, std::shared_ptr<HeadWaiter>> head_waiters_;  ///< by stripe
-  /// This node's turns as owner: of which stripe, and who has it; kNoPeer: this node has the lease.
-  std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
   bool hints_answered_ = false;
   /// Of a peer that says that it has all of the blob.
   struct Voucher {
@@ -307,6 +305,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<Served> served_;  ///< by peers, told to the table when the blob has verified
   bool asked_to_repair_ = false;
   storage::WakeList changed_;
+  std::vector<std::uint32_t> forwarding_;  ///< stripes that come for other nodes, outside the strategy
+  std::multimap<std::uint32_t, std::shared_ptr<HeadWaiter>> head_waiters_;  ///< by stripe
+  /// This node's turns as owner: of which stripe, and who has it; kNoPeer: this node has the lease.
+  std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
   mutable std::mutex mutex_;  ///< status_, arriving_, coming_, holders_

@@ -164,11 +164,19 @@ Result<> run_daemon(DaemonOptions options) {
   Grants grants(**store, ground.clock, ground.metrics);
   grants.load();
   DigestMemory memory(**store);
-  Access access(grants, memory, curls);
+  std::optional<PeerKnowledge> peers;
+  if (ring) {
+    PeerKnowledge::Options peer_options;
+    peer_options.replicas = config.routing.replicas;
+    peers.emplace(peer_options, *ring, ground.metrics);
+  }
+  Access access(grants, memory, curls, peers ? &*peers : nullptr);
   SmallContents contents(**store, access, ground.metrics);
   Tags tags(**store, access, contents, ground.clock, ground.metrics);
   RegistryService service({blobs, access, contents, tags, curls, ground.metrics}, std::move(*registries),
                           config.limits.ranges);
+  OwnKnowledge knowledge({**store, access, contents, tags, [&service] { return service.registries(); }});
+  if (ring) ring->set_knowledge(knowledge);
   AdminService admin(**store, ground.metrics, ground.pool, options.version);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};

@@ -15,10 +15,16 @@ std::string lasting_key(const RepositoryKey& repository, upstream::IdentityKind 
 }
 
 std::string passing_key(const RepositoryKey& repository, const upstream::Identity& identity) {
-  return Digest::sha256(identity.authorization).hex() + ' ' + repository.text();
+  return identity_key(identity) + ' ' + repository.text();
 }
 
 }  // namespace
+
+std::string identity_key(const upstream::Identity& identity) {
+  auto key = std::to_string(static_cast<int>(identity.kind));
+  if (!identity.authorization.empty()) key += Digest::sha256(identity.authorization).hex();
+  return key;
+}
 
 Grants::Grants(storage::Store& store, const Clock& clock, MetricsRegistry& metrics)
     : store_(store), clock_(clock), full_(limit_counter(metrics, "access.grants")) {}

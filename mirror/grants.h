@@ -25,6 +25,9 @@ struct RepositoryKey {
   std::string text() const { return registry + ' ' + repository; }
 };
 
+/// What tells identities apart in the key of a cache or a shared question. A credential is in it as its hash alone.
+std::string identity_key(const upstream::Identity& identity);
+
 class Grants {
  public:
   Grants(storage::Store& store, const Clock& clock, MetricsRegistry& metrics);

@@ -2,6 +2,20 @@
 
 namespace oxbow::mirror {
 
+bool upstream_fails(Errc code) noexcept {
+  switch (code) {
+    case Errc::kUnavailable:
+    case Errc::kThrottled:
+    case Errc::kTimeout:
+    case Errc::kLimit:
+    case Errc::kCorrupt:
+    case Errc::kIo:
+      return true;
+    default:
+      return false;
+  }
+}
+
 http::Response to_response(const Failure& failure, registry_api::Subject subject) {
   auto response = registry_api::oci_error_from(failure.error, subject);
   if (response.status == 401) {

@@ -21,6 +21,9 @@ struct Failure {
 template <typename T = void>
 using Outcome = std::expected<T, Failure>;
 
+/// Upstream is down, busy or broken, as opposed to having said no.
+bool upstream_fails(Errc code) noexcept;
+
 inline std::unexpected<Failure> failed(Errc code, std::string what) {
   return std::unexpected(Failure{Error(code, std::move(what))});
 }

@@ -99,10 +99,17 @@ std::unique_ptr<p2p::PeerContent::HaveWatch> PeerContents::watch_have(const Dige
   return std::make_unique<Watch>(blobs_, std::move(blob));
 }
 
-Task<Result<p2p::PeerContent::TagAnswer>> PeerContents::tag(std::string registry, std::string repository,
-                                                            std::string tag) {
-  if (!ask_tag_) co_return fail(Errc::kDenied, "this node asks for tags only for itself");
-  co_return co_await ask_tag_(std::move(registry), std::move(repository), std::move(tag));
+Task<Result<p2p::KnownFacts>> PeerContents::known(std::string registry, std::string repository, std::string reference,
+                                                  bool may_ask) {
+  if (knowledge_ == nullptr) co_return fail(Errc::kNotFound, "nothing is known here");
+  co_return co_await knowledge_->known(std::move(registry), std::move(repository), std::move(reference), may_ask);
+}
+
+Task<p2p::PeerContent::SmallAnswer> PeerContents::small(Digest digest) {
+  if (knowledge_ == nullptr) co_return SmallAnswer{};
+  const auto body = co_await knowledge_->small(digest);
+  if (body == nullptr) co_return SmallAnswer{};
+  co_return SmallAnswer{std::shared_ptr<const std::string>(body, &body->bytes), body->media_type};
 }
 
 }  // namespace oxbow::mirror

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "mirror/blobs.h"
+#include "mirror/own_knowledge.h"
 #include "p2p/peer_content.h"
 
 namespace oxbow::mirror {
@@ -22,11 +23,12 @@ class PeerContents final : public p2p::PeerContent {
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, AlongAsk ask) override;
-  Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) override;
+  Task<Result<p2p::KnownFacts>> known(std::string registry, std::string repository, std::string reference,
+                                      bool may_ask) override;
+  Task<SmallAnswer> small(Digest digest) override;
 
-  /// Who asks for tags on behalf of others; until it is set the answer is kDenied.
-  using AskTag = std::function<Task<Result<TagAnswer>>(std::string registry, std::string repository, std::string tag)>;
-  void set_ask_tag(AskTag ask) { ask_tag_ = std::move(ask); }
+  /// Before requests; outlives them. Without it nothing is known.
+  void set_knowledge(OwnKnowledge* knowledge) { knowledge_ = knowledge; }
 
  private:
   struct Passing;
@@ -35,7 +37,7 @@ class PeerContents final : public p2p::PeerContent {
 
   Blobs& blobs_;
   std::string name_;
-  AskTag ask_tag_;
+  OwnKnowledge* knowledge_ = nullptr;
 };
 
 }  // namespace oxbow::mirror

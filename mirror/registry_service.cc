@@ -209,14 +209,16 @@ Task<http::Response> RegistryService::manifest(Call& call, Asker asker) {
   std::optional<Digest> digest = reference->digest;
   bool stale = false;
   std::vector<std::string> warnings;
+  std::optional<Outage> outage;
   if (!digest) {
     auto resolved = co_await parts_.tags.resolve(asker, reference->tag);
     if (!resolved) co_return to_response(resolved.error(), Subject::kManifest);
     digest = resolved->digest;
     stale = resolved->stale;
     warnings = std::move(resolved->warnings);
+    outage = std::move(resolved->outage);
   }
-  auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kManifest);
+  auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kManifest, std::move(outage));
   if (!content) co_return to_response(content.error(), Subject::kManifest);
   if (warnings.empty()) warnings = std::move(content->warnings);
   auto response = small_response(call, *digest, std::move(*content));
@@ -261,7 +263,10 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
   }
   response.content_length = part.size();
   if (!call.is_head()) {
-    parts_.blobs.count_served(content.from_storage ? Blobs::Served::kStorage : Blobs::Served::kUpstream, part.size());
+    parts_.blobs.count_served(content.from_storage ? Blobs::Served::kStorage
+                              : content.from_peers ? Blobs::Served::kPeer
+                                                   : Blobs::Served::kUpstream,
+                              part.size());
     // One copy less: the whole body is given from where it is kept.
     response.body =
         part.size() == bytes.size()
@@ -293,7 +298,7 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   }
   if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
   if (*size <= storage::kSmallBytes) {
-    auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob);
+    auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob, std::move(admitted->outage));
     if (content) co_return small_response(call, *digest, std::move(*content));
     // Too large to be taken whole: its manifest claimed less than there is.
     if (content.error().error.code() == Errc::kLimit) {
@@ -413,7 +418,7 @@ Task<Outcome<std::string>> RegistryService::fallback_referrers(Asker asker, Dige
     if (resolved.error().error.code() == Errc::kNotFound) co_return registry_api::empty_referrers();
     co_return std::unexpected(resolved.error());
   }
-  const auto content = co_await parts_.contents.get(asker, resolved->digest, Access::Kind::kManifest);
+  const auto content = co_await parts_.contents.get(asker, resolved->digest, Access::Kind::kManifest, resolved->outage);
   if (!content) co_return std::unexpected(content.error());
   if (const auto index = registry_api::check_referrers(content->body->bytes); !index) {
     co_return failed(Errc::kCorrupt, "the fallback tag holds no index: " + index.error().what());

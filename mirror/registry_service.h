@@ -34,6 +34,7 @@ class RegistryService final : public http::Handler {
 
   Task<http::Response> handle(http::Request request) override;
 
+  std::shared_ptr<Registries> registries() const { return registries_.load(); }
   /// Swaps the registries after a reload; requests under way keep theirs. Any thread.
   void set_registries(std::shared_ptr<Registries> registries) { registries_.store(std::move(registries)); }
 

@@ -56,6 +56,7 @@ class Node final : public RingNode {
 
   Result<> open(const config::Config& config);
 
+  void set_knowledge(OwnKnowledge& knowledge) override { contents_.set_knowledge(&knowledge); }
   Result<> start() override;
   void drain(std::chrono::milliseconds timeout) override;
   void close() override;

@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "mirror/blobs.h"
 #include "mirror/fetch_peers.h"
+#include "mirror/own_knowledge.h"
 
 namespace oxbow::mirror {
 
@@ -29,6 +30,8 @@ class RingNode : public FetchPeers {
   /// Binds the peers' address. Errors: kInvalid (options, certificates), kBusy, kIo, kDenied.
   static Result<std::unique_ptr<RingNode>> create(const config::Config& config, Parts parts);
 
+  /// What peers are told of tags and digests. Before `start`; outlives what runs on the loops.
+  virtual void set_knowledge(OwnKnowledge& knowledge) = 0;
   virtual Result<> start() = 0;
   /// Tells peers that this node leaves, and finishes what it sends them.
   virtual void drain(std::chrono::milliseconds timeout) = 0;

@@ -48,14 +48,18 @@ Task<Outcome<SmallContent>> SmallContents::give(Asker asker, Digest digest, Acce
   co_return SmallContent{std::move(body), true};
 }
 
-Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind) {
+Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind,
+                                               std::optional<Outage> outage) {
   if (auto body = co_await stored(digest); usable(body, kind)) {
+    if (outage) co_return SmallContent{std::move(body), true};
     co_return co_await give(std::move(asker), digest, kind, std::move(body));
   }
-  const auto key =
-      std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() + ' ' +
-      std::to_string(static_cast<int>(asker.identity.kind)) + ' ' +
-      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
+  const auto key = std::to_string(static_cast<int>(kind)) + ' ' + digest.to_string() + ' ' + asker.repository.text() +
+                   ' ' + identity_key(asker.identity);
+  if (outage) {
+    co_return co_await fetches_.run(key + " outage",
+                                    [this, digest, kind, outage] { return take_from_peers(digest, kind, *outage); });
+  }
   co_return co_await fetches_.run(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
 }
 
@@ -69,8 +73,36 @@ Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Acc
                                    content_path(asker, digest, kind),
                                    {},
                                    kind == Access::Kind::kManifest ? std::string(manifest_accept()) : std::string()});
-  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  if (!answer) co_return co_await fetch_from_peers(asker, digest, kind, std::move(answer.error()));
   co_return co_await take(asker, digest, kind, std::move(*answer));
+}
+
+Task<Outcome<SmallContent>> SmallContents::fetch_from_peers(Asker asker, Digest digest, Access::Kind kind,
+                                                            Failure failure) {
+  if (access_.peers() == nullptr || !upstream_fails(failure.error.code()))
+    co_return std::unexpected(std::move(failure));
+  const auto known = co_await access_.memory().membership(digest, asker.repository);
+  if (known.belongs && access_.granted(asker)) co_return co_await take_from_peers(digest, kind, {std::move(failure)});
+  auto admitted = co_await access_.admit_by_peers(asker, digest, kind, std::move(failure));
+  if (!admitted) co_return std::unexpected(std::move(admitted.error()));
+  co_return co_await take_from_peers(digest, kind, std::move(*admitted->outage));
+}
+
+Task<Outcome<SmallContent>> SmallContents::take_from_peers(Digest digest, Access::Kind kind, Outage outage) {
+  auto found = co_await access_.peers()->small(digest, std::move(outage.holders));
+  if (!found) co_return std::unexpected(std::move(outage.failure));
+  auto body = std::make_shared<storage::SmallBody>(std::move(*found));
+  if (kind == Access::Kind::kBlob) {
+    body->media_type.clear();
+  } else if (const auto manifest = registry_api::parse_manifest(body->bytes, body->media_type)) {
+    // What the document says of itself is covered by its digest; what the peer says is not.
+    body->media_type = manifest->media_type;
+  }
+  if (!usable(body, kind)) co_return std::unexpected(std::move(outage.failure));
+  if (const auto kept = store_.put_small(digest, *body); !kept) {
+    log::debug("small content is not kept", {{"digest", digest.to_string()}, log::Field(kept.error())});
+  }
+  co_return SmallContent{std::move(body), false, {}, true};
 }
 
 Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Access::Kind kind,

@@ -19,14 +19,16 @@ struct SmallContent {
   std::shared_ptr<const storage::SmallBody> body;
   bool from_storage = false;
   std::vector<std::string> warnings = {};  ///< upstream's `Warning` fields, for the client
+  bool from_peers = false;
 };
 
 class SmallContents {
  public:
   SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics);
 
-  /// Errors as Access::ask; kCorrupt when upstream's bytes do not match the digest.
-  Task<Outcome<SmallContent>> get(Asker asker, Digest digest, Access::Kind kind);
+  /// Errors as Access::ask; kCorrupt when upstream's bytes do not match the digest. `outage`: upstream has just failed
+  /// for this request and peers' word has admitted it, so neither is asked again.
+  Task<Outcome<SmallContent>> get(Asker asker, Digest digest, Access::Kind kind, std::optional<Outage> outage = {});
 
   /// Takes a manifest that came with a tag: verified, kept, its children remembered. Errors: kCorrupt.
   Task<Outcome<SmallContent>> take(Asker asker, Digest digest, Access::Kind kind, upstream::WholeResponse answer);
@@ -39,6 +41,9 @@ class SmallContents {
   Task<Outcome<SmallContent>> give(Asker asker, Digest digest, Access::Kind kind,
                                    std::shared_ptr<const storage::SmallBody> body);
   Task<Outcome<SmallContent>> fetch(Asker asker, Digest digest, Access::Kind kind);
+  /// Upstream has failed: what peers have, for those who may have it; else that failure.
+  Task<Outcome<SmallContent>> fetch_from_peers(Asker asker, Digest digest, Access::Kind kind, Failure failure);
+  Task<Outcome<SmallContent>> take_from_peers(Digest digest, Access::Kind kind, Outage outage);
   /// The digests that a manifest names belong to its repository too.
   Task<> remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body);
 

@@ -27,6 +27,7 @@ struct SpanHead {
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
   std::optional<p2p::Load> load = {};  ///< of a peer
+  bool vouched = false;                ///< the source has verified it
 };
 
 class SpanSink {

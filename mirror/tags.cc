@@ -7,20 +7,10 @@
 namespace oxbow::mirror {
 namespace {
 
-/// Upstream is down or busy, as opposed to having said no.
-bool may_serve_stale(Errc code) noexcept {
-  switch (code) {
-    case Errc::kUnavailable:
-    case Errc::kThrottled:
-    case Errc::kTimeout:
-    case Errc::kLimit:
-    case Errc::kCorrupt:
-    case Errc::kIo:
-      return true;
-    default:
-      return false;
-  }
-}
+/// An owner's answer of this age was asked for us, whatever the TTL.
+constexpr std::chrono::milliseconds kJustAsked{500};
+
+std::string tag_key(const RepositoryKey& repository, const std::string& tag) { return repository.text() + ' ' + tag; }
 
 }  // namespace
 
@@ -37,20 +27,72 @@ std::chrono::milliseconds Tags::wall_now() const {
   return std::chrono::duration_cast<std::chrono::milliseconds>(clock_.wall().time_since_epoch());
 }
 
-Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag) {
-  const auto key = asker.repository.text() + ' ' + tag;
+Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag, Ask ask) {
+  const auto key = tag_key(asker.repository, tag);
   const auto known = co_await recall(key);
   if (known && access_.granted(asker) && wall_now() - known->validated < asker.registry->config.tag_ttl) {
     co_return ResolvedTag{known->digest, false};
   }
-  const auto identity =
-      std::to_string(static_cast<int>(asker.identity.kind)) +
-      (asker.identity.authorization.empty() ? std::string() : Digest::sha256(asker.identity.authorization).hex());
-  co_return co_await questions_.run(key + ' ' + identity,
-                                    [this, asker, tag, key, known] { return revalidate(asker, tag, key, known); });
+  // Apart from the others: what waits for an owner must not be what the owner, on another view of the ring, waits for.
+  const bool owner = ask == Ask::kAnybody && via_owner(asker, tag);
+  auto resolved = co_await questions_.run(
+      key + ' ' + identity_key(asker.identity) + (owner ? " owner" : ""),
+      [this, asker, tag, key, known, owner] { return revalidate(asker, tag, key, known, owner); });
+  if (resolved || ask == Ask::kUpstream) co_return resolved;
+  co_return co_await ask_peers(std::move(asker), std::move(tag), std::move(resolved.error()));
 }
 
-Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known) {
+Task<std::optional<Tags::Seen>> Tags::last_seen(RepositoryKey repository, std::string tag) {
+  const auto known = co_await recall(tag_key(repository, tag));
+  if (!known) co_return std::nullopt;
+  co_return Seen{known->digest, std::max(wall_now() - known->validated, std::chrono::milliseconds(0))};
+}
+
+/// A client with a credential of its own asks by itself, unless upstream serves the repository to everybody: the owner
+/// has no use for what it must not be given.
+bool Tags::via_owner(const Asker& asker, const std::string& tag) {
+  return asker.registry->config.tags_via == config::TagsVia::kOwner && access_.peers() != nullptr &&
+         (asker.identity.kind != upstream::IdentityKind::kClient || access_.open_here(asker)) &&
+         !access_.peers()->owns(asker.repository, tag);
+}
+
+Task<std::optional<ResolvedTag>> Tags::ask_owner(Asker asker, std::string tag, std::string key) {
+  const auto facts = co_await access_.peers()->ask_owner(asker.repository, tag);
+  if (!facts || facts->age > std::max<std::chrono::milliseconds>(asker.registry->config.tag_ttl, kJustAsked)) {
+    co_return std::nullopt;
+  }
+  keep(key, {facts->digest, wall_now() - facts->age});
+  co_return ResolvedTag{facts->digest, false};
+}
+
+Task<Outcome<ResolvedTag>> Tags::ask_peers(Asker asker, std::string tag, Failure failure) {
+  if (access_.peers() == nullptr || !upstream_fails(failure.error.code()))
+    co_return std::unexpected(std::move(failure));
+  auto reports = co_await access_.peers()->known(asker.repository, tag);
+  std::erase_if(reports, [&](const PeerKnowledge::Report& report) {
+    return report.facts.age >= asker.registry->config.stale_if_error ||
+           !(access_.open_here(asker) || opens(report.facts, asker.identity.kind));
+  });
+  if (reports.empty()) co_return std::unexpected(std::move(failure));
+  const auto newest = std::ranges::min(reports, {}, [](const auto& report) { return report.facts.age; }).facts;
+  Outage outage{std::move(failure)};
+  for (const auto& [peer, facts] : reports) {
+    if (facts.digest == newest.digest) outage.holders.push_back(peer);
+  }
+  stale_served_.Increment();
+  log::warn("upstream does not answer for a tag; serving what peers last saw", {{"repository", asker.repository.text()},
+                                                                                {"tag", tag},
+                                                                                {"digest", newest.digest.to_string()},
+                                                                                {"age_ms", newest.age.count()},
+                                                                                log::Field(outage.failure.error)});
+  co_return ResolvedTag{newest.digest, true, {}, std::move(outage)};
+}
+
+Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known,
+                                            bool via_owner) {
+  if (via_owner) {
+    if (auto told = co_await ask_owner(asker, tag, key)) co_return std::move(*told);
+  }
   auto resolved = co_await ask_upstream(asker, tag);
   if (resolved) {
     co_await access_.memory().remember(resolved->digest, asker.repository, std::nullopt);
@@ -60,7 +102,7 @@ Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::s
   const auto code = resolved.error().error.code();
   if (code == Errc::kNotFound) forget(key);
   const bool fresh_enough = known && wall_now() - known->validated < asker.registry->config.stale_if_error;
-  if (fresh_enough && may_serve_stale(code) && access_.granted(asker)) {
+  if (fresh_enough && upstream_fails(code) && access_.granted(asker)) {
     stale_served_.Increment();
     log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},
                                                                           {"tag", tag},

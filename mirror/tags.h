@@ -1,5 +1,6 @@
 // Tag → digest (design section 9): kept for `tag_ttl`, then asked again by HEAD, which is free of charge at Docker Hub;
-// one question under way at a time a tag; served stale while upstream fails. Thread rule: all methods on the loop of
+// one question under way at a time a tag; served stale while upstream fails, by what this node or its peers last saw.
+// With `tags_via = "owner"` the tag's owner on the ring asks for all nodes. Thread rule: all methods on the loop of
 // the request. Lifetime: outlives the requests.
 #pragma once
 
@@ -16,6 +17,7 @@ struct ResolvedTag {
   Digest digest;
   bool stale = false;
   std::vector<std::string> warnings = {};  ///< upstream's, when it was asked just now
+  std::optional<Outage> outage = {};       ///< upstream failed, and this is what peers last saw
 };
 
 class Tags {
@@ -24,7 +26,18 @@ class Tags {
 
   Tags(storage::Store& store, Access& access, SmallContents& contents, const Clock& clock, MetricsRegistry& metrics);
 
-  Task<Outcome<ResolvedTag>> resolve(Asker asker, std::string tag);
+  enum class Ask {
+    kAnybody,   ///< its owner or upstream, then peers
+    kUpstream,  ///< for a peer, which asks the others itself
+  };
+  Task<Outcome<ResolvedTag>> resolve(Asker asker, std::string tag, Ask ask = Ask::kAnybody);
+
+  /// What upstream (or the tag's owner) last said to this node, and how long ago.
+  struct Seen {
+    Digest digest;
+    std::chrono::milliseconds age{0};
+  };
+  Task<std::optional<Seen>> last_seen(RepositoryKey repository, std::string tag);
 
  private:
   struct Entry {
@@ -35,7 +48,11 @@ class Tags {
   Task<std::optional<Entry>> recall(std::string key);
   void keep(const std::string& key, const Entry& entry);
   void forget(const std::string& key);
-  Task<Outcome<ResolvedTag>> revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known);
+  Task<Outcome<ResolvedTag>> revalidate(Asker asker, std::string tag, std::string key, std::optional<Entry> known,
+                                        bool via_owner);
+  bool via_owner(const Asker& asker, const std::string& tag);
+  Task<std::optional<ResolvedTag>> ask_owner(Asker asker, std::string tag, std::string key);
+  Task<Outcome<ResolvedTag>> ask_peers(Asker asker, std::string tag, Failure failure);
   Task<Outcome<ResolvedTag>> ask_upstream(Asker asker, std::string tag);
   std::chrono::milliseconds wall_now() const;
 

@@ -69,8 +69,8 @@ class Client final : public PeerClient {
                                 std::chrono::milliseconds timeout) override;
   Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) override;
   Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) override;
-  Task<Result<TagReply>> tag(PeerId peer, std::string registry, std::string repository, std::string tag,
-                             std::chrono::milliseconds timeout) override;
+  Task<Result<KnownFacts>> known(PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) override;
+  Task<Result<SmallReply>> small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) override;
   void close() override;
 
  private:
@@ -86,7 +86,9 @@ class Client final : public PeerClient {
   StreamParts parts(PeerId peer, std::shared_ptr<PeerLink> link) {
     return {.link = std::move(link), .peer = peer, .table = table_, .bytes = received_};
   }
-  /// The body of a 200. Errors: as outcome_of, or what kept it from coming.
+  /// A 200. Errors: as outcome_of, or what kept it from coming.
+  Task<Whole> exchange(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout, std::size_t max_bytes);
+  /// Its body alone.
   Task<Result<std::string>> ask(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
                                 std::size_t max_bytes);
 
@@ -178,6 +180,13 @@ std::unique_ptr<PeerCall> Client::watch_have(PeerId peer, Digest digest, std::ui
 
 Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
                                       std::size_t max_bytes) {
+  auto answer = co_await exchange(peer, std::move(request), timeout, max_bytes);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return std::move(answer->body);
+}
+
+Task<Whole> Client::exchange(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
+                             std::size_t max_bytes) {
   const auto link = link_to(peer);
   if (!link) co_return std::unexpected(link.error());
   auto reached = co_await asio::co_spawn((*link)->loop(), exchange_with(*link, std::move(request), timeout, max_bytes),
@@ -191,7 +200,7 @@ Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, std::c
   }
   table_.note_contact(peer);
   if (auto outcome = outcome_of(reached->response.status); !outcome) co_return std::unexpected(outcome.error());
-  co_return std::move(reached->response.body);
+  co_return std::move(reached->response);
 }
 
 Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vector<Announce> announces,
@@ -249,15 +258,23 @@ Task<Result<Hello>> Client::hello_at(std::string address, Hello own, std::chrono
   co_return hello;
 }
 
-Task<Result<PeerClient::TagReply>> Client::tag(PeerId peer, std::string registry, std::string repository,
-                                               std::string tag, std::chrono::milliseconds timeout) {
+Task<Result<KnownFacts>> Client::known(PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) {
   const auto path =
-      fmt::format("tags/{}/{}?tag={}", percent_encode(registry), percent_encode(repository), percent_encode(tag));
-  const auto body = co_await ask(peer, request(Method::kGet, path), timeout, kMaxHelloBytes);
+      fmt::format("known/{}/{}?reference={}{}", percent_encode(ask.registry), percent_encode(ask.repository),
+                  percent_encode(ask.reference), ask.may_ask ? "&ask=1" : "");
+  const auto body = co_await this->ask(peer, request(Method::kGet, path), timeout, kMaxHelloBytes);
   if (!body) co_return std::unexpected(body.error());
-  auto facts = parse_tag_facts(*body);
-  if (!facts) co_return std::unexpected(std::move(facts.error()).in("tag"));
-  co_return TagReply{std::move(facts->digest), std::move(facts->media_type), facts->size};
+  co_return parse_known_facts(*body);
+}
+
+Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) {
+  auto get = request(Method::kGet, fmt::format("small/{}", digest.to_string()));
+  auto answer = co_await exchange(peer, std::move(get), timeout, kMaxSmallBytes);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  received_.Increment(static_cast<double>(answer->body.size()));
+  SmallReply reply{std::move(answer->body), std::string(answer->headers.find("content-type").value_or(""))};
+  if (reply.media_type == "application/octet-stream") reply.media_type.clear();
+  co_return reply;
 }
 
 }  // namespace

@@ -70,13 +70,19 @@ class PeerClient {
   virtual Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) = 0;
   /// To an address whose peer is not known by name yet.
   virtual Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) = 0;
-  struct TagReply {
-    std::string digest;
-    std::string media_type;
-    std::uint64_t size = 0;
+  struct KnownAsk {
+    std::string registry;
+    std::string repository;
+    std::string reference;  ///< a tag or a digest
+    bool may_ask = false;   ///< the peer may ask upstream for the tag
   };
-  virtual Task<Result<TagReply>> tag(PeerId peer, std::string registry, std::string repository, std::string tag,
-                                     std::chrono::milliseconds timeout) = 0;
+  virtual Task<Result<KnownFacts>> known(PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) = 0;
+  /// Content that the peer keeps whole; not verified yet.
+  struct SmallReply {
+    std::string bytes;
+    std::string media_type;
+  };
+  virtual Task<Result<SmallReply>> small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) = 0;
   virtual void close() = 0;
 };
 

@@ -59,14 +59,18 @@ class PeerContent {
   virtual Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                                   std::uint64_t offset, AlongAsk ask) = 0;
 
-  /// `tags_via = "owner"`: the digest of a tag, asked upstream by this node for another, with this node's own right
-  /// (anonymous or node credentials). Errors: as upstream; kDenied: it has no right of its own.
-  struct TagAnswer {
-    std::string digest;
-    std::string media_type;
-    std::uint64_t size = 0;
+  /// What this node knows of `reference`, a digest or a tag, in a repository. With `may_ask` (`tags_via = "owner"`) it
+  /// asks upstream for a tag that it does not know freshly, with a right of its own: anonymous, or the configured one.
+  /// Errors: kNotFound, kInvalid (no reference); with `may_ask` as upstream, and kDenied: it has no right of its own.
+  virtual Task<Result<KnownFacts>> known(std::string registry, std::string repository, std::string reference,
+                                         bool may_ask) = 0;
+
+  /// Content that is kept whole: a manifest with its media type, a small blob. Null: not here.
+  struct SmallAnswer {
+    std::shared_ptr<const std::string> bytes;
+    std::string media_type;  ///< empty: of a blob
   };
-  virtual Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) = 0;
+  virtual Task<SmallAnswer> small(Digest digest) = 0;
 };
 
 }  // namespace oxbow::p2p

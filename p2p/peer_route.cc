@@ -48,8 +48,10 @@ std::string_view to_string(PeerRoute::Kind kind) noexcept {
       return "stripe";
     case PeerRoute::Kind::kHave:
       return "have";
-    case PeerRoute::Kind::kTag:
-      return "tag";
+    case PeerRoute::Kind::kKnown:
+      return "known";
+    case PeerRoute::Kind::kSmall:
+      return "small";
   }
   std::unreachable();
 }
@@ -63,10 +65,15 @@ Result<PeerRoute> parse_peer_route(std::string_view path) {
   if (rest == "announce") return PeerRoute{.kind = PeerRoute::Kind::kAnnounce};
   const auto first = take_part(rest);
   if (first == "blobs") return parse_blob_route(rest);
-  if (first != "tags") return no_route();
+  if (first == "small") {
+    const auto digest = Digest::parse(rest);
+    if (!digest) return std::unexpected(digest.error());
+    return PeerRoute{.kind = PeerRoute::Kind::kSmall, .digest = *digest};
+  }
+  if (first != "known") return no_route();
   const auto registry = take_part(rest);
   if (registry.empty() || rest.empty()) return no_route();
-  return PeerRoute{.kind = PeerRoute::Kind::kTag, .registry = std::string(registry), .repository = std::string(rest)};
+  return PeerRoute{.kind = PeerRoute::Kind::kKnown, .registry = std::string(registry), .repository = std::string(rest)};
 }
 
 }  // namespace oxbow::p2p

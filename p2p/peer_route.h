@@ -14,9 +14,9 @@ namespace oxbow::p2p {
 inline constexpr std::string_view kPeerPrefix = "/p2p/v1/";
 
 struct PeerRoute {
-  enum class Kind : std::uint8_t { kHello, kAnnounce, kBlob, kStripe, kHave, kTag };
+  enum class Kind : std::uint8_t { kHello, kAnnounce, kBlob, kStripe, kHave, kKnown, kSmall };
   Kind kind = Kind::kHello;
-  std::optional<Digest> digest = {};  ///< kBlob, kStripe, kHave
+  std::optional<Digest> digest = {};  ///< kBlob, kStripe, kHave, kSmall
   std::uint32_t stripe = 0;
   std::string registry = {};
   std::string repository = {};

@@ -21,7 +21,7 @@ using http::Method;
 using http::Request;
 using http::Response;
 
-/// Answers up to this size take no upload slot: the tail of a stripe is worth no wait.
+/// Answers up to this size take no upload slot: the tail of a stripe, or a manifest, is worth no wait.
 constexpr std::uint64_t kSmallBytes = 64ULL * 1024;
 
 /// Who asks: a name that the certificate (or, insecurely, the asker) vouches for.
@@ -74,7 +74,8 @@ class Service final : public PeerService {
                                                       std::chrono::milliseconds left, Loop& loop);
   Response busy(const PeerRoute& route) const;
   Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
-  Task<Response> tag(const Request& request, const PeerRoute& route);
+  Task<Response> known(const Request& request, const PeerRoute& route);
+  Task<Response> small(const Digest& digest);
 
   const PeerServiceOptions options_;
   const PeerServiceParts parts_;
@@ -144,8 +145,10 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
       co_return co_await stripe(request, route);
     case Kind::kHave:
       co_return have(request, *route.digest, *asker, *co_await this_loop());
-    case Kind::kTag:
-      co_return co_await tag(request, route);
+    case Kind::kKnown:
+      co_return co_await known(request, route);
+    case Kind::kSmall:
+      co_return co_await small(*route.digest);
   }
   std::unreachable();
 }
@@ -259,12 +262,33 @@ Response Service::have(const Request& request, const Digest& digest, const Asker
   return response;
 }
 
-Task<Response> Service::tag(const Request& request, const PeerRoute& route) {
-  const auto tag = query_value(request.query, "tag");
-  if (!tag || tag->empty()) co_return error_answer(400, "INVALID", "the query must name a tag");
-  const auto found = co_await parts_.content.tag(route.registry, route.repository, *tag);
+Task<Response> Service::known(const Request& request, const PeerRoute& route) {
+  const auto reference = query_value(request.query, "reference");
+  if (!reference || reference->empty()) {
+    co_return error_answer(400, "INVALID", "the query must name a reference");
+  }
+  const bool may_ask = query_value(request.query, "ask") == "1";
+  const auto found = co_await parts_.content.known(route.registry, route.repository, *reference, may_ask);
   if (!found) co_return error_answer(found.error());
-  co_return json_answer(to_json(TagFacts{found->digest, found->media_type, found->size}));
+  co_return json_answer(to_json(*found));
+}
+
+Task<Response> Service::small(const Digest& digest) {
+  const auto found = co_await parts_.content.small(digest);
+  if (!found.bytes || found.bytes->size() > kMaxSmallBytes) {
+    co_return error_answer(404, "NOT_FOUND", "the content is not kept whole here");
+  }
+  std::optional<UploadSlots::Slot> slot;
+  if (found.bytes->size() > kSmallBytes) {
+    slot = co_await slots_.acquire(options_.slot_wait);
+    if (!slot) co_return error_answer(503, "BUSY", "no upload slot came free in time");
+  }
+  Response response;
+  response.headers.add("content-type", found.media_type.empty() ? "application/octet-stream" : found.media_type);
+  response.content_length = found.bytes->size();
+  response.body = make_upload_body(*co_await this_loop(), std::make_unique<http::StringBody>(found.bytes),
+                                   std::move(slot), rate_, sent_, parts_.clock);
+  co_return response;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ constexpr std::size_t kMaxLabels = 16;
 constexpr std::size_t kMaxLabelBytes = 128;
 constexpr std::size_t kMaxTextBytes = 256;
 constexpr double kMaxWeight = 1'000;
+constexpr std::uint64_t kMaxAgeMs = 3'650ULL * 86'400 * 1'000;
 
 /// A decimal number without sign that takes up all of `text`.
 std::optional<std::uint32_t> parse_number(std::string_view text) noexcept {
@@ -181,18 +182,28 @@ Result<Load> parse_load(std::string_view text) {
   return fail(Errc::kInvalid, "load: not used/slots/waiting");
 }
 
-std::string to_json(const TagFacts& facts) {
-  return dump(Json{{"digest", facts.digest}, {"media_type", facts.media_type}, {"size", facts.size}});
+std::string to_json(const KnownFacts& facts) {
+  Json json{{"digest", facts.digest.to_string()},
+            {"anonymous", facts.anonymous},
+            {"node", facts.node},
+            {"age_ms", facts.age.count()}};
+  if (facts.size) json["size"] = *facts.size;
+  return dump(json);
 }
 
-Result<TagFacts> parse_tag_facts(std::string_view json) {
+Result<KnownFacts> parse_known_facts(std::string_view json) {
   const auto message = parse_message(json, kMaxHelloBytes);
   if (!message) return std::unexpected(message.error());
   Fields fields(*message);
-  TagFacts facts{.digest = fields.text("digest", kMaxTextBytes),
-                 .media_type = fields.text("media_type", kMaxTextBytes),
-                 .size = fields.number("size", UINT64_MAX)};
-  if (fields.ok() && !Digest::parse(facts.digest)) fields.refuse(Errc::kInvalid, "digest", "not a digest");
+  auto digest = Digest::parse(fields.text("digest", kMaxTextBytes));
+  if (!digest) return std::unexpected(std::move(digest.error()));
+  KnownFacts facts{.digest = *digest,
+                   .size = std::nullopt,
+                   .anonymous = fields.flag("anonymous"),
+                   .node = fields.flag("node"),
+                   .age = std::chrono::milliseconds(fields.number("age_ms", kMaxAgeMs))};
+  if (message->contains("size")) facts.size = fields.number("size", UINT64_MAX);
+  if (facts.size && !is_blob_size(*facts.size)) fields.refuse(Errc::kLimit, "size", "no blob is so large");
   return fields.finish(std::move(facts));
 }
 

@@ -31,7 +31,8 @@ inline constexpr std::size_t kMaxAlternatives = 16;   ///< of a busy answer
 inline constexpr std::size_t kMaxHaveChanges = 4096;  ///< in each list of one line; more: the whole map again
 inline constexpr std::size_t kMaxHaveSums = 1'024;    ///< in one line; the others follow
 inline constexpr std::uint32_t kHaveSliceStripes = 2'048;
-inline constexpr std::size_t kMaxNameBytes = 253;  ///< of a DNS name
+inline constexpr std::size_t kMaxNameBytes = 253;                 ///< of a DNS name
+inline constexpr std::size_t kMaxSmallBytes = 4UL * 1024 * 1024;  ///< of content that is sent whole: a manifest
 
 /// 1 to 253 visible ASCII characters without `,`, `/`, `"` and `\`: it stands in field values and paths.
 bool is_peer_name(std::string_view name) noexcept;
@@ -144,11 +145,13 @@ struct HaveSlice {
 /// At most kHaveSliceStripes around `stripe`.
 HaveSlice slice_around(const HaveMap& have, std::uint32_t stripe);
 
-/// `tags_via = "owner"`: what a tag points to.
-struct TagFacts {
-  std::string digest;
-  std::string media_type;
-  std::uint64_t size = 0;
+/// GET /p2p/v1/known/…: what a peer knows of a tag or digest in a repository.
+struct KnownFacts {
+  Digest digest = Digest::sha256(std::string_view());
+  std::optional<std::uint64_t> size;  ///< in that repository
+  bool anonymous = false;             ///< upstream has served the repository to the peer without any credential
+  bool node = false;                  ///< or with the credential that the peer is configured with
+  std::chrono::milliseconds age{0};   ///< of a tag: since upstream said so
 };
 
 /// What rides on a stripe's answer, in header fields.
@@ -176,8 +179,8 @@ Result<BlobFacts> parse_blob_facts(std::string_view json);
 /// `used/slots/waiting`, the field `oxbow-load`.
 std::string to_text(const Load& load);
 Result<Load> parse_load(std::string_view text);
-std::string to_json(const TagFacts& facts);
-Result<TagFacts> parse_tag_facts(std::string_view json);
+std::string to_json(const KnownFacts& facts);
+Result<KnownFacts> parse_known_facts(std::string_view json);
 std::string to_text(const HaveSlice& slice);
 /// Of a blob of `stripes` stripes.
 Result<HaveSlice> parse_have_slice(std::string_view text, std::uint32_t stripes);

@@ -1,10 +1,12 @@
 """Healthy clusters: what has come down once is not asked for again, whoever wants it and when."""
 
+import concurrent.futures
+import signal
 import threading
+import time
 
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxcluster.cluster import REGISTRY
-from oxtest import clients
 from oxtest.case import image
 
 SIZE = 64 * MIB
@@ -56,11 +58,7 @@ class RealClients(Scenario):
         built = image(big=40 * MIB, extra=[5 * MIB, 300_000], index=True)
         cluster.upstream.push_image("app/web", "1", built)
         mark = cluster.upstream.mark()
-        daemons = []
-        for node in cluster.nodes[:3]:
-            daemon = self.start(clients.Containerd(node.folder, prefix=node.space.prefix))
-            daemon.use_mirror(REGISTRY, node.url)
-            daemons.append(daemon)
+        daemons = [self.containerd(node) for node in cluster.nodes[:3]]
         failures = []
 
         def pull(daemon):
@@ -93,3 +91,70 @@ class WithoutUpstream(Scenario):
         self.assert_from_upstream(cluster, mark, 16 * MIB, 1.02, 2)
         cluster.upstream.stop()
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[2:]), digest, 16 * MIB)
+
+    # A whole image by its tag, with containerd, on a node that never saw the repository: tag, manifests, config and layers.
+    def test_image_by_tag_where_it_never_was(self):
+        cluster = self.cluster(4, rate="200mbit")
+        built = image(big=16 * MIB, extra=[3 * MIB, 300_000], index=True)
+        cluster.upstream.push_image("app/web", "1", built)
+        self.containerd(cluster.nodes[0]).pull(f"{REGISTRY}/app/web:1")
+        cluster.upstream.stop()
+        daemon = self.containerd(cluster.nodes[3])
+        daemon.pull(f"{REGISTRY}/app/web:1")
+        self.assertLessEqual(set(built.layers), set(daemon.content()))
+        self.assertIn(built.root, daemon.content())
+        # The tag says that nobody could ask for it; what nobody has is not there, and that is said in time.
+        reply = cluster.nodes[2].head("/v2/app/web/manifests/1")
+        self.assertEqual((reply.status, reply.header("docker-content-digest")), (200, built.root))
+        self.assertIn("Revalidation Failed", reply.header("warning", ""))
+        began = time.monotonic()
+        self.assertEqual(cluster.nodes[2].head("/v2/app/web/manifests/2").status, 503)
+        self.assertEqual(cluster.nodes[2].head("/v2/app/other/manifests/1").status, 503)
+        self.assertLess(time.monotonic() - began, 6)
+
+    # The registry takes requests and never answers: peers' word comes before clients lose their patience.
+    def test_registry_that_hangs(self):
+        cluster = self.cluster(3, rate="200mbit")
+        built = image(big=4 * MIB, index=True)
+        cluster.upstream.push_image("app/web", "1", built)
+        self.containerd(cluster.nodes[0]).pull(f"{REGISTRY}/app/web:1")
+        cluster.upstream.process.signal(signal.SIGSTOP)
+        self.addCleanup(cluster.upstream.process.signal, signal.SIGCONT)
+        for _ in range(3):
+            began = time.monotonic()
+            reply = cluster.nodes[2].get("/v2/app/web/manifests/1")
+            took_s = time.monotonic() - began
+            self.assertEqual((reply.status, reply.body), (200, built.manifests[built.root][0]))
+            print(f"      manifest by tag after {took_s:.2f} s", flush=True)
+            self.assertLess(took_s, 3.5)
+        for layer in built.layers:
+            self.assert_all_whole(cluster.pull_all(f"/v2/app/web/blobs/{layer}", cluster.nodes[2:]), layer, len(built.blobs[layer]))
+
+
+@needs_peers
+class TagsViaOwner(Scenario):
+    # All nodes of a rollout ask for a tag within one moment: its owner asks the registry for them, with one HEAD.
+    def test_a_rollout_asks_once(self):
+        cluster = self.cluster(4, rate="200mbit", registry={"tags_via": "owner", "tag_ttl": "1m"})
+        built = image(big=MIB, index=True)
+        cluster.upstream.push_image("app/web", "1", built)
+        mark = cluster.upstream.mark()
+        with concurrent.futures.ThreadPoolExecutor(len(cluster.nodes)) as pool:
+            replies = list(pool.map(lambda node: node.get("/v2/app/web/manifests/1"), cluster.nodes))
+        for reply in replies:
+            self.assertEqual((reply.status, reply.header("docker-content-digest")), (200, built.root))
+            self.assertIsNone(reply.header("warning"))
+        asked = len(cluster.upstream.access("HEAD", "/manifests/1", mark))
+        print(f"      {asked} HEADs of the tag by {len(cluster.nodes)} nodes", flush=True)
+        self.assertGreaterEqual(asked, 1)
+        self.assertLessEqual(asked, 2, "one, and one more where the owner was slower than its budget")
+
+    # An owner that is gone costs its budget at most: the nodes ask by themselves.
+    def test_without_the_owner(self):
+        cluster = self.cluster(3, rate="200mbit", registry={"tags_via": "owner"})
+        built = image(big=MIB)
+        cluster.upstream.push_image("app/web", "1", built)
+        cluster.nodes[0].kill()
+        for node in cluster.nodes[1:]:
+            reply = node.get("/v2/app/web/manifests/1")
+            self.assertEqual((reply.status, reply.header("docker-content-digest")), (200, built.root))

@@ -31,7 +31,7 @@ class Hostile(Scenario):
 
     # Each stripe that it sends has one wrong byte.
     def test_a_peer_that_corrupts_bytes(self):
-        cluster, hostile = self.pull_among("corrupt", 1.10)
+        cluster, hostile = self.pull_among("corrupt", 1.15)
         self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
         self.assert_suspended(cluster, 1)
 

@@ -42,6 +42,11 @@ class Private(Scenario):
         # One with the right, on the node that refused.
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[2:], headers=alice), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 4, at_least=0)
+        # Without the registry nobody can tell who may: peers' word opens what is open to everybody, and this is not.
+        cluster.upstream.stop()
+        for node in cluster.nodes:
+            for headers in ({}, self.bearer(cluster, "bob")):
+                self.assertIn(node.fetch(node.url + path, "GET", headers).status, (401, 403, 503))
         self.assert_no_credential(spy, alice["Authorization"].split()[1])
 
     def assert_no_credential(self, spy, token):

@@ -41,7 +41,11 @@ void check_messages(std::string_view text) {
     require(facts->have.size() == oxbow::Geometry(facts->size).stripes());
     check_stable(*facts, parse_blob_facts);
   }
-  if (const auto tag = parse_tag_facts(text)) check_stable(*tag, parse_tag_facts);
+  if (const auto known = parse_known_facts(text)) {
+    require(!known->size || is_blob_size(*known->size));
+    require(known->age.count() >= 0);
+    check_stable(*known, parse_known_facts);
+  }
 }
 
 void check_texts(std::string_view text, std::uint32_t stripes) {
@@ -57,7 +61,7 @@ void check_texts(std::string_view text, std::uint32_t stripes) {
   if (const auto load = parse_load(text)) require(parse_load(to_text(*load)) == *load);
   if (const auto names = split_names(text, kMaxPath))
     require(split_names(join_names(*names, kMaxPath), kMaxPath) == *names);
-  if (const auto route = parse_peer_route(text); route && route->kind == PeerRoute::Kind::kTag) {
+  if (const auto route = parse_peer_route(text); route && route->kind == PeerRoute::Kind::kKnown) {
     require(!route->registry.empty() && !route->repository.empty());
   }
 }

@@ -2,10 +2,11 @@
 
 import unittest
 
+from oxtest import clients
 from oxtest.case import Case, test_image
 from oxtest.process import wait_until
 
-from .cluster import Cluster, has_peers
+from .cluster import REGISTRY, Cluster, has_peers
 
 MIB = 1 << 20
 
@@ -47,6 +48,12 @@ class Scenario(Case):
         data, digest = self.blob(size, seed)
         path = cluster.push(data, digest)
         return path, digest, cluster.upstream.mark()
+
+    def containerd(self, node):
+        """One on the node's host, with the node as its mirror of the registry."""
+        daemon = self.start(clients.Containerd(node.folder, prefix=node.space.prefix))
+        daemon.use_mirror(REGISTRY, node.url)
+        return daemon
 
     def while_pulling(self, pulls, condition, what, timeout_s=30):
         """Waits for something that has to happen before the pulls are over: else the scenario has proved nothing."""

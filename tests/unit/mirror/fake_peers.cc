@@ -296,8 +296,10 @@ Task<Result<p2p::Hello>> FakePeers::hello(p2p::PeerId, p2p::Hello, std::chrono::
 Task<Result<p2p::Hello>> FakePeers::hello_at(std::string, p2p::Hello, std::chrono::milliseconds) {
   co_return fail(Errc::kUnsupported, "not used");
 }
-Task<Result<p2p::PeerClient::TagReply>> FakePeers::tag(p2p::PeerId, std::string, std::string, std::string,
-                                                       std::chrono::milliseconds) {
+Task<Result<p2p::KnownFacts>> FakePeers::known(p2p::PeerId, KnownAsk, std::chrono::milliseconds) {
+  co_return fail(Errc::kUnsupported, "not used");
+}
+Task<Result<p2p::PeerClient::SmallReply>> FakePeers::small(p2p::PeerId, Digest, std::chrono::milliseconds) {
   co_return fail(Errc::kUnsupported, "not used");
 }
 

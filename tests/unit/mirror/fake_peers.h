@@ -87,8 +87,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
                                      std::chrono::milliseconds timeout) override;
   Task<Result<p2p::Hello>> hello(p2p::PeerId peer, p2p::Hello own, std::chrono::milliseconds timeout) override;
   Task<Result<p2p::Hello>> hello_at(std::string address, p2p::Hello own, std::chrono::milliseconds timeout) override;
-  Task<Result<TagReply>> tag(p2p::PeerId peer, std::string registry, std::string repository, std::string tag,
-                             std::chrono::milliseconds timeout) override;
+  Task<Result<p2p::KnownFacts>> known(p2p::PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) override;
+  Task<Result<SmallReply>> small(p2p::PeerId peer, Digest digest, std::chrono::milliseconds timeout) override;
   void close() override {}
 
  private:

@@ -81,8 +81,11 @@ class PathPeers final : public FetchPeers, public p2p::PeerClient {
   }
   Task<Result<p2p::Hello>> hello(p2p::PeerId, p2p::Hello own, milliseconds) override { co_return own; }
   Task<Result<p2p::Hello>> hello_at(std::string, p2p::Hello own, milliseconds) override { co_return own; }
-  Task<Result<TagReply>> tag(p2p::PeerId, std::string, std::string, std::string, milliseconds) override {
-    co_return TagReply{};
+  Task<Result<p2p::KnownFacts>> known(p2p::PeerId, KnownAsk, milliseconds) override {
+    co_return fail(Errc::kNotFound, "nothing is known");
+  }
+  Task<Result<SmallReply>> small(p2p::PeerId, Digest, milliseconds) override {
+    co_return fail(Errc::kNotFound, "nothing is kept");
   }
   void close() override {}
 

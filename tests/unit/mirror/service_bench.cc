@@ -37,10 +37,14 @@ ServiceBench::Joined::Joined(ServiceBench& bench)
     : blobs(bench.scratch.store(), bench.scratch.pool(), bench.system_clock_, bench.scratch.metrics(), FetchLimits{}),
       grants(bench.scratch.store(), bench.scratch.clock(), bench.scratch.metrics()),
       memory(bench.scratch.store()),
-      access(grants, memory, bench.curls_),
+      access(grants, memory, bench.curls_,
+             bench.peers_ == nullptr
+                 ? nullptr
+                 : &peers.emplace(PeerKnowledge::Options{}, *bench.peers_, bench.scratch.metrics())),
       contents(bench.scratch.store(), access, bench.scratch.metrics()),
       tags(bench.scratch.store(), access, contents, bench.scratch.clock(), bench.scratch.metrics()),
-      service({blobs, access, contents, tags, bench.curls_, bench.scratch.metrics()}, bench.registries(), 1024) {
+      service({blobs, access, contents, tags, bench.curls_, bench.scratch.metrics()}, bench.registries(), 1024),
+      knowledge({bench.scratch.store(), access, contents, tags, [this] { return service.registries(); }}) {
   grants.load();
 }
 
@@ -79,6 +83,12 @@ void ServiceBench::restart() {
   }
   joined_.reset();
   scratch.reopen();
+  joined_ = std::make_unique<Joined>(*this);
+}
+
+void ServiceBench::join(FetchPeers& peers) {
+  peers_ = &peers;
+  joined_.reset();
   joined_ = std::make_unique<Joined>(*this);
 }
 

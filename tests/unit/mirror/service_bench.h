@@ -3,6 +3,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "mirror/own_knowledge.h"
 #include "mirror/registry_service.h"
 #include "scratch.h"
 #include "site.h"
@@ -31,6 +32,8 @@ class ServiceBench {
 
   /// Everything but the sites is closed and built again over the same directory, as after a restart.
   void restart();
+  /// The mirror as a member of a ring; before requests.
+  void join(FetchPeers& peers);
   /// Makes and sets the registries anew from `config`.
   void apply();
 
@@ -54,6 +57,11 @@ class ServiceBench {
   config::Registry& registry() { return config.registries[0]; }
   DigestMemory& memory() { return joined_->memory; }
   RegistryService& service() { return joined_->service; }
+  /// What it tells a peer.
+  Result<p2p::KnownFacts> known(std::string registry, std::string repository, std::string reference,
+                                bool may_ask = false) {
+    return scratch.start(joined_->knowledge.known(registry, repository, reference, may_ask)).get();
+  }
 
  private:
   struct Joined {
@@ -61,15 +69,18 @@ class ServiceBench {
     Blobs blobs;
     Grants grants;
     DigestMemory memory;
+    std::optional<PeerKnowledge> peers;
     Access access;
     SmallContents contents;
     Tags tags;
     RegistryService service;
+    OwnKnowledge knowledge;
   };
   std::shared_ptr<Registries> registries();
 
   SystemClock system_clock_;  ///< of the fetches, whose waits are real
   CurlLoops curls_{scratch.loops()};
+  FetchPeers* peers_ = nullptr;
   std::unique_ptr<Joined> joined_;
 };
 

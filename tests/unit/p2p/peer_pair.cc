@@ -168,9 +168,20 @@ Task<Result<PeerContent::StripeAnswer>> FakeContent::stripe_along(Digest, std::u
   co_return fail(Errc::kNotFound, "no right to fetch");
 }
 
-Task<Result<PeerContent::TagAnswer>> FakeContent::tag(std::string registry, std::string repository, std::string tag) {
-  if (tag != "latest") co_return fail(Errc::kNotFound, "no such tag");
-  co_return TagAnswer{Digest::sha256(registry + "|" + repository).to_string(), "application/x", 7};
+Task<Result<KnownFacts>> FakeContent::known(std::string registry, std::string repository, std::string reference,
+                                            bool may_ask) {
+  if (reference != "latest" && !may_ask) co_return fail(Errc::kNotFound, "no such tag");
+  KnownFacts facts;
+  facts.digest = Digest::sha256(registry + "|" + repository + "|" + reference);
+  facts.size = 7;
+  facts.anonymous = true;
+  facts.age = std::chrono::milliseconds(may_ask ? 0 : 1'500);
+  co_return facts;
+}
+
+Task<PeerContent::SmallAnswer> FakeContent::small(Digest digest) {
+  const auto found = smalls.find(digest);
+  co_return found == smalls.end() ? SmallAnswer{} : found->second;
 }
 
 void Collector::on_head(const StripeFacts& got) {

@@ -66,8 +66,11 @@ class FakeContent final : public PeerContent {
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, AlongAsk ask) override;
-  Task<Result<TagAnswer>> tag(std::string registry, std::string repository, std::string tag) override;
+  Task<Result<KnownFacts>> known(std::string registry, std::string repository, std::string reference,
+                                 bool may_ask) override;
+  Task<SmallAnswer> small(Digest digest) override;
 
+  std::map<Digest, SmallAnswer> smalls;  ///< before requests
   AlongAsk last_ask;
   std::chrono::milliseconds along_takes{0};
 

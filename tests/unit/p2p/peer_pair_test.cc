@@ -363,8 +363,8 @@ TEST_P(PairTest, Announcements) {
   EXPECT_EQ(pair.announced.size(), announces.size());
 }
 
-// Facts with and without midstates, and tags with names that need escapes.
-TEST_P(PairTest, FactsAndTags) {
+// Facts with and without midstates.
+TEST_P(PairTest, Facts) {
   Pair pair(options());
   const Stripes stripes(pair);
   const auto id = pair.server_id();
@@ -378,10 +378,44 @@ TEST_P(PairTest, FactsAndTags) {
   const auto none =
       pair.run(pair.client->facts(id, Digest::sha256(std::string_view("x")), false, milliseconds(10'000)));
   EXPECT_EQ(none.error().code(), Errc::kNotFound);
-  const auto tag = pair.run(pair.client->tag(id, "localhost:5000", "a/b c", "latest", milliseconds(10'000)));
+}
+
+// What a peer knows of a reference, with names that need escapes; whether it may ask upstream travels.
+TEST_P(PairTest, Known) {
+  Pair pair(options());
+  const auto id = pair.server_id();
+  const auto tag = pair.run(pair.client->known(id, {"localhost:5000", "a/b c", "latest"}, milliseconds(10'000)));
   ASSERT_TRUE(tag) << tag.error().what();
-  EXPECT_EQ(tag->digest, Digest::sha256("localhost:5000|a/b c").to_string());
+  EXPECT_EQ(tag->digest, Digest::sha256("localhost:5000|a/b c|latest"));
   EXPECT_EQ(tag->size, 7U);
+  EXPECT_TRUE(tag->anonymous);
+  EXPECT_FALSE(tag->node);
+  EXPECT_EQ(tag->age, milliseconds(1'500));
+  EXPECT_EQ(pair.run(pair.client->known(id, {"r", "a", "v1"}, milliseconds(10'000))).error().code(), Errc::kNotFound);
+  EXPECT_EQ(pair.run(pair.client->known(id, {"r", "a", "v1", true}, milliseconds(10'000)))->age, milliseconds(0));
+  EXPECT_EQ(pair.run(pair.client->known(id, {"r", "a", ""}, milliseconds(10'000))).error().code(), Errc::kInvalid);
+}
+
+// Content that is kept whole, with its media type: nothing, little, and what takes a slot; more than 4 MiB is not sent.
+TEST_P(PairTest, Small) {
+  Pair pair(options());
+  const auto id = pair.server_id();
+  const auto digest_at = [](int n) { return Digest::sha256(std::to_string(n)); };
+  const auto add = [&](int n, std::size_t bytes, std::string type) {
+    pair.content.smalls[digest_at(n)] = {std::make_shared<const std::string>(bytes, 'x'), std::move(type)};
+  };
+  add(1, 0, "");
+  add(2, 300, "application/vnd.oci.image.index.v1+json");
+  add(3, kMaxSmallBytes, "application/x");
+  add(4, kMaxSmallBytes + 1, "application/x");
+  const auto small = [&](int n) { return pair.run(pair.client->small(id, digest_at(n), milliseconds(10'000))); };
+  EXPECT_EQ(small(1)->bytes, "");
+  EXPECT_EQ(small(1)->media_type, "");
+  EXPECT_EQ(small(2)->bytes, std::string(300, 'x'));
+  EXPECT_EQ(small(2)->media_type, "application/vnd.oci.image.index.v1+json");
+  EXPECT_EQ(small(3)->bytes.size(), kMaxSmallBytes);
+  EXPECT_EQ(small(4).error().code(), Errc::kNotFound);
+  EXPECT_EQ(small(5).error().code(), Errc::kNotFound);
 }
 
 // A name that membership does not know may say hello and nothing else; the hello must carry the certificate's name.

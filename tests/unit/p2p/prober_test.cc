@@ -46,7 +46,10 @@ class FakeClient final : public PeerClient {
   Task<Result<BlobFacts>> facts(PeerId, Digest, bool, milliseconds) override {
     co_return fail(Errc::kUnsupported, "not here");
   }
-  Task<Result<TagReply>> tag(PeerId, std::string, std::string, std::string, milliseconds) override {
+  Task<Result<KnownFacts>> known(PeerId, KnownAsk, milliseconds) override {
+    co_return fail(Errc::kUnsupported, "not here");
+  }
+  Task<Result<SmallReply>> small(PeerId, Digest, milliseconds) override {
     co_return fail(Errc::kUnsupported, "not here");
   }
   void close() override {}

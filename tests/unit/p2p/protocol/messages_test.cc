@@ -241,11 +241,24 @@ TEST(Messages, FactsLoadsAndSlices) {
   EXPECT_FALSE(parse_have_slice("10000:none", 10'000));
   EXPECT_FALSE(parse_have_slice("none", 10'000));
 
-  const auto tag = parse_tag_facts(to_json(TagFacts{kDigest.to_string(), "application/x", 7}));
-  ASSERT_TRUE(tag);
-  EXPECT_EQ(tag->digest, kDigest.to_string());
-  EXPECT_EQ(tag->size, 7U);
-  EXPECT_FALSE(parse_tag_facts(R"({"digest":"x"})"));
+  KnownFacts said;
+  said.digest = kDigest;
+  said.size = 7;
+  said.node = true;
+  said.age = std::chrono::milliseconds(4'200);
+  const auto known = parse_known_facts(to_json(said));
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->digest, kDigest);
+  EXPECT_EQ(known->size, 7U);
+  EXPECT_EQ(std::pair(known->anonymous, known->node), std::pair(false, true));
+  EXPECT_EQ(known->age, std::chrono::milliseconds(4'200));
+  // What is not said gives no right.
+  const auto little = parse_known_facts(R"({"digest":")" + kDigest.to_string() + R"("})");
+  ASSERT_TRUE(little);
+  EXPECT_FALSE(little->size || little->anonymous || little->node);
+  EXPECT_FALSE(parse_known_facts(R"({"digest":"x"})"));
+  EXPECT_FALSE(parse_known_facts(R"({"digest":")" + kDigest.to_string() + R"(","age_ms":-1})"));
+  EXPECT_FALSE(parse_known_facts(R"({"digest":")" + kDigest.to_string() + R"(","size":18446744073709551615})"));
 }
 
 }  // namespace
