@@ -55,7 +55,7 @@ http::Piece StripeBody::next(std::size_t max_bytes) {
   }
   const auto ready = blob_->readable(position_, std::min<std::uint64_t>(max_bytes, range_.end - position_));
   // Asked after `readable`: a writer that has another's bytes is marked before they can be read.
-  if (fetch_ && fetch_->marks().at(stripe_) == StripeMark::kUnchecked)
+  if (!forwarded_ && fetch_ && fetch_->marks().at(stripe_) == StripeMark::kUnchecked)
     return http::Cut{Error(Errc::kUnavailable, "the stripe goes on from another source, and nobody has checked it")};
   if (ready == 0) {
     // Asked in this order: what stopped arriving may have become whole between the two questions.
