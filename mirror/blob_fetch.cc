@@ -517,7 +517,9 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     const auto range = reader.wants.ranges.front();
     const auto end =
         reader.position >= held_begin(range) ? range.end : std::min(range.end, end_stripe * geometry.stripe_bytes());
-    add_missing(out, {reader.position, end});
+    // A stripe that was dropped behind the reader is wanted too: the whole has to hash before it gets its end.
+    const auto hashed = hasher_->position();
+    add_missing(out, {reader.start <= hashed ? std::min(hashed, reader.position) : reader.position, end});
   }
   return out;
 }
@@ -829,6 +831,7 @@ bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
 }
 
 void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
+  if (!accepted_[stripe]) return;                          // the prefix was faster than the news of this stripe
   if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
   if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
     marks_.set(stripe, StripeMark::kChecked);
