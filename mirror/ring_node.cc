@@ -103,10 +103,15 @@ class Node final : public RingNode {
   Task<> tick(std::shared_ptr<bool> running);
   void ring_changed(const p2p::PeerSnapshot& snapshot);
   void compare_settings(const p2p::Hello& other);
+  double span_rank(const Digest& digest, std::uint32_t span) const;
+  void revoke(std::vector<std::string> names);
+  void take_settings(const std::optional<p2p::ClusterValue>& value);
+  bool is_revoked(std::string_view entry) const;
 
   Parts parts_;
-  const p2p::StrategyKind strategy_;
-  const std::uint32_t replicas_;
+  std::atomic<p2p::StrategyKind> strategy_;
+  std::atomic<std::uint32_t> replicas_;
+  std::atomic<std::uint64_t> settings_epoch_ = 0;
   const p2p::Member self_;
   const std::uint64_t incarnation_;
   std::atomic<bool> draining_ = false;
@@ -120,7 +125,10 @@ class Node final : public RingNode {
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<p2p::Membership> membership_;
   std::unique_ptr<p2p::Prober> prober_;
+  mutable std::mutex revoked_mutex_;
+  std::set<std::string> revoked_entries_;  ///< names, and `serial:…`
   std::unique_ptr<RevokedList> revoked_;
+  std::unique_ptr<p2p::ClusterValues> settings_;
   std::shared_ptr<Announcer> announcer_;
   asio::steady_timer timer_;
   std::shared_ptr<bool> ticking_;
@@ -182,17 +190,22 @@ Result<> Node::open(const config::Config& config) {
        .on_hello = [this](const p2p::Hello& hello,
                           const std::string&) { table_.note_hello_at(hello.advertise, hello.facts); },
        .alternatives = [this](const Digest& digest, std::uint32_t stripe) { return alternatives(digest, stripe); },
-       .clock = parts_.clock},
+       .clock = parts_.clock,
+       .revoked = [this](std::string_view entry) { return is_revoked(entry); }},
       parts_.metrics);
   auto made = http::Server::create(std::move(server), parts_.loops, *service_, parts_.metrics);
   if (!made) return std::unexpected(std::move(made.error()).in("peer.listen"));
   server_ = std::move(*made);
 
+  // What no node can keep whole is kept by span across the cluster: each keeps what it comes first for on the ring.
+  parts_.blobs.store().set_span_rank(
+      [this](const Digest& digest, std::uint32_t span) { return span_rank(digest, span); });
+  settings_ = make_cluster_values(config);
   auto membership = make_membership(config, self_, parts_.metrics);
   if (!membership) return std::unexpected(std::move(membership.error()).in("membership"));
   membership_ = std::move(*membership);
-  revoked_ = std::make_unique<RevokedList>(
-      config, [this](std::vector<std::string> names) { table_.set_revoked(std::move(names)); });
+  revoked_ =
+      std::make_unique<RevokedList>(config, [this](std::vector<std::string> names) { revoke(std::move(names)); });
   announcer_ = std::make_shared<Announcer>(
       Announcer::Options{}, parts_.blobs, table_, parts_.loops.at(0),
       [this](p2p::PeerId peer, std::vector<p2p::Announce> announces) { return send(peer, std::move(announces)); },
@@ -216,6 +229,7 @@ Result<> Node::start() {
     return std::unexpected(std::move(started.error()).in("membership"));
   }
   revoked_->start();
+  if (settings_) settings_->watch(std::string(p2p::kSettingsKey), [this](const auto& value) { take_settings(value); });
   prober_->start();
   announcer_->start();
   ticking_ = std::make_shared<bool>(true);
@@ -223,12 +237,13 @@ Result<> Node::start() {
   log::info("member of a ring", {{"name", self_.name},
                                  {"membership", membership_->provider()},
                                  {"strategy", p2p::to_string(strategy_)},
-                                 {"replicas", replicas_}});
+                                 {"replicas", replicas_.load()}});
   return {};
 }
 
 /// Without a place that all agree on, at least say when two do not.
 void Node::compare_settings(const p2p::Hello& other) {
+  if (other.settings_epoch != 0 || settings_epoch_ != 0) return;  // they follow the cluster's, which may be rolling
   const bool same_replicas = other.replicas == replicas_;
   if (same_replicas && other.strategy == p2p::to_string(strategy_)) return;
   {
@@ -240,7 +255,7 @@ void Node::compare_settings(const p2p::Hello& other) {
              {"its_strategy", other.strategy},
              {"own_strategy", p2p::to_string(strategy_)},
              {"its_replicas", other.replicas},
-             {"own_replicas", replicas_}});
+             {"own_replicas", replicas_.load()}});
 }
 
 void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
@@ -276,6 +291,7 @@ p2p::Hello Node::hello() const {
   hello.version = parts_.version;
   hello.strategy = p2p::to_string(strategy_);
   hello.replicas = replicas_;
+  hello.settings_epoch = settings_epoch_;
   hello.advertise = self_.addresses.front();
   return hello;
 }
@@ -290,6 +306,49 @@ Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce 
   if (replies->size() != 1 || replies->front().digest != digest)
     co_return fail(Errc::kInvalid, "the coordinator answered for another blob");
   co_return std::move(replies->front());
+}
+
+/// Settings that the cluster shares win over this node's file, for what is fetched from now on. Which strategy a peer
+/// uses is its own business, so nodes of two epochs work together while a change rolls.
+void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
+  if (!value) return;
+  const auto settings = p2p::parse_settings(value->value);
+  const auto strategy = settings ? strategy_named(settings->strategy) : std::nullopt;
+  if (!strategy) {
+    log::warn("the cluster's settings cannot be used; keeping the last",
+              {{"error", settings ? "no such strategy: " + settings->strategy : settings.error().what()}});
+    return;
+  }
+  if (settings->epoch < settings_epoch_) return;  // an older value, read late
+  settings_epoch_ = settings->epoch;
+  strategy_ = *strategy;
+  replicas_ = settings->replicas;
+  log::info("settings of the cluster",
+            {{"epoch", settings->epoch}, {"strategy", settings->strategy}, {"replicas", settings->replicas}});
+}
+
+double Node::span_rank(const Digest& digest, std::uint32_t span) const {
+  constexpr std::size_t kLookedAt = 8;
+  const auto snapshot = table_.snapshot();
+  if (snapshot->ring().size() == 0) return 0;
+  const auto order = snapshot->ring().walk(p2p::key_of(digest, span), kLookedAt, [](std::uint32_t) { return true; });
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (snapshot->peers()[order[i]].self) return -static_cast<double>(i);
+  }
+  return -static_cast<double>(kLookedAt);
+}
+
+void Node::revoke(std::vector<std::string> names) {
+  {
+    const std::lock_guard lock(revoked_mutex_);
+    revoked_entries_ = {names.begin(), names.end()};
+  }
+  table_.set_revoked(std::move(names));
+}
+
+bool Node::is_revoked(std::string_view entry) const {
+  const std::lock_guard lock(revoked_mutex_);
+  return revoked_entries_.contains(std::string(entry));
 }
 
 std::vector<std::string> Node::alternatives(const Digest& digest, std::uint32_t stripe) const {
@@ -331,6 +390,7 @@ void Node::published_bad(std::string_view publisher, std::string_view why) {
 void Node::drain(std::chrono::milliseconds timeout) {
   draining_ = true;
   membership_->stop();
+  service_->drain();  // have streams have no end of their own
   server_->drain(timeout);
 }
 
@@ -338,6 +398,7 @@ void Node::close() {
   if (ticking_) *ticking_ = false;
   asio::post(parts_.loops.at(0), [this] { timer_.cancel(); });
   revoked_->stop();
+  settings_.reset();
   prober_->stop();
   announcer_->stop();
   client_->close();

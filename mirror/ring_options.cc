@@ -72,11 +72,24 @@ Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& c
   std::abort();
 }
 
-RevokedList::RevokedList(const config::Config& config, OnList on_list, std::chrono::milliseconds look_every)
-    : path_(config.peer.revoked_file), on_list_(std::move(on_list)), look_every_(look_every) {
-  if (config.membership.provider == config::MembershipProvider::kEtcd)
-    values_ = p2p::make_etcd_values(etcd_options(config.membership));
+std::unique_ptr<p2p::ClusterValues> make_cluster_values(const config::Config& config) {
+  if (config.membership.provider != config::MembershipProvider::kEtcd) return nullptr;
+  return p2p::make_etcd_values(etcd_options(config.membership));
 }
+
+std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept {
+  using enum p2p::StrategyKind;
+  for (const auto kind : {kSwarm, kRing, kFingers, kSingle}) {
+    if (p2p::to_string(kind) == name) return kind;
+  }
+  return std::nullopt;
+}
+
+RevokedList::RevokedList(const config::Config& config, OnList on_list, std::chrono::milliseconds look_every)
+    : path_(config.peer.revoked_file),
+      on_list_(std::move(on_list)),
+      look_every_(look_every),
+      values_(make_cluster_values(config)) {}
 
 RevokedList::~RevokedList() { stop(); }
 
