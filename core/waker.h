@@ -15,8 +15,7 @@ namespace oxbow {
 class Waker : public std::enable_shared_from_this<Waker> {
  public:
   /// With `at_most_every` the first wake-up comes at once and the next ones after that time.
-  explicit Waker(Loop& loop, std::chrono::milliseconds at_most_every = {})
-      : loop_(loop), interval_(at_most_every), timer_(loop) {}
+  explicit Waker(Loop& loop, std::chrono::milliseconds at_most_every = {}) : loop_(loop), interval_(at_most_every) {}
 
   /// What a wake-up runs, on the loop. `clear` guarantees that it will not run any more.
   void set(std::function<void()> action) { action_ = std::move(action); }
@@ -32,8 +31,11 @@ class Waker : public std::enable_shared_from_this<Waker> {
  private:
   void due() {
     if (interval_.count() > 0 && action_ && std::chrono::steady_clock::now() < last_ + interval_) {
-      timer_.expires_at(last_ + interval_);
-      timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) { self->run(); });
+      // Made for this one wait: a waker may be let go after its loop has ended, and a timer may not.
+      auto timer = std::make_shared<asio::steady_timer>(loop_, last_ + interval_);
+      auto& waiting = *timer;
+      waiting.async_wait(
+          [self = shared_from_this(), timer = std::move(timer)](const boost::system::error_code&) { self->run(); });
       return;
     }
     run();
@@ -47,7 +49,6 @@ class Waker : public std::enable_shared_from_this<Waker> {
 
   Loop& loop_;
   const std::chrono::milliseconds interval_;
-  asio::steady_timer timer_;
   std::chrono::steady_clock::time_point last_{};
   std::atomic<bool> pending_ = false;
   std::function<void()> action_;
