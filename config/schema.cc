@@ -56,7 +56,7 @@ void add_storage(Options& out) {
       {.unit = "bytes per second", .bounds = {.min = 64 * 1024}});
   add(out, "storage.scrub_interval", OXBOW_FIELD(storage.scrub_interval), std::chrono::hours(24 * 7),
       "How often every stored stripe is checked. 0: never.");
-  add(out, "storage.write_arena", OXBOW_FIELD(storage.write_arena), 32 * kMiB,
+  add(out, "storage.write_arena", OXBOW_FIELD(storage.write_arena), 24 * kMiB,
       "Received bytes that are not yet in a file. When it is full, upstream connections wait.",
       {.unit = "bytes", .bounds = {.min = 1.0 * kMiB}});
 }

@@ -218,8 +218,10 @@ class BlobFetch::Running final : public SpanSink {
         owner_.fail_disk(*error);
       }
       paused_ = true;
+      owner_.wait_for_room();
       return 0;
     }
+    owner_.waits_for_room_since_.reset();
     owner_.last_progress_ = owner_.now();
     if (fetch_.source == p2p::kUpstream) owner_.backoff_ = {};
     position_ += part.size();
@@ -322,6 +324,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       blob_(std::move(blob)),
       strategy_(std::move(strategy)),
       progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
+      room_(std::make_shared<Waker>(context.home)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
@@ -335,6 +338,7 @@ BlobFetch::~BlobFetch() {
   arena_space_.reset();
   links_.reset();
   progress_->clear();
+  room_->clear();
   running_.clear();
   if (context_.peers != nullptr && blob_->stripes_present() > 0 && !blob_->gone())
     context_.peers->holds(blob_->digest());
@@ -367,6 +371,12 @@ void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
     update.load = load;
     self->tell(p2p::HaveChanged{peer, std::move(update)});
   });
+}
+
+/// It is this node that is busy, not the source: that is no reason to cut a reader, unless it lasts.
+void BlobFetch::wait_for_room() {
+  if (!waits_for_room_since_) waits_for_room_since_ = now();
+  if (now() < *waits_for_room_since_ + context_.limits.no_room) last_progress_ = now();
 }
 
 void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
@@ -406,7 +416,11 @@ void BlobFetch::begin() {
   });
   subscription_ = blob_->on_progress([progress = progress_] { progress->wake(); });
   // A fetch that was refused room in the write arena may have nothing on its way that would wake it.
-  arena_space_ = context_.store.on_arena_space([progress = progress_] { progress->wake(); });
+  // At once: room that is there for a moment goes to whoever comes first.
+  room_->set([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->on_progress();
+  });
+  arena_space_ = context_.store.on_arena_space([room = room_] { room->wake(); });
   if (context_.peers == nullptr) return;
   links_ = std::make_unique<PeerLinks>(*context_.peers, context_.home, blob_->digest(), blob_->geometry().stripes(),
                                        [weak = weak_from_this()](const p2p::Event& event) {

@@ -65,6 +65,7 @@ struct FetchLimits {
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
   std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
+  std::chrono::milliseconds no_room{30'000};             ///< the same while received bytes find no room to be written
   std::chrono::milliseconds refused{2'000};              ///< the same when upstream has refused every reader
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
@@ -196,6 +197,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void start_repairs();
   void clear_marks();
   void on_heard(const p2p::Event& event);
+  void wait_for_room();
   void note_arriving(std::uint32_t stripe);
   void note_load(p2p::PeerId peer, const p2p::Load& load);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
@@ -254,6 +256,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::unique_ptr<p2p::Strategy> strategy_;
   std::shared_ptr<PrefixHasher> hasher_;
   std::shared_ptr<Waker> progress_;
+  std::shared_ptr<Waker> room_;  ///< the write arena has room again
   std::unique_ptr<storage::Subscription> subscription_;
   std::unique_ptr<storage::Subscription> arena_space_;
   asio::steady_timer timer_;
@@ -264,6 +267,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<std::uint32_t> retries_;  ///< by stripe
   std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
   p2p::Time last_progress_{0};
+  std::optional<p2p::Time> waits_for_room_since_;
   p2p::Time backoff_until_{0};
   std::chrono::milliseconds backoff_{0};
   p2p::Time started_{0};

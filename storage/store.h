@@ -38,7 +38,7 @@ struct Config {
   std::uint64_t scrub_bytes_per_second = 20ULL * 1024 * 1024;
   std::chrono::milliseconds scrub_interval{std::chrono::hours(24 * 7)};
   std::uint64_t write_arena_bytes =
-      32ULL * 1024 * 1024;  ///< bytes accepted and not yet in a file; more: the writer waits
+      24ULL * 1024 * 1024;  ///< bytes accepted and not yet in a file; more: the writer waits
 };
 
 /// Bodies up to this size live in the index.
