@@ -14,12 +14,6 @@ constexpr std::chrono::milliseconds kDropEvery{2'000};
 
 }  // namespace
 
-/// The outcome of something that a storage or pool thread does for the body. Outlives the body.
-struct BlobBody::Preparing {
-  std::mutex mutex;
-  std::optional<Result<>> outcome;
-};
-
 BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
     : blobs_(blobs),
       waker_(std::make_shared<Waker>(loop)),
@@ -113,8 +107,7 @@ http::Piece BlobBody::next(std::size_t max_bytes) {
 http::Piece BlobBody::step(std::size_t max_bytes) {
   if (failure_) return http::Cut{*failure_};
   if (catching_up_) {
-    const std::lock_guard lock(catching_up_->mutex);
-    if (!catching_up_->outcome) return http::Wait{};
+    if (!catching_up_->outcome()) return http::Wait{};
     if (!*caught_up_) {
       failure_ = Error(Errc::kIo, "what was given so far cannot be read any more, so the rest cannot be verified");
       return http::Cut{*failure_};
@@ -132,11 +125,7 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
     return piece;
   }
   if (preparing_) {
-    std::optional<Result<>> outcome;
-    {
-      const std::lock_guard lock(preparing_->mutex);
-      outcome = preparing_->outcome;
-    }
+    const auto outcome = preparing_->outcome();
     if (!outcome) return http::Wait{};
     preparing_.reset();
     // Corrupt or missing stripes have been dropped: they are fetched again below. A disk that cannot be read is left
@@ -228,18 +217,8 @@ Blobs::Served BlobBody::source_of(std::uint32_t stripe) const {
 
 http::Piece BlobBody::give(std::uint64_t ready) {
   const ByteRange piece{position_, position_ + ready};
-  auto preparing = std::make_shared<Preparing>();
-  const bool now = blob_->prepare(piece, [preparing, waker = waker_](Result<> outcome) {
-    {
-      const std::lock_guard lock(preparing->mutex);
-      preparing->outcome = std::move(outcome);
-    }
-    waker->wake();
-  });
-  if (!now) {
-    preparing_ = std::move(preparing);
-    return http::Wait{};
-  }
+  preparing_ = prepare_range(*blob_, piece, waker_);
+  if (preparing_) return http::Wait{};
   auto pinned = blob_->acquire(piece);
   if (!pinned) {  // lost between the two calls
     reader_.reset();
@@ -265,7 +244,7 @@ void BlobBody::use_window() {
     return;
   }
   // What this response has given already is hashed from the file first, on the pool.
-  catching_up_ = std::make_shared<Preparing>();
+  catching_up_ = std::make_shared<LateAnswer>();
   caught_up_ = std::make_shared<std::optional<Hasher>>(hasher);
   blobs_.pool().submit([state = catching_up_, caught_up = caught_up_, blob = blob_, end = position_, waker = waker_] {
     auto& prefix = *caught_up;
@@ -280,10 +259,7 @@ void BlobBody::use_window() {
       else
         prefix->update(std::span(buffer).first(static_cast<std::size_t>(got)));
     }
-    {
-      const std::lock_guard lock(state->mutex);
-      state->outcome = Result<>{};
-    }
+    state->give({});
     waker->wake();
   });
 }

@@ -11,6 +11,7 @@
 
 #include "core/http/body.h"
 #include "mirror/blobs.h"
+#include "mirror/late_answer.h"
 #include "mirror/window_stream.h"
 #include "registry-api/multipart.h"
 
@@ -38,8 +39,6 @@ class BlobBody final : public http::Body {
   Result<bool> first_byte_ready();
 
  private:
-  struct Preparing;
-
   http::Piece step(std::size_t max_bytes);
   std::optional<http::Piece> between_ranges(std::size_t max_bytes);
   std::uint64_t givable(std::uint64_t max_bytes) const;
@@ -65,9 +64,9 @@ class BlobBody final : public http::Body {
   std::shared_ptr<storage::Blob> blob_;
   std::unique_ptr<storage::Subscription> subscription_;
   std::unique_ptr<FetchReader> reader_;
-  std::shared_ptr<Preparing> preparing_;
+  std::shared_ptr<LateAnswer> preparing_;
   std::unique_ptr<WindowStream> window_;
-  std::shared_ptr<Preparing> catching_up_;  ///< hashing what was served before the window opened
+  std::shared_ptr<LateAnswer> catching_up_;  ///< hashing what was served before the window opened
   std::shared_ptr<std::optional<Hasher>> caught_up_;
 
   bool settled_;                ///< nothing needs to be held back

@@ -700,7 +700,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     return false;
   }
   if (relinked_[stripe]) {
-    check_stripe(stripe, blob_->midstates(), false);
+    check_stripe(stripe, false);
   } else if (!verified_ && unvouched(sender_of(stripe))) {
     await_voucher(sender_of(stripe), stripe);
   } else if (verified_ || !trust_.has_hint()) {
@@ -708,7 +708,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     wake_readers();
   } else if (running.is_forward() || hasher_->position() >= blob_->geometry().stripe(stripe).end) {
     // The prefix was faster than the news of this stripe, or does not come this way.
-    check_stripe(stripe, trust_.hint(), true);
+    check_stripe(stripe, true);
   }
   return true;
 }
@@ -746,7 +746,7 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
          static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count()))});
   }
   end_twins(running, stripe);
-  if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, blob_->midstates(), false);
+  if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, false);
 }
 
 /// The other side of a hedge has lost.
@@ -757,11 +757,12 @@ void BlobFetch::end_twins(const Running& winner, std::uint32_t stripe) {
   }
 }
 
-void BlobFetch::check_stripe(std::uint32_t stripe, std::vector<std::string> midstates, bool by_hint) {
+void BlobFetch::check_stripe(std::uint32_t stripe, bool by_hint) {
   checking_[stripe] = true;
   ++links_pending_;
-  context_.pool.submit([self = shared_from_this(), stripe, by_hint, sum = blob_->stripe_checksum(stripe),
-                        midstates = std::move(midstates)] {
+  context_.pool.submit([self = shared_from_this(), stripe, by_hint, sum = blob_->stripe_checksum(stripe)] {
+    // Copied here: the list of a large blob is long, and the loop has other things to do.
+    const auto midstates = by_hint ? self->trust_.hint() : self->blob_->midstates();
     const auto good = check_link(*self->blob_, stripe, midstates);
     asio::post(self->context_.home, [self, stripe, sum, good, by_hint] { self->on_link(stripe, sum, good, by_hint); });
   });
@@ -775,7 +776,7 @@ void BlobFetch::check_awaited() {
   const auto& geometry = blob_->geometry();
   const auto check = [this](std::uint32_t stripe) {
     if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe))
-      check_stripe(stripe, trust_.hint(), true);
+      check_stripe(stripe, true);
   };
   if (readers_.empty()) {
     for (std::uint32_t stripe = 0; stripe < geometry.stripes(); ++stripe) check(stripe);
@@ -1055,7 +1056,7 @@ void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {
     if (!trust_.has_hint())
       marks_.set(stripe, StripeMark::kChecked);
     else if (hasher_->position() >= blob_->geometry().stripe(stripe).end)
-      check_stripe(stripe, trust_.hint(), true);
+      check_stripe(stripe, true);
   }
   wake_readers();
 }

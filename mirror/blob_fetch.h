@@ -184,7 +184,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin);
   p2p::PeerId sender_of(std::uint32_t stripe) const;
   bool is_doubtful(std::uint32_t stripe) const;
-  void check_stripe(std::uint32_t stripe, std::vector<std::string> midstates, bool by_hint);
+  void check_stripe(std::uint32_t stripe, bool by_hint);
   void check_awaited();
   void on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good, bool by_hint);
   bool on_boundary(std::uint32_t stripe, std::string_view midstate);

@@ -1,6 +1,7 @@
 #include "mirror/blobs.h"
 
 #include "core/log.h"
+#include "mirror/peer_contents.h"
 #include "p2p/single.h"
 
 namespace oxbow::mirror {
@@ -72,11 +73,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   const Geometry geometry((*blob)->geometry());
   std::unique_ptr<p2p::Strategy> strategy;
   if (peers_ != nullptr) {
-    p2p::HaveMap present(geometry.stripes());
-    for (std::uint32_t i = 0; i < geometry.stripes(); ++i) {
-      if ((*blob)->has(i)) present.set(i);
-    }
-    strategy = peers_->make_strategy({digest, geometry, std::move(present)});
+    strategy = peers_->make_strategy({digest, geometry, have_map(**blob, nullptr)});
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }

@@ -2,12 +2,6 @@
 
 namespace oxbow::mirror {
 
-/// The outcome of what a storage thread does for the body. Outlives the body.
-struct StripeBody::Preparing {
-  std::mutex mutex;
-  std::optional<Result<>> outcome;
-};
-
 StripeBody::StripeBody(std::shared_ptr<storage::Blob> blob, std::shared_ptr<BlobFetch> fetch, ByteRange range,
                        Loop& loop, bool forwarded)
     : blob_(std::move(blob)),
@@ -44,11 +38,7 @@ bool StripeBody::still_coming() const {
 http::Piece StripeBody::next(std::size_t max_bytes) {
   if (position_ == range_.end) return http::End{};
   if (preparing_) {
-    std::optional<Result<>> outcome;
-    {
-      const std::lock_guard lock(preparing_->mutex);
-      outcome = preparing_->outcome;
-    }
+    const auto outcome = preparing_->outcome();
     if (!outcome) return http::Wait{};
     preparing_.reset();
     if (!*outcome) return http::Cut{outcome->error()};
@@ -63,18 +53,8 @@ http::Piece StripeBody::next(std::size_t max_bytes) {
     return http::Cut{Error(Errc::kUnavailable, "the stripe has stopped arriving here")};
   }
   const ByteRange piece{position_, position_ + ready};
-  auto preparing = std::make_shared<Preparing>();
-  const bool now = blob_->prepare(piece, [preparing, waker = waker_](Result<> outcome) {
-    {
-      const std::lock_guard lock(preparing->mutex);
-      preparing->outcome = std::move(outcome);
-    }
-    waker->wake();
-  });
-  if (!now) {
-    preparing_ = std::move(preparing);
-    return http::Wait{};
-  }
+  preparing_ = prepare_range(*blob_, piece, waker_);
+  if (preparing_) return http::Wait{};
   auto pinned = blob_->acquire(piece);
   if (!pinned) return http::Cut{std::move(pinned.error())};
   position_ = piece.end;

@@ -4,12 +4,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
-#include <optional>
 
 #include "core/http/body.h"
 #include "core/waker.h"
 #include "mirror/blobs.h"
+#include "mirror/late_answer.h"
 
 namespace oxbow::mirror {
 
@@ -24,7 +23,6 @@ class StripeBody final : public http::Body {
   void on_ready(std::move_only_function<void()> wake) override { on_ready_ = std::move(wake); }
 
  private:
-  struct Preparing;
   bool still_coming() const;
 
   std::shared_ptr<storage::Blob> blob_;
@@ -37,7 +35,7 @@ class StripeBody final : public http::Body {
   std::shared_ptr<Waker> progress_;  ///< for bytes that arrive
   std::unique_ptr<storage::Subscription> subscription_;
   std::unique_ptr<storage::Subscription> stopped_;  ///< arriving
-  std::shared_ptr<Preparing> preparing_;
+  std::shared_ptr<LateAnswer> preparing_;
   std::move_only_function<void()> on_ready_;
 };
 

@@ -3,7 +3,7 @@
 // with midstate lists (hints). A disagreement blames nobody: the stripe is fetched again from elsewhere, and who sent
 // or said what is kept. When the blob has hashed to its digest its bytes are the truth, and only then everybody whose
 // word differs from it is named: an honest sender never is.
-// Thread rule: the home loop, but `hint_says` (any thread). Lifetime: one a fetch.
+// Thread rule: the home loop, but `hint` and `hint_says` (any thread). Lifetime: one a fetch.
 #pragma once
 
 #include <cstdint>
