@@ -4,14 +4,14 @@
 
 #include <array>
 #include <condition_variable>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "core/log.h"
+#include "core/tls/safe_files.h"
 
 namespace oxbow::mirror {
 namespace {
+
+constexpr std::size_t kMaxRevokedFileBytes = 32UL << 20;  // as many entries as are taken, of the longest names
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -128,23 +128,20 @@ void RevokedList::watch_file(const std::stop_token& stop) {
   std::string last;
   bool warned = false;
   while (!stop.stop_requested()) {
-    std::ifstream file(path_);
-    std::stringstream text;
-    text << file.rdbuf();
-    auto names = file ? p2p::parse_revoked(text.str())
-                      : Result<std::vector<std::string>>(fail(Errc::kNotFound, "cannot be read"));
-    if (!names) {
-      if (!std::exchange(warned, true))
-        log::warn("the list of revoked identities cannot be used; keeping the last",
-                  {{"path", path_}, log::Field(names.error())});
-    } else if (text.str() != last) {
-      last = text.str();
+    const auto text = tls::read_file(path_, kMaxRevokedFileBytes);
+    if (text && *text == last) {
+      warned = false;
+    } else if (auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error()); names) {
+      last = *text;
+      warned = false;
       log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
-      const std::lock_guard lock(mutex_);
+      const std::lock_guard guard(mutex_);
       from_file_ = std::move(*names);
       publish();
+    } else if (!std::exchange(warned, true)) {
+      log::warn("the list of revoked identities cannot be used; keeping the last",
+                {{"path", path_}, log::Field(names.error())});
     }
-    if (names) warned = false;
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, look_every_, [] { return false; });
   }

@@ -98,7 +98,7 @@ Result<> replace_file(const std::filesystem::path& target, std::string_view byte
 }
 
 Result<std::string> read_file(const std::filesystem::path& file, std::size_t limit_bytes) {
-  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a FIFO must not hold us
   if (fd.get() < 0) return failed("open", file.string());
   std::string out;
   std::array<char, 16384> part{};

@@ -1,8 +1,4 @@
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-
+#include "core/tls/safe_files.h"
 #include "p2p/membership.h"
 #include "p2p/membership/file_watch.h"
 #include "p2p/membership/member_format.h"
@@ -16,31 +12,6 @@ constexpr std::size_t kMaxFileBytes = 32 << 20;  // 65,536 members of 500 bytes
 // One change comes as several events (create, write, rename): read once, when they are over.
 constexpr std::chrono::milliseconds kSettle{30};
 constexpr std::string_view kPart = "file";
-
-Result<std::string> read_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not hold us
-  if (fd < 0) return std::unexpected(errno_error(errno, "open " + path));
-  std::string text;
-  char buffer[64 * 1024];
-  Result<std::string> out;
-  for (;;) {
-    const auto count = ::read(fd, buffer, sizeof buffer);
-    if (count == 0) break;
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      out = std::unexpected(errno_error(errno, "read " + path));
-      break;
-    }
-    text.append(buffer, static_cast<std::size_t>(count));
-    if (text.size() > kMaxFileBytes) {
-      out = fail(Errc::kLimit, fmt::format("{} is larger than {} bytes", path, kMaxFileBytes));
-      break;
-    }
-  }
-  ::close(fd);
-  if (out) out = std::move(text);
-  return out;
-}
 
 class FileMembership final : public Membership {
  public:
@@ -74,7 +45,7 @@ class FileMembership final : public Membership {
   }
 
   Result<std::vector<Member>> load() const {
-    const auto text = read_file(options_.path);
+    const auto text = tls::read_file(options_.path, kMaxFileBytes);
     if (!text) return std::unexpected(text.error());
     auto members = parse_member_file(*text);
     if (!members) return std::unexpected(std::move(members.error()).in(options_.path));
