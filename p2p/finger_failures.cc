@@ -44,7 +44,7 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
   if (found == spans_.end() || (fetch.hedge_of != 0 && !event.outcome)) return;
   auto& span = found->second;
   if (event.outcome) {
-    if (const auto* slower = running(fetch.hedge_of); slower != nullptr && !slower->direct)
+    if (const auto* slower = running_.find(fetch.hedge_of); slower != nullptr && !slower->direct)
       away(slower->source, kAwaySlow, false);
     if (span.phase == Phase::kUnknown) span.phase = Phase::kShared;
     span.rung = 0;
@@ -99,7 +99,7 @@ void Fingers::upstream_fetch_ended(const Running& fetch, const FetchEnded& event
 }
 
 void Fingers::check_progress(const FetchProgress& progress) {
-  auto* fetch = running(progress.fetch);
+  auto* fetch = running_.find(progress.fetch);
   if (fetch == nullptr || fetch->cancelled) return;
   if (progress.bytes > fetch->bytes) last_progress_ = now_;
   fetch->bytes = progress.bytes;
@@ -123,7 +123,7 @@ void Fingers::check_progress(const FetchProgress& progress) {
 
 /// Only the client hedges: the missing tail is asked for along another way, and never at upstream.
 void Fingers::hedge(FetchId id) {
-  const auto& late = *running(id);
+  const auto& late = *running_.find(id);
   const auto stripe = late.stripes.begin;
   const auto size = bytes_of(late.stripes);
   const auto tail = static_cast<double>(size - std::min(late.bytes, size));

@@ -77,12 +77,22 @@ bool Fingers::ask_one() {
   return true;
 }
 
+Fingers::Running Fingers::new_fetch(SourceId source, StripeRange stripes, bool direct) {
+  Running fetch;
+  fetch.id = next_id_++;
+  fetch.source = source;
+  fetch.stripes = stripes;
+  fetch.direct = direct;
+  fetch.started = now_;
+  return fetch;
+}
+
 void Fingers::ask(std::uint32_t stripe, FetchId hedge_of) {
   const auto number = Geometry::span_of(stripe);
   auto& span = spans_[number];
   auto way = way_to(number, span.rung);
   if (hedge_of != 0) {
-    const auto* late = running(hedge_of);
+    const auto* late = running_.find(hedge_of);
     // Who is late is not asked again: the owner itself, or, where that is late, whoever else has a finger.
     way = way_to(number, late->direct ? 0 : 2);
     if (way.source == late->source || way.source == kNoPeer || way.source == peers_->self()) return;
@@ -92,7 +102,8 @@ void Fingers::ask(std::uint32_t stripe, FetchId hedge_of) {
     span.not_before = now_ + 250ms;
     return;
   }
-  Running fetch{next_id_++, way.source, {stripe, stripe + 1}, 0, way.direct, hedge_of, 0, false, now_, 0};
+  auto fetch = new_fetch(way.source, {stripe, stripe + 1}, way.direct);
+  fetch.hedge_of = hedge_of;
   const auto span_end = (number + 1) * kStripesPerSpan;
   // A large crowd takes turns at being willing.
   const bool willing = wanters_ <= options_.crowd_spans || random_.below(wanters_) < options_.crowd_spans;
@@ -101,11 +112,8 @@ void Fingers::ask(std::uint32_t stripe, FetchId hedge_of) {
   window_.assign(stripe);
   ++from_peers_;
   Fetch action{fetch.id, fetch.source, fetch.stripes, {}, Along{std::move(way.path), kNoPeer, fetch.wants}};
-  if (hedge_of != 0) {
-    action.hedge_of = hedge_of;
-    running(hedge_of)->hedged_by = fetch.id;
-  }
-  running_.push_back(fetch);
+  if (hedge_of != 0) action.hedge_of = hedge_of;
+  running_.add(fetch);
   act(std::move(action));
 }
 
@@ -168,10 +176,11 @@ void Fingers::fetch_led() {
     }
     if (const auto has = holder()) {
       if (from_peers_ >= options_.peer_fetches) continue;
-      running_.push_back({next_id_++, *has, {stripe, stripe + 1}, 0, true, 0, 0, false, now_, 0});
+      const auto fetch = new_fetch(*has, {stripe, stripe + 1}, true);
+      running_.add(fetch);
       window_.assign(stripe);
       ++from_peers_;
-      act(Fetch{running_.back().id, *has, {stripe, stripe + 1}});
+      act(Fetch{fetch.id, fetch.source, fetch.stripes});
       continue;
     }
     if (upstream_free_ > 0 && may_fetch_ && now_ >= upstream_after_) fetch_upstream(run);
@@ -181,8 +190,9 @@ void Fingers::fetch_led() {
 void Fingers::fetch_upstream(StripeRange stripes) {
   --upstream_free_;
   for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) window_.assign(stripe);
-  running_.push_back({next_id_++, kUpstream, stripes, 0, false, 0, 0, false, now_, 0});
-  act(Fetch{running_.back().id, kUpstream, stripes});
+  const auto fetch = new_fetch(kUpstream, stripes, false);
+  running_.add(fetch);
+  act(Fetch{fetch.id, kUpstream, stripes});
 }
 
 /// Without a lease: when every way has failed, within the budget; when nothing has come for long, without it.

@@ -92,7 +92,7 @@ void Fingers::on(const SlotsFree& event) {
 void Fingers::on(const StripeArrived& event) {
   window_.arrived(event.stripe);
   last_progress_ = now_;
-  const auto* fetch = running(event.fetch);
+  const auto* fetch = running_.find(event.fetch);
   if (fetch == nullptr || fetch->source == kUpstream) return;
   const auto took = std::max<std::int64_t>(1, (now_ - fetch->started).count());
   const auto rate = static_cast<double>(bytes_of(fetch->stripes)) * 1000 / static_cast<double>(took);
@@ -100,13 +100,9 @@ void Fingers::on(const StripeArrived& event) {
 }
 
 void Fingers::on(const FetchEnded& event) {
-  const auto found = std::ranges::find(running_, event.fetch, &Running::id);
-  if (found == running_.end()) return;
-  const Running fetch = *found;
-  running_.erase(found);
-  if (auto* other = running(fetch.hedged_by)) other->hedge_of = 0;
-  if (auto* other = running(fetch.hedge_of)) other->hedged_by = 0;
-  const bool covered = running(fetch.hedged_by) != nullptr || running(fetch.hedge_of) != nullptr;
+  const auto ended = running_.take(event.fetch);
+  if (!ended) return;
+  const auto& [fetch, covered] = *ended;
   for (auto stripe = fetch.stripes.begin; !covered && stripe < fetch.stripes.end; ++stripe) window_.unassign(stripe);
   if (fetch.source == kUpstream) {
     upstream_fetch_ended(fetch, event);
@@ -174,11 +170,6 @@ void Fingers::on(const Replied& event) {
     const auto* peer = other.complete && peers_ != nullptr ? peers_->find(other.name) : nullptr;
     if (peer != nullptr && !peer->self) holders_.push_back(peer->id);
   }
-}
-
-Fingers::Running* Fingers::running(FetchId id) {
-  const auto found = std::ranges::find(running_, id, &Running::id);
-  return id == 0 || found == running_.end() ? nullptr : &*found;
 }
 
 std::uint64_t Fingers::bytes_of(StripeRange stripes) const {

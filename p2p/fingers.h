@@ -13,6 +13,7 @@
 
 #include "p2p/finger_table.h"
 #include "p2p/random.h"
+#include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
 #include "p2p/swarm_window.h"
 
@@ -35,17 +36,9 @@ class Fingers final : public Strategy {
   std::vector<Action> on_event(Time now, const Event& event) override;
 
  private:
-  struct Running {
-    FetchId id = 0;
-    SourceId source = kUpstream;
-    StripeRange stripes;
+  struct Running : RunningFetch {
     std::uint32_t wants = 0;
     bool direct = false;  ///< asked of the owner itself
-    FetchId hedge_of = 0;
-    FetchId hedged_by = 0;
-    bool cancelled = false;
-    Time started{0};
-    std::uint64_t bytes = 0;
   };
   enum class Phase : std::uint8_t {
     kUnknown,  ///< one stripe goes ahead
@@ -95,6 +88,7 @@ class Fingers final : public Strategy {
   std::vector<std::uint32_t> askable_spans() const;
   std::optional<std::uint32_t> open_stripe(std::uint32_t span) const;
   StripeRange open_run(std::uint32_t stripe, std::uint32_t end) const;
+  Running new_fetch(SourceId source, StripeRange stripes, bool direct);
   void ask(std::uint32_t stripe, FetchId hedge_of);
   Way way_to(std::uint32_t number, std::uint32_t rung);
   const FingerTable& table_of(std::uint32_t number, Span& span);
@@ -112,7 +106,6 @@ class Fingers final : public Strategy {
   void away(PeerId peer, std::chrono::milliseconds how_long, bool silent);
   bool live(const Peer& peer, bool as_owner) const;
 
-  Running* running(FetchId id);
   std::uint64_t bytes_of(StripeRange stripes) const;
   std::uint32_t led() const;
   template <typename T>
@@ -128,7 +121,7 @@ class Fingers final : public Strategy {
 
   SwarmWindow window_;
   std::map<std::uint32_t, Span> spans_;  ///< those that are wanted
-  std::vector<Running> running_;
+  RunningFetches<Running> running_;
   FetchId next_id_ = 1;
   std::shared_ptr<const PeerSnapshot> peers_;
   std::vector<Away> away_;

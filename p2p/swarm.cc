@@ -97,7 +97,7 @@ void Swarm::on(const SlotsFree& event) {
 void Swarm::on(const StripeArrived& event) {
   window_.arrived(event.stripe);
   note_progress();
-  if (auto* fetch = running(event.fetch); fetch != nullptr) {
+  if (auto* fetch = running_.find(event.fetch); fetch != nullptr) {
     if (fetch->source == kUpstream) {
       upstream_pause_ = 0ms;
       unspread_.push_back(event.stripe);
@@ -108,14 +108,10 @@ void Swarm::on(const StripeArrived& event) {
 }
 
 void Swarm::on(const FetchEnded& event) {
-  const auto found = std::ranges::find(running_, event.fetch, &Running::id);
-  if (found == running_.end()) return;
-  const Running fetch = *found;
-  running_.erase(found);
+  const auto ended = running_.take(event.fetch);
+  if (!ended) return;
+  const auto& [fetch, covered] = *ended;
   wishes_changed_ = true;
-  if (auto* hedge = running(fetch.hedged_by); hedge != nullptr) hedge->hedge_of = 0;
-  if (auto* first = running(fetch.hedge_of); first != nullptr) first->hedged_by = 0;
-  const bool covered = running(fetch.hedged_by) != nullptr || running(fetch.hedge_of) != nullptr;
   for (auto stripe = fetch.stripes.begin; !covered && stripe < fetch.stripes.end; ++stripe) window_.unassign(stripe);
   if (fetch.source != kUpstream) {
     peer_fetch_ended(fetch, event);
@@ -207,11 +203,6 @@ void Swarm::on(const Replied& event) {
   took_over_ = now_;
   choose_coordinator();
   next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;
-}
-
-Swarm::Running* Swarm::running(FetchId id) {
-  const auto found = std::ranges::find(running_, id, &Running::id);
-  return id == 0 || found == running_.end() ? nullptr : &*found;
 }
 
 void Swarm::arm_timer() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "p2p/random.h"
+#include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
 #include "p2p/swarm_neighbours.h"
 #include "p2p/swarm_window.h"
@@ -34,17 +35,9 @@ class Swarm final : public Strategy {
   std::vector<Action> on_event(Time now, const Event& event) override;
 
  private:
-  struct Running {
-    FetchId id = 0;
-    SourceId source = kUpstream;
-    StripeRange stripes;
-    FetchId hedge_of = 0;
-    FetchId hedged_by = 0;
+  struct Running : RunningFetch {
     bool cut_through = false;
-    bool cancelled = false;
     bool unleased = false;
-    Time started{0};
-    std::uint64_t bytes = 0;
   };
   struct Lease {
     std::uint32_t span = 0;
@@ -108,7 +101,6 @@ class Swarm final : public Strategy {
   bool may_ask() const;
   bool runs_ahead();
 
-  Running* running(FetchId id);
   std::uint64_t stripe_bytes(std::uint32_t stripe) const { return context_.geometry.stripe(stripe).size(); }
   template <typename T>
   void act(T action) {
@@ -125,7 +117,7 @@ class Swarm final : public Strategy {
   SwarmNeighbours neighbours_;
   std::shared_ptr<const PeerSnapshot> peers_;
   std::vector<PeerId> ranked_;
-  std::vector<Running> running_;  ///< a dozen at most
+  RunningFetches<Running> running_;
   FetchId next_id_ = 1;
   bool reading_ = false;  ///< somebody reads
   Time reading_since_{0};

@@ -244,7 +244,7 @@ bool Swarm::fetch_run(StripeRange run, bool unleased) {
   fetch.unleased = unleased;
   fetch.started = now_;
   for (auto stripe = run.begin; stripe < run.end; ++stripe) window_.assign(stripe);
-  running_.push_back(fetch);
+  running_.add(fetch);
   act(Fetch{fetch.id, kUpstream, run});
   return true;
 }

@@ -41,7 +41,7 @@ void Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
   window_.assign(choice.stripe);
   Fetch action{fetch.id, one.id, fetch.stripes};
   if (hedge_of != 0) action.hedge_of = hedge_of;
-  running_.push_back(fetch);
+  running_.add(fetch);
   act(std::move(action));
 }
 

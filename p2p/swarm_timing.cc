@@ -24,7 +24,7 @@ void Swarm::cancel(Running& fetch) {
 }
 
 void Swarm::check_progress(const FetchProgress& progress) {
-  auto* fetch = running(progress.fetch);
+  auto* fetch = running_.find(progress.fetch);
   if (fetch == nullptr || fetch->cancelled) return;
   if (progress.bytes > fetch->bytes) note_progress();
   fetch->bytes = progress.bytes;
@@ -64,7 +64,6 @@ void Swarm::hedge(Running& fetch) {
   const auto choice = neighbours_.pick_for(now_, stripe, fetch.source, *peers_, typical_, random_);
   if (!choice) return;
   const auto id = fetch.id;
-  fetch.hedged_by = next_id_;
   hedge_budget_ -= tail;
   fetch_from(*choice, id);  // `fetch` may have moved
 }
