@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -160,6 +161,9 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   static constexpr p2p::FetchId kRepairId = 1ULL << 63;
   /// And those for other nodes.
   static constexpr p2p::FetchId kForwardId = 1ULL << 62;
+  /// In place of a source: several had a part in the stripe, it came along a path, or it is older than this fetch.
+  /// Nobody is named for it.
+  static constexpr p2p::SourceId kSeveral = std::numeric_limits<p2p::SourceId>::max();
 
   BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy);
   void begin();

@@ -1,0 +1,411 @@
+// BlobFetch where bytes come from peers: what is checked before it is given out, what is doubted and fetched again, and
+// who is named in the end (docs/decisions/0009-trust-in-peers.md).
+#include "core/log.h"
+#include "mirror/blob_fetch_parts.h"
+
+namespace oxbow::mirror {
+namespace {
+
+/// Checked at once for a reader that the hashed prefix does not lead to.
+constexpr std::uint32_t kCheckedAhead = 4;
+
+}  // namespace
+
+bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase(arriving_, stripe);
+  }
+  accepted_[stripe] = true;
+  if (!is_doubtful(stripe)) {
+    settle_probe(stripe, true);
+    return true;
+  }
+  const auto actual = blob_->stripe_checksum(stripe);
+  if (running.relayed()) origins_[stripe] = kSeveral;
+  // Upstream has only finished what another had begun: the request that brought it goes on.
+  const bool upstream = running.source() == p2p::kUpstream;
+  const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
+  if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
+    ++retries_[stripe];
+    context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
+    blob_->drop_stripe(stripe);
+    hasher_->rewind(stripe);
+    return false;
+  }
+  if (relinked_[stripe]) {
+    check_stripe(stripe, false);
+  } else if (!verified_ && unvouched(sender_of(stripe))) {
+    await_voucher(sender_of(stripe), stripe);
+  } else if (verified_ || !trust_.has_hint()) {
+    marks_.set(stripe, StripeMark::kChecked);
+    wake_readers();
+  } else if (running.is_forward() || hasher_->position() >= blob_->geometry().stripe(stripe).end) {
+    // The prefix was faster than the news of this stripe, or does not come this way.
+    check_stripe(stripe, true);
+  }
+  return true;
+}
+
+/// A writer has begun: from here on the stripe's bytes are the source's.
+void BlobFetch::on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin) {
+  auto& origin = origins_[stripe];
+  if (from_begin)
+    origin = source;
+  else if (origin != source)
+    origin = kSeveral;
+  accepted_[stripe] = false;
+  // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
+  relinked_[stripe] = hasher_->position() >= blob_->geometry().stripe(stripe).end;
+  marks_.set(stripe, is_doubtful(stripe) ? StripeMark::kUnchecked : StripeMark::kFromUpstream);
+  if (source == p2p::kUpstream) note_arriving(stripe);
+}
+
+bool BlobFetch::is_doubtful(std::uint32_t stripe) const { return origins_[stripe] != p2p::kUpstream; }
+
+/// Nobody, where one cannot be told from another.
+p2p::PeerId BlobFetch::sender_of(std::uint32_t stripe) const {
+  return origins_[stripe] == kSeveral ? p2p::kNoPeer : origins_[stripe];
+}
+
+void BlobFetch::check_stripe(std::uint32_t stripe, bool by_hint) {
+  checking_[stripe] = true;
+  ++links_pending_;
+  context_.pool.submit([self = shared_from_this(), stripe, by_hint, sum = blob_->stripe_checksum(stripe)] {
+    // Copied here: the list of a large blob is long, and the loop has other things to do.
+    const auto midstates = by_hint ? self->trust_.hint() : self->blob_->midstates();
+    const auto good = check_link(*self->blob_, stripe, midstates);
+    asio::post(self->context_.home, [self, stripe, sum, good, by_hint] { self->on_link(stripe, sum, good, by_hint); });
+  });
+}
+
+/// In order the prefix hash clears what peers sent. Whom it does not lead to would wait for ever: readers of closed
+/// ranges, those who began in the middle or whose prefix has lost a stripe. And what nobody reads any more is not left
+/// unchecked, because after this fetch nobody knows that it was.
+void BlobFetch::check_awaited() {
+  if (!trust_.has_hint()) return;
+  const auto& geometry = blob_->geometry();
+  const auto check = [this](std::uint32_t stripe) {
+    if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe))
+      check_stripe(stripe, true);
+  };
+  if (readers_.empty()) {
+    for (std::uint32_t stripe = 0; stripe < geometry.stripes(); ++stripe) check(stripe);
+    return;
+  }
+  const auto hashed = hasher_->position();
+  for (const auto& [id, reader] : readers_) {
+    if (!reader.wants.read_ahead) {
+      for (const auto& range : reader.wants.ranges) {
+        for (auto stripe = geometry.stripe_at(range.begin); stripe <= geometry.stripe_at(range.end - 1); ++stripe)
+          check(stripe);
+      }
+    } else if (reader.position > hashed &&
+               blob_->readable(hashed, reader.position - hashed) < reader.position - hashed) {
+      const auto first = geometry.stripe_at(reader.position);
+      for (auto stripe = first; stripe < std::min(first + kCheckedAhead, geometry.stripes()); ++stripe) check(stripe);
+    }
+  }
+}
+
+void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good,
+                        bool by_hint) {
+  --links_pending_;
+  checking_[stripe] = false;
+  if (blob_->stripe_checksum(stripe) != sum) {  // another copy is there now, or none
+    settle();
+    pump();
+    return;
+  }
+  if (good.value_or(true) || (by_hint && (verified_ || !trust_.has_hint()))) {
+    on_cleared(stripe, sum);
+    settle();
+    return;
+  }
+  if (by_hint) {
+    on_hint_mismatch(stripe);
+    return;
+  }
+  ++retries_[stripe];
+  const bool peers = is_doubtful(stripe);
+  if (!peers && ++corrupt_stripes_ > context_.limits.corrupt_stripes_max) {
+    const Error error(Errc::kCorrupt, fmt::format("stripe {} came wrong {} times", stripe, corrupt_stripes_));
+    // In this order: a reader that sees the blob gone must see why.
+    fail(error);
+    context_.observer.on_blob_corrupt(blob_->digest(), error);
+    return;
+  }
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  if (sum && peers) trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+  blob_->drop_stripe(stripe);
+  tell(p2p::StripeLost{stripe});
+  pump();
+}
+
+/// On a pool thread.
+bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
+  if (!trust_.hint_says(stripe, midstate).value_or(true)) {
+    asio::post(context_.home, [self = shared_from_this(), stripe] { self->on_hint_mismatch(stripe); });
+    return false;
+  }
+  if (marks_.at(stripe) == StripeMark::kUnchecked) {
+    asio::post(context_.home, [self = shared_from_this(), stripe, sum = blob_->stripe_checksum(stripe)] {
+      self->on_cleared(stripe, sum);
+    });
+  }
+  return true;
+}
+
+void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
+  if (!accepted_[stripe]) return;                          // the prefix was faster than the news of this stripe
+  if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
+  if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
+    marks_.set(stripe, StripeMark::kChecked);
+  wake_readers();
+}
+
+void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
+  if (verified_ || stopped_) return;
+  if (!trust_.has_hint()) {
+    hasher_->go_on();
+    return;
+  }
+  on_progress();  // whatever has come is compared with what is known first
+  if (stopped_) return;
+  // The list may have come when the prefix was past the first stripe that it contradicts.
+  stripe = std::min(stripe, trust_.hint_differs(blob_->midstates()).value_or(stripe));
+  const auto sum = blob_->stripe_checksum(stripe);
+  if (!sum) {  // lost meanwhile: hashed again when it comes
+    hasher_->rewind(stripe);
+    return;
+  }
+  if (!is_doubtful(stripe) || trust_.seconded(stripe, sender_of(stripe), *sum)) {
+    // These bytes are upstream's own, or what two peers sent alike, so it is the list that is wrong.
+    log::warn("midstates that were published contradict the bytes; going on without them",
+              {{"digest", blob_->digest().to_string()}});
+    trust_.drop_hint();
+    clear_marks();
+    hasher_->go_on();
+    wake_readers();
+    return;
+  }
+  ++retries_[stripe];
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  replace({stripe});
+}
+
+/// What is here needs no further check.
+void BlobFetch::clear_marks() {
+  for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
+    if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
+  }
+}
+
+void BlobFetch::replace(const std::vector<std::uint32_t>& stripes) {
+  last_progress_ = now();
+  for (const auto stripe : stripes) {
+    if (const auto sum = blob_->stripe_checksum(stripe))
+      trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+    blob_->drop_stripe(stripe);
+    marks_.set(stripe, StripeMark::kUnchecked);
+    if (std::ranges::find(repairing_, stripe) == repairing_.end()) repairing_.push_back(stripe);
+  }
+  // After they have gone and before others can come: the hash must not take in old and new bytes of one stripe.
+  if (!stripes.empty()) hasher_->rewind(std::ranges::min(stripes));
+  pump();
+}
+
+void BlobFetch::start_repairs() {
+  std::erase_if(repairing_,
+                [this](auto stripe) { return blob_->has(stripe) && !running_.contains(kRepairId | stripe); });
+  if (whole_ || now() < backoff_until_) return;
+  for (const auto stripe : std::vector(repairing_)) {
+    if (upstream_running() >= context_.limits.upstream_slots) return;
+    if (!running_.contains(kRepairId | stripe))
+      start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
+  }
+}
+
+/// A first-hand checksum may come later than the bytes.
+void BlobFetch::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum) {
+  if (stripe >= blob_->geometry().stripes()) return;
+  trust_.note_first_hand(publisher, stripe, sum);
+  const auto actual = blob_->stripe_checksum(stripe);
+  if (!actual || verified_ || !accepted_[stripe] || !is_doubtful(stripe)) return;
+  if (trust_.agrees(stripe, sender_of(stripe), *actual, std::nullopt, marks_.at(stripe) != StripeMark::kUnchecked))
+    return;
+  ++retries_[stripe];
+  context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
+  replace({stripe});
+}
+
+/// News for the machinery itself, before the strategy has them.
+void BlobFetch::on_heard(const p2p::Event& event) {
+  if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
+    complete_neighbours_.clear();
+    for (const auto& other : replied->reply->neighbours) {
+      if (other.complete)
+        complete_neighbours_.push_back(other.name);
+      else
+        wanters_.insert(other.name);
+    }
+    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
+    if (!asked_for_hints_ && !complete_neighbours_.empty()) {
+      asked_for_hints_ = true;
+      asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
+    }
+  } else if (const auto* have = std::get_if<p2p::HaveChanged>(&event)) {
+    note_holder(have->peer, have->update);
+    for (const auto& [stripe, hex] : have->update.sums) {
+      if (const auto sum = Checksum::parse(hex)) note_first_hand(have->peer, stripe, *sum);
+    }
+  }
+}
+
+/// The whole did not hash to its digest, and stripes of peers are in it. True: something is being done about it.
+bool BlobFetch::repair() {
+  if (context_.peers == nullptr || corrupt_stripes_ >= context_.limits.corrupt_stripes_max) return false;
+  if (!std::ranges::any_of(origins_, [](auto origin) { return origin != p2p::kUpstream; })) return false;
+  ++corrupt_stripes_;
+  if (!std::exchange(asked_to_repair_, true)) {
+    // Somebody may have hashed it already and can say where it goes wrong.
+    asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), true), asio::detached);
+  } else {
+    locate_wrong();
+  }
+  return true;
+}
+
+Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
+  constexpr std::size_t kAsked = 3;
+  // Two that agree are enough: a list that only its own publisher's bytes are checked by says nothing.
+  std::size_t lists = trust_.has_hint() ? 1 : 0;
+  auto names = complete_neighbours_;
+  if (names.size() > kAsked) names.resize(kAsked);
+  for (const auto& name : names) {
+    const auto* peer = context_.peers->snapshot()->find(name);
+    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
+    const auto id = peer->id;
+    const auto facts = co_await context_.peers->client().facts(id, blob_->digest(), true, std::chrono::seconds(1));
+    if (!facts || !facts->midstates) continue;
+    trust_.add_hint(*facts->midstates);
+    if (++lists == 2 || to_repair) break;
+  }
+  if (to_repair) {
+    self->locate_wrong();
+    co_return;
+  }
+  hints_answered_ = true;
+  seek_vouchers();
+}
+
+bool BlobFetch::unvouched(p2p::PeerId sender) {
+  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
+  if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
+  const auto snapshot = context_.peers->snapshot();
+  const auto* peer = snapshot->find(sender);
+  if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  // Who was seen to fetch the blob has it from the same places as this node.
+  if (wanters_.contains(peer->member.name)) return false;
+  return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
+}
+
+void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {
+  vouchers_[sender].waiting.push_back(stripe);
+  seek_vouchers();
+}
+
+void BlobFetch::seek_vouchers() {
+  if (!hints_answered_ || verified_) return;  // another's midstates may come yet
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.given || voucher.refused || voucher.probe || voucher.waiting.empty()) continue;
+    if (!unvouched(peer)) {
+      voucher.given = true;
+      release(std::exchange(voucher.waiting, {}));
+      continue;
+    }
+    const auto stripe = voucher.waiting.front();
+    const auto sum = blob_->stripe_checksum(stripe);
+    if (!sum) {
+      voucher.waiting.erase(voucher.waiting.begin());
+      continue;
+    }
+    voucher.probe = stripe;
+    voucher.sum = *sum;
+    replace({stripe});
+  }
+}
+
+/// The stripe has come from upstream, or `compared` is false and it cannot be had there: then nothing better is known.
+void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.probe != stripe || voucher.given || voucher.refused) continue;
+    auto waiting = std::exchange(voucher.waiting, {});
+    std::erase(waiting, stripe);
+    if (!compared || blob_->stripe_checksum(stripe) == voucher.sum) {
+      voucher.given = true;
+      release(waiting);
+      continue;
+    }
+    voucher.refused = true;
+    context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
+    for (const auto other : waiting) {
+      const auto sum = blob_->stripe_checksum(other);
+      if (!sum || sender_of(other) != peer) continue;
+      trust_.doubt(other, peer, *sum, false);
+      blob_->drop_stripe(other);
+      hasher_->rewind(other);
+      tell(p2p::StripeLost{other});
+    }
+    pump();
+  }
+}
+
+void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {
+  for (const auto stripe : stripes) {
+    if (!blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
+    if (!trust_.has_hint())
+      marks_.set(stripe, StripeMark::kChecked);
+    else if (hasher_->position() >= blob_->geometry().stripe(stripe).end)
+      check_stripe(stripe, true);
+  }
+  wake_readers();
+}
+
+void BlobFetch::locate_wrong() {
+  if (verified_ || stopped_) return;
+  const auto last = blob_->geometry().stripes() - 1;
+  // Where all agree to the end the last stripe is the one, or all of them are wrong together: then it is upstream's
+  // by the next time.
+  const auto at = trust_.any_differs(blob_->midstates()).value_or(trust_.has_hint() ? last : last + 1);
+  trust_.drop_hint();  // the bytes were cleared by it, or it says what they are not: either way it has had its say
+  std::vector<std::uint32_t> doubtful;
+  if (at <= last && is_doubtful(at) && blob_->has(at)) {
+    ++retries_[at];
+    context_.observer.on_stripe_corrupt(blob_->digest(), at, origins_[at]);
+    doubtful = {at};
+  } else {
+    for (std::uint32_t stripe = 0; stripe <= last; ++stripe) {
+      if (is_doubtful(stripe)) doubtful.push_back(stripe);
+    }
+  }
+  replace(doubtful);
+  clear_marks();
+  wake_readers();
+}
+
+/// The blob has verified: its bytes are the truth, and whoever said or sent otherwise is named.
+void BlobFetch::reckon() {
+  if (context_.peers == nullptr) return;
+  auto verdict = trust_.verdict(*blob_);
+  for (const auto& served : std::exchange(served_, {})) {
+    if (std::ranges::find(verdict.senders, served.peer) == verdict.senders.end())
+      context_.peers->served_well(served.peer, served.first_byte_ms, served.bytes_per_second);
+  }
+  for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
+  for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
+  const std::lock_guard lock(mutex_);
+  status_.replaced = std::move(verdict.replaced);
+}
+
+}  // namespace oxbow::mirror
