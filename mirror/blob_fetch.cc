@@ -81,13 +81,15 @@ void BlobFetch::note_arriving(std::uint32_t stripe) {
   if (std::ranges::find(arriving_, stripe) == arriving_.end()) arriving_.push_back(stripe);
 }
 
-void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
-  asio::post(context_.home, [weak = weak_from_this(), peer, load] {
-    const auto self = weak.lock();
-    if (!self) return;
-    p2p::HaveUpdate update;
-    update.load = load;
-    self->tell(p2p::HaveChanged{peer, std::move(update)});
+/// News that ride on an answer go the way of those of a have stream.
+void BlobFetch::note_news(p2p::PeerId peer, const p2p::AnswerNews& news) {
+  p2p::HaveUpdate update;
+  update.load = news.load;
+  for (std::uint32_t i = 0; news.have && i < news.have->have.size(); ++i) {
+    if (news.have->have.has(i)) update.have.push_back(news.have->first + i);
+  }
+  asio::post(context_.home, [weak = weak_from_this(), peer, update = std::move(update)] {
+    if (const auto self = weak.lock()) self->tell(p2p::HaveChanged{peer, update});
   });
 }
 

@@ -210,7 +210,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void wait_for_room();
   void flush_late();
   void note_arriving(std::uint32_t stripe);
-  void note_load(p2p::PeerId peer, const p2p::Load& load);
+  void note_news(p2p::PeerId peer, const p2p::AnswerNews& news);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);

@@ -42,6 +42,8 @@ class BlobFetch::Running final : public SpanSink {
     request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
   }
 
+  void on_news(const p2p::AnswerNews& news) override { owner_.note_news(fetch_.source, news); }
+
   void on_head(const SpanHead& head) override {
     if (head.blob_bytes && *head.blob_bytes != geometry_.blob_bytes()) {
       finish(oxbow::fail(Errc::kCorrupt, fmt::format("the source says the blob has {} bytes, its descriptor says {}",
@@ -53,7 +55,6 @@ class BlobFetch::Running final : public SpanSink {
     vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
-    if (head.load) owner_.note_load(fetch_.source, *head.load);
     if (!head.whole) {
       if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));

@@ -93,6 +93,15 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
   return answer;
 }
 
+std::optional<p2p::HaveSlice> PeerContents::have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                                        std::uint32_t stripe) {
+  const auto blob = blobs_.store().peek(digest);
+  if (!blob || blob->geometry().blob_bytes() != blob_bytes) return std::nullopt;
+  const auto fetch = blobs_.running(digest);
+  return p2p::slice_around(blob->geometry().stripes(), stripe,
+                           [&](auto i) { return blob->has(i) && is_given(fetch.get(), i); });
+}
+
 std::unique_ptr<p2p::PeerContent::HaveWatch> PeerContents::watch_have(const Digest& digest) {
   auto blob = blobs_.store().peek(digest);
   if (!blob) return nullptr;

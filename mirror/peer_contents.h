@@ -20,6 +20,8 @@ class PeerContents final : public p2p::PeerContent {
   std::optional<p2p::BlobFacts> facts(const Digest& digest, bool with_midstates) override;
   Result<StripeAnswer> stripe(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                               std::uint64_t offset, Loop& loop) override;
+  std::optional<p2p::HaveSlice> have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                            std::uint32_t stripe) override;
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, AlongAsk ask) override;

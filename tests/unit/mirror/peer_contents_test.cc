@@ -30,12 +30,15 @@ TEST_F(PeerContentsTest, WholeBlob) {
   peers_.script.otherwise = {p2p::kUpstream};
   EXPECT_FALSE(contents_.facts(digest_, true));
   EXPECT_EQ(contents_.watch_have(digest_), nullptr);
+  EXPECT_FALSE(contents_.have_around(digest_, content_.size(), 0));
   EXPECT_EQ(ask(0).error().code(), Errc::kNotFound);
   expect_right(read(whole()));
   settle();
   const auto facts = contents_.facts(digest_, true);
   ASSERT_TRUE(facts);
   EXPECT_TRUE(facts->verified && facts->have.complete());
+  EXPECT_EQ(contents_.have_around(digest_, content_.size(), 5), (p2p::HaveSlice{0, facts->have}));
+  EXPECT_FALSE(contents_.have_around(digest_, content_.size() + 1, 5));
   EXPECT_EQ(facts->midstates, (p2p::MidstateList{"self", midstates_of(content_)}));
   EXPECT_FALSE(contents_.facts(digest_, false)->midstates);
   for (const std::uint32_t stripe : {0U, 7U}) {
