@@ -3,14 +3,15 @@
 // on as it arrives. Thread rule and lifetime: as PeerContent.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #include "mirror/blobs.h"
+#include "mirror/have_board.h"
 #include "mirror/own_knowledge.h"
 #include "p2p/peer_content.h"
 
 namespace oxbow::mirror {
-
-/// Which stripes of a blob may be given to others.
-p2p::HaveMap have_map(const storage::Blob& blob, const BlobFetch* fetch);
 
 class PeerContents final : public p2p::PeerContent {
  public:
@@ -40,6 +41,9 @@ class PeerContents final : public p2p::PeerContent {
   Blobs& blobs_;
   std::string name_;
   OwnKnowledge* knowledge_ = nullptr;
+  std::mutex boards_mutex_;
+  /// Of blobs that somebody follows, which keep them where they are.
+  std::map<const storage::Blob*, std::weak_ptr<HaveBoard>> boards_;
 };
 
 }  // namespace oxbow::mirror

@@ -74,6 +74,29 @@ TEST_F(PeerContentsTest, ArrivingStripe) {
   finish(std::move(reading));
 }
 
+// All who follow a blob are told of each change, whoever else follows it and leaves.
+TEST_F(PeerContentsTest, SeveralFollowOneBlob) {
+  peers_.script.otherwise = {p2p::kUpstream};
+  source_->hold_after(100'000);
+  auto reading = read_async(range(0, kStripe));
+  ASSERT_TRUE(eventually([&] { return contents_.watch_have(digest_) != nullptr; }));
+  auto first = contents_.watch_have(digest_);
+  auto second = contents_.watch_have(digest_);
+  std::atomic<int> told_first = 0;
+  std::atomic<int> told_second = 0;
+  first->on_change([&] { ++told_first; });
+  second->on_change([&] { ++told_second; });
+  EXPECT_FALSE(first->current().have.has(0));
+  source_->release();
+  ASSERT_TRUE(eventually([&] { return first->current().have.has(0) && second->current().have.has(0); }));
+  EXPECT_GT(told_first, 0);
+  first.reset();
+  const int before = told_second;
+  finish(std::move(reading));
+  finish(read_async(range(kStripe, 2 * kStripe)));
+  EXPECT_TRUE(eventually([&] { return told_second > before && second->current().have.has(1); }));
+}
+
 // The reader leaves and the stripe stops arriving: who waits for it is cut and does not wait for ever.
 TEST_F(PeerContentsTest, CutWhenItStopsArriving) {
   peers_.script.otherwise = {p2p::kUpstream};
