@@ -203,7 +203,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum);
   /// Drops stripes that may be wrong and fetches them again: from upstream, where a reader may, else from whom the
   /// strategy picks.
-  void replace(const std::vector<std::uint32_t>& stripes);
+  void replace(const std::vector<std::uint32_t>& stripes, bool doubted = true);
   void start_repairs();
   void clear_marks();
   void on_heard(const p2p::Event& event);
