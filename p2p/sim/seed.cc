@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kMostNodes = 1'000'000;
 constexpr std::uint64_t kMostKeys = 100'000;
-constexpr std::uint64_t kMostBits = 8ULL << 30U;  // of one arm's store: 1 GiB
+constexpr std::uint64_t kMostBits = 4ULL << 30U;  // of one arm's store: 512 MiB
 
 constexpr std::array<std::string_view, kSeedMetrics> kNames{
     "client_hops",     "system_hops",       "congestion_factor",  "cross_rack_share",
@@ -25,14 +25,16 @@ Result<> check(const SeedOptions& options) {
   for (const auto value : {options.seeds, options.rack_nodes, options.row_racks, options.v, options.replicas,
                            options.files, options.stripes, options.requests_per_node})
     if (value == 0) return wrong("seeds, racks, rows, V, replicas, files, stripes and requests are at least 1");
-  if (options.alpha < 0 || options.jitter < 0) return wrong("alpha and jitter are not negative");
+  for (const auto value : {options.alpha, options.jitter})
+    if (!std::isfinite(value) || value < 0) return wrong("alpha and jitter are not negative");
+  if (options.nodes.empty()) return wrong("no cluster size is given");
   const auto keys = std::uint64_t{options.files} * options.stripes;
   if (keys > kMostKeys) return wrong(fmt::format("{} stripes in all; at most {}", keys, kMostKeys));
   for (const auto wanted : options.nodes) {
     if (wanted > kMostNodes || std::uint64_t{options.rack_nodes} * options.row_racks > kMostNodes)
       return wrong(fmt::format("at most {} nodes", kMostNodes));
     const auto shape = shape_of(options, wanted);
-    const auto needed = std::uint64_t{shape.level2()} * (1 + shape.b) + options.replicas;
+    const auto needed = std::uint64_t{options.v} * shape.b * (1 + shape.b) + options.replicas;
     if (needed > shape.nodes)
       return wrong(
           fmt::format("{} nodes are too few: a key needs {} distinct ones (V·b + V·b² fingers with b = {}, and {} "
@@ -94,7 +96,7 @@ SeedRun run_seed_once(const SeedOptions& options, const SeedShape& shape, std::u
   return out;
 }
 
-Result<std::vector<SeedSize>> run_seed(const SeedOptions& options, Progress& progress) {
+Result<std::vector<SeedSize>> run_seed(const SeedOptions& options, Progress& progress, const std::string& phase) {
   if (const auto good = check(options); !good) return std::unexpected(good.error());
   std::vector<SeedShape> shapes;
   std::uint64_t pulls = 0;
@@ -102,7 +104,7 @@ Result<std::vector<SeedSize>> run_seed(const SeedOptions& options, Progress& pro
     shapes.push_back(shape_of(options, nodes));
     pulls += std::uint64_t{2} * options.seeds * shapes.back().nodes * options.requests_per_node * options.stripes;
   }
-  progress.begin("pulls of the seed protocol", pulls);
+  progress.begin(phase, pulls);
   std::vector<SeedRun> runs(shapes.size() * options.seeds);
   for_each_run(runs.size(), options.threads, [&](std::size_t i) {
     if (progress.cancelled()) return;

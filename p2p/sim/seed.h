@@ -87,7 +87,8 @@ struct SeedSize {
 };
 
 /// One for each of `options.nodes`. Errors: kInvalid (what does not fit: the sentence says what), kCancelled.
-Result<std::vector<SeedSize>> run_seed(const SeedOptions& options, Progress& progress);
+Result<std::vector<SeedSize>> run_seed(const SeedOptions& options, Progress& progress,
+                                       const std::string& phase = "pulls of the seed protocol");
 /// One seed, one size; both arms. For tests and whoever wants single runs.
 struct SeedRun {
   SeedFigures<double> locality, uniform;
@@ -95,5 +96,14 @@ struct SeedRun {
 SeedRun run_seed_once(const SeedOptions& options, const SeedShape& shape, std::uint64_t seed, Progress& progress);
 
 Report seed_report(const SeedOptions& options, const std::vector<SeedSize>& sizes);
+
+/// The seed's rules with one flaw put right, or all of them.
+struct SeedFix {
+  std::string name;  ///< "as published" for none
+  std::vector<SeedSize> sizes;
+};
+/// None, each of the three, all: `options` says the rest. An LRU that evicts has `options.capacity` stripes, or 8.
+Result<std::vector<SeedFix>> run_seed_fixes(const SeedOptions& options, Progress& progress);
+Report seed_fixes_report(const SeedOptions& options, const std::vector<SeedFix>& fixes);
 
 }  // namespace oxbow::p2p::sim

@@ -27,13 +27,12 @@ class SeedArm {
   };
 
   void pull(SeedNode client, std::uint32_t key);
+  void pull_own(SeedNode owner, std::uint32_t key);
   Path path_of(SeedNode client, std::uint32_t key, bool jitter, std::uint32_t any);
   std::uint32_t choose(SeedNode client, std::span<const SeedNode> candidates, Random& random);
   std::uint32_t nearest(SeedNode client, std::span<const SeedNode> candidates, Random& random);
-  void make_owner_hold(std::uint32_t key);
-  void hop(SeedNode from, SeedNode to);
-  void admit(SeedNode node, std::uint32_t key) { store_.admit(node, key); }
-  double hot_file_share() const;
+  SeedNode make_owner_hold(std::uint32_t key);
+  void hop(SeedNode from, SeedNode to, std::uint32_t key);
 
   const SeedOptions& options_;
   const SeedShape& shape_;

@@ -19,9 +19,14 @@ void SeedStore::touch(std::uint32_t node, std::uint32_t key) noexcept {
   if (at != end) std::rotate(begin, at, at + 1);
 }
 
-void SeedStore::admit(std::uint32_t node, std::uint32_t key) noexcept {
+void SeedStore::pin(std::uint32_t node, std::uint32_t key) noexcept {
   OXBOW_INVARIANT(!has(node, key));
   bits_[word_of(node, key)] |= 1ULL << (node % 64);
+  ++added_;
+}
+
+void SeedStore::admit(std::uint32_t node, std::uint32_t key) noexcept {
+  pin(node, key);
   if (never_evicts_) return;
   const auto begin = order_.begin() + static_cast<std::ptrdiff_t>(std::size_t{node} * capacity_);
   if (used_[node] == capacity_) {

@@ -18,13 +18,15 @@ class SeedStore {
     return (bits_[word_of(node, key)] >> (node % 64) & 1U) != 0;
   }
   /// Held for ever, outside the capacity.
-  void pin(std::uint32_t node, std::uint32_t key) noexcept { bits_[word_of(node, key)] |= 1ULL << (node % 64); }
+  void pin(std::uint32_t node, std::uint32_t key) noexcept;
   /// A hit: the most recently used of its node now, if it is not pinned.
   void touch(std::uint32_t node, std::uint32_t key) noexcept;
   /// Requires that the node does not hold the key. Evicts the least recently used one when the store is full.
   void admit(std::uint32_t node, std::uint32_t key) noexcept;
 
   std::uint32_t copies(std::uint32_t key) const noexcept;
+  /// Pins and admissions.
+  std::uint64_t added() const noexcept { return added_; }
   std::uint64_t evictions() const noexcept { return evictions_; }
 
  private:
@@ -39,6 +41,7 @@ class SeedStore {
   std::vector<std::uint64_t> bits_;   ///< by key, a bit a node
   std::vector<std::uint32_t> order_;  ///< by node, `capacity_` keys: the most recently used first
   std::vector<std::uint32_t> used_;   ///< by node: how many of them
+  std::uint64_t added_ = 0;
   std::uint64_t evictions_ = 0;
 };
 
