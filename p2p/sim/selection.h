@@ -38,8 +38,8 @@ struct SelectionOptions {
   double measured_s = 240;    ///< after one refresh interval and a minute to settle
   double probation_share = 0.05;
   double probation_refresh_s = 30;  ///< of the second part, in which
-  double probation_leaves = 0.1;    ///< more leave and join, a minute, and
-  double probation_slow = 0.3;      ///< more of those that join are slow
+  double probation_leaves = 0.05;   ///< more leave and join, a minute, and
+  double probation_slow = 0.2;      ///< more of those that join are slow
   std::uint32_t seeds = 3;
   std::uint64_t first_seed = 1;
   unsigned threads = 0;

@@ -72,14 +72,14 @@ Section refreshes(const SelectionOptions& options, const SelectionResult& result
       p99(newest, SelectionPolicy::kLatency), p99(oldest, SelectionPolicy::kLatency),
       p99(newest, SelectionPolicy::kDaemon), p99(oldest, SelectionPolicy::kDaemon), options.stripe_ms);
   for (const auto size : options.nodes) {
-    for (const auto refresh : options.refresh_s) {
-      Table table;
-      table.title = fmt::format("{} nodes, table refreshed every {:g} s", size, refresh);
-      table.columns = columns("policy");
-      for (const auto policy : kSelectionPolicies)
-        table.rows.push_back(row(label(policy), at(result, size, refresh, policy)));
-      section.tables.push_back(std::move(table));
+    Table table;
+    table.title = fmt::format("{} nodes", size);
+    table.columns = columns("policy, refresh");
+    for (const auto policy : kSelectionPolicies) {
+      for (const auto refresh : options.refresh_s)
+        table.rows.push_back(row(fmt::format("{}, {:g} s", label(policy), refresh), at(result, size, refresh, policy)));
     }
+    section.tables.push_back(std::move(table));
   }
   const auto plot = [&](const char* title, const char* y, bool log_y, Band SelectionFigures::* field) {
     Plot out{title, "refresh interval, s", y, true, log_y, {}};
