@@ -93,8 +93,8 @@ Section churn(const LookupOptions& options, const Cells& cells) {
       "s "
       "old), {:.3f} along fingers, {:.2f} in Chord and {:.2f} in Kademlia (any holder); {} of the ring's look-ups "
       "fail, "
-      "and {} end at an owner other than the newest view's, which costs a second copy from upstream and never an "
-      "error.",
+      "and {} end at an owner other than the newest view's, which costs at most a second copy from upstream "
+      "and is no error.",
       rate(worst), nodes, of(LookupKind::kRing).dead.mean, options.view_ms / 1000, of(LookupKind::kFingers).dead.mean,
       of(LookupKind::kChord).dead.mean, of(LookupKind::kKademliaValue).dead.mean,
       percent(of(LookupKind::kRing).failed.mean), percent(of(LookupKind::kRing).other.mean));

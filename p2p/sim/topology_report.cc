@@ -88,7 +88,7 @@ Section failures(const TopologyOptions& options, const TopologyResult& result) {
       "asks a fraction of a server more. When all r fail, the replicated store loses a whole shard, the ring only the "
       "keys "
       "whose holders are exactly these; in exchange the ring has more different sets of holders, so that {} random "
-      "failures hit one more often. What is lost on average is the same. A cache fetches it again from upstream.",
+      "failures hit one more often. What is lost on average is about the same. A cache fetches it again from upstream.",
       options.replicas, options.replicas);
   for (const auto servers : options.failing_servers) {
     Table table;
