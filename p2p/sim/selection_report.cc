@@ -63,14 +63,23 @@ Section refreshes(const SelectionOptions& options, const SelectionResult& result
   const auto p99 = [&](double refresh, SelectionPolicy policy) {
     return at(result, nodes, refresh, policy).p99_ms.mean;
   };
-  section.says = fmt::format(
-      "From a refresh every {:g} s to one every {:g} s the p99 of a stripe goes from {:.0f} to {:.0f} ms by random "
-      "choice, {:.0f} to {:.0f} by two choices, {:.0f} to {:.0f} by the lowest latency, and {:.0f} to {:.0f} by the "
-      "daemon's rule, which hears each candidate's load with every answer; {:.0f} ms is a stripe alone on a link.",
-      newest, oldest, p99(newest, SelectionPolicy::kRandom), p99(oldest, SelectionPolicy::kRandom),
-      p99(newest, SelectionPolicy::kTwoChoices), p99(oldest, SelectionPolicy::kTwoChoices),
-      p99(newest, SelectionPolicy::kLatency), p99(oldest, SelectionPolicy::kLatency),
-      p99(newest, SelectionPolicy::kDaemon), p99(oldest, SelectionPolicy::kDaemon), options.stripe_ms);
+  section.says =
+      newest == oldest
+          ? fmt::format(
+                "With a refresh every {:g} s the p99 of a stripe is {:.0f} ms by random choice, {:.0f} by two "
+                "choices, {:.0f} by the lowest latency, and {:.0f} by the daemon's rule",
+                newest, p99(newest, SelectionPolicy::kRandom), p99(newest, SelectionPolicy::kTwoChoices),
+                p99(newest, SelectionPolicy::kLatency), p99(newest, SelectionPolicy::kDaemon))
+          : fmt::format(
+                "From a refresh every {:g} s to one every {:g} s the p99 of a stripe goes from {:.0f} to {:.0f} ms by "
+                "random choice, {:.0f} to {:.0f} by two choices, {:.0f} to {:.0f} by the lowest latency, and {:.0f} to "
+                "{:.0f} by the daemon's rule",
+                newest, oldest, p99(newest, SelectionPolicy::kRandom), p99(oldest, SelectionPolicy::kRandom),
+                p99(newest, SelectionPolicy::kTwoChoices), p99(oldest, SelectionPolicy::kTwoChoices),
+                p99(newest, SelectionPolicy::kLatency), p99(oldest, SelectionPolicy::kLatency),
+                p99(newest, SelectionPolicy::kDaemon), p99(oldest, SelectionPolicy::kDaemon));
+  section.says += fmt::format(
+      ", which hears each candidate's load with every answer; {:g} ms is a stripe alone on a link.", options.stripe_ms);
   for (const auto size : options.nodes) {
     Table table;
     table.title = fmt::format("{} nodes", size);
