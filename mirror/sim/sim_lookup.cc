@@ -68,7 +68,7 @@ Result<Report> SimLookup::run(const SimCommon& common, Progress& progress) {
     options.nodes = {100, 1'000, 10'000};
   options.leaves.clear();
   for (const auto percent : churn_percent_) options.leaves.push_back(percent / 100);
-  // A view of more than an hour is refused by the simulation itself; this keeps the numbers in range.
+  // What is too long is refused by the simulation itself; this keeps the numbers in range.
   for (const double seconds : {view_s_, stabilize_s_, bucket_refresh_s_}) {
     if (!(seconds >= 0.001 && seconds <= 86'400)) return fail(Errc::kInvalid, "periods must be 1 ms to a day");
   }

@@ -1,7 +1,8 @@
 #include "p2p/sim/lookup.h"
 
-#include <fmt/format.h>
 #include <algorithm>
+#include <bit>
+#include <span>
 
 #include "p2p/sim/lookup_scheme.h"
 

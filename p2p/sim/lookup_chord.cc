@@ -48,7 +48,6 @@ bool contains(const std::vector<std::uint32_t>& nodes, std::uint32_t node) {
 
 std::uint32_t ChordScheme::finger(std::uint32_t node, int bit) const {
   const auto joined = history_.node(node).joined;
-  // Fingers with one target are one entry, refreshed at once; the nearest common name for it is the node it points at.
   const auto age = age_of(seed_ ^ id(node) ^ static_cast<std::uint64_t>(bit), finger_period_ms_, joined);
   return history_.successor(id(node) + (std::uint64_t{1} << bit), -age);
 }

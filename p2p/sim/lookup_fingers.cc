@@ -1,6 +1,7 @@
 // A look-up along the seed protocol's fingers: client, level 2, level 1, owner, where nothing is cached on the way. As
 // the strategy `fingers` does it: the client's own fingers, others, the owner itself, its successor; a hop passes over
 // a dead next one.
+#include <algorithm>
 #include <array>
 
 #include "p2p/finger_table.h"

@@ -1,6 +1,7 @@
 #include "p2p/sim/lookup_kademlia.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace oxbow::p2p::sim {
 namespace {

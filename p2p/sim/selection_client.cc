@@ -44,8 +44,8 @@ SwarmNeighbours::Limits limits_of(double probation_share) {
 
 }  // namespace
 
-SelectionClient::SelectionClient(std::uint32_t number, SelectionPolicy policy, const SelectionOptions&,
-                                 double probation_share, const Clock& clock, MetricsRegistry& metrics)
+SelectionClient::SelectionClient(std::uint32_t number, SelectionPolicy policy, double probation_share,
+                                 const Clock& clock, MetricsRegistry& metrics)
     : policy_(policy),
       probation_share_(probation_share),
       table_(client_member(number), table_options(probation_share), clock, metrics),

@@ -19,8 +19,8 @@ using PeerSerial = std::uint32_t;
 
 class SelectionClient {
  public:
-  SelectionClient(std::uint32_t number, SelectionPolicy policy, const SelectionOptions& options, double probation_share,
-                  const Clock& clock, MetricsRegistry& metrics);
+  SelectionClient(std::uint32_t number, SelectionPolicy policy, double probation_share, const Clock& clock,
+                  MetricsRegistry& metrics);
 
   const std::vector<PeerSerial>& view() const noexcept { return view_; }
   /// A refresh: the members, and the table's tick.

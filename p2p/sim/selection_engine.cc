@@ -17,7 +17,6 @@ constexpr std::uint64_t kCancelEvery = 4096;  ///< events
 
 Micros micros(double value) { return static_cast<Micros>(value); }
 
-/// What must hold before memory and time are spent.
 std::uint32_t view_size(const SelectionOptions& options, std::uint32_t nodes) {
   return std::min(options.candidates, nodes);
 }
@@ -35,7 +34,7 @@ SelectionEngine::SelectionEngine(const SelectionOptions& options, const Selectio
   }
   for (std::uint32_t number = 0; number < setup.nodes; ++number) {
     clients_.push_back(
-        std::make_unique<SelectionClient>(number, setup.policy, options, setup.probation_share, clock_, metrics_));
+        std::make_unique<SelectionClient>(number, setup.policy, setup.probation_share, clock_, metrics_));
     refresh(number);
     for (const auto peer : clients_.back()->view()) clients_.back()->vet(peer, kStripeBytes / options.stripe_ms * 1000);
     // The first interval ends at a time of its own for each client.
