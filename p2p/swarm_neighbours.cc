@@ -13,6 +13,11 @@ constexpr double kTrialCost = 8;             // of a peer that was away: last am
 constexpr std::uint32_t kEarlyStripes = 16;  // at the window's start: they hold the reader, and with it the window, up
 constexpr std::uint32_t kEarlyFactor = 4;    // so they are taken as if a quarter as many held them
 constexpr auto kLoadHolds = std::chrono::milliseconds(150);  // then a full queue is old news
+constexpr auto kAwayMax = std::chrono::milliseconds(15'000);
+constexpr auto kBusyFor = std::chrono::milliseconds(20);  // and a random time more
+constexpr std::uint32_t kBusyJitterMs = 60;
+constexpr double kEwma = 0.3;
+constexpr double kMedianStep = 1.1;
 
 }  // namespace
 
@@ -148,6 +153,29 @@ void SwarmNeighbours::set_away(SwarmNeighbour& one, Time until) {
   one.on_trial = true;
   ++one.away_count;
   ++away_;
+}
+
+void SwarmNeighbours::failed(SwarmNeighbour& one, Time now, std::chrono::milliseconds for_at_least) {
+  const auto doubled = for_at_least * (1U << std::min(one.away_count, 5U));
+  set_away(one, now + std::min<std::chrono::milliseconds>(doubled, kAwayMax));
+}
+
+void SwarmNeighbours::was_busy(SwarmNeighbour& one, Time now, Random& random) {
+  one.busy_until = now + kBusyFor + std::chrono::milliseconds(random.below(kBusyJitterMs));
+  if (one.load.slots > 0) one.load.used = one.load.slots;
+}
+
+void SwarmNeighbours::served(SwarmNeighbour& one) {
+  one.away_count = 0;
+  one.on_trial = false;
+}
+
+void SwarmNeighbours::learn_speed(SwarmNeighbour& one, double rate, double& typical) {
+  one.goodput = one.goodput <= 0 ? rate : (1 - kEwma) * one.goodput + kEwma * rate;
+  if (typical <= 0)
+    typical = rate;
+  else
+    typical = rate > typical ? typical * kMedianStep : typical / kMedianStep;
 }
 
 void SwarmNeighbours::set_back(SwarmNeighbour& one) {

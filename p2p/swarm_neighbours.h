@@ -73,6 +73,14 @@ class SwarmNeighbours {
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
   void set_away(SwarmNeighbour& neighbour, Time until);
+  /// It did not answer: away for at least so long, longer each time in a row.
+  void failed(SwarmNeighbour& neighbour, Time now, std::chrono::milliseconds for_at_least);
+  /// It had no slot.
+  static void was_busy(SwarmNeighbour& neighbour, Time now, Random& random);
+  /// It brought a stripe.
+  static void served(SwarmNeighbour& neighbour);
+  /// How fast that stripe was, in bytes per second; `typical` is the running median of all of them.
+  static void learn_speed(SwarmNeighbour& neighbour, double rate, double& typical);
   void set_back(SwarmNeighbour& neighbour);
 
   /// Held, or on its way from upstream, at somebody who answers.
