@@ -1,5 +1,6 @@
 // The small cluster-wide key/value with compare-and-swap and opaque revisions, for what all nodes should agree on:
-// settings by epoch and revoked identities. etcd implements it; static, file and DNS membership have none.
+// settings by epoch and revoked identities. etcd and Kubernetes (a ConfigMap) implement it; static, file and DNS
+// membership have none.
 // Thread rule: any thread; blocks (call it on the pool); the watch calls back on a thread of its own. Lifetime: ends
 // its watches when destroyed.
 #pragma once
@@ -50,5 +51,7 @@ std::string to_json(const ClusterSettings& settings);
 Result<std::vector<std::string>> parse_revoked(std::string_view json);
 
 std::unique_ptr<ClusterValues> make_etcd_values(EtcdOptions options);
+/// Keys of one ConfigMap: a change of any of them makes a swap of another that was read before it kBusy.
+std::unique_ptr<ClusterValues> make_kubernetes_values(KubernetesOptions options);
 
 }  // namespace oxbow::p2p

@@ -54,11 +54,26 @@ struct EtcdOptions {
   std::string username, password_file;
   std::chrono::milliseconds lease_ttl{15'000};
 };
+/// Empty `api_server` and `namespace_name`: those of the pod that this process is in.
+struct KubernetesOptions {
+  std::string api_server;      ///< http(s)://host:port
+  std::string namespace_name;  ///< of the Service and of the ConfigMap
+  std::string service = "oxbow";
+  std::string port_name = "peers";  ///< of the Service; empty: the one without a name
+  std::string config_map = "oxbow-cluster";
+  /// Labels of nodes that make a location, from wide to narrow.
+  std::vector<std::string> location_labels{"topology.kubernetes.io/region", "topology.kubernetes.io/zone"};
+  std::string account_directory = "/var/run/secrets/kubernetes.io/serviceaccount";  ///< with token, ca.crt, namespace
+};
 
 std::unique_ptr<Membership> make_static_membership(StaticOptions options);
 std::unique_ptr<Membership> make_file_membership(FileOptions options, MetricsRegistry& metrics);
 std::unique_ptr<Membership> make_dns_membership(DnsOptions options, MetricsRegistry& metrics);
 /// Registers `self` under a lease and watches the others.
 std::unique_ptr<Membership> make_etcd_membership(EtcdOptions options, Member self, MetricsRegistry& metrics);
+/// Watches the EndpointSlices of a Service, in which the node that a pod runs on is the member's name. `self` needs no
+/// location: where it has none, that of its node is in the view.
+std::unique_ptr<Membership> make_kubernetes_membership(KubernetesOptions options, Member self,
+                                                       MetricsRegistry& metrics);
 
 }  // namespace oxbow::p2p

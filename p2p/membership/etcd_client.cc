@@ -3,62 +3,13 @@
 #include <fstream>
 #include <iterator>
 
-#include "core/encoding.h"
 #include "core/log.h"
 #include "p2p/membership/etcd_json.h"
 
 namespace oxbow::p2p {
 namespace {
 
-constexpr std::size_t kMaxAnswerBytes = 64 << 20;  // 65,536 members of 700 bytes in base64
-constexpr std::size_t kMaxErrorBytes = 64 << 10;
 constexpr std::size_t kMaxPasswordBytes = 4096;
-
-/// A whole answer in memory.
-class WholeSink final : public PostSink {
- public:
-  bool on_bytes(long, std::string_view bytes) override {
-    too_large = body.size() + bytes.size() > kMaxAnswerBytes;
-    if (!too_large) body += bytes;
-    return !too_large;
-  }
-
-  std::string body;
-  bool too_large = false;
-};
-
-/// A stream cut into lines.
-class LineSink final : public PostSink {
- public:
-  explicit LineSink(const EtcdClient::StreamSink& sink) : sink_(sink) {}
-
-  bool on_bytes(long status, std::string_view bytes) override {
-    if (status != 200) {
-      rest.append(bytes.substr(0, kMaxErrorBytes - std::min(rest.size(), kMaxErrorBytes)));
-      return true;
-    }
-    rest += bytes;
-    std::size_t begin = 0;
-    for (std::size_t end = 0; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      const auto line = std::string_view(rest).substr(begin, end - begin);
-      if (trim(line).empty()) continue;
-      if (auto taken = sink_.on_line(line); !taken) {
-        error = std::move(taken.error());
-        return false;
-      }
-    }
-    rest.erase(0, begin);
-    if (rest.size() > kMaxAnswerBytes) error = Error(Errc::kLimit, "etcd sends a line that is too long");
-    return !error;
-  }
-  std::optional<std::chrono::milliseconds> on_turn() override { return sink_.on_turn(); }
-
-  std::string rest;
-  std::optional<Error> error;
-
- private:
-  const EtcdClient::StreamSink& sink_;
-};
 
 Result<std::string> read_password(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -103,8 +54,8 @@ Result<EtcdOptions> check_etcd_options(EtcdOptions options) {
 EtcdClient::EtcdClient(const EtcdOptions& options, StoppableThread* owner)
     : options_(options), http_({options.ca_file, options.certificate_file, options.key_file}, owner) {}
 
-PostRequest EtcdClient::make_request(const std::string& path, const std::string& body) const {
-  PostRequest request{.url = options_.endpoints[endpoint_] + path, .body = body, .headers = {}};
+CallRequest EtcdClient::make_request(const std::string& path, const std::string& body) const {
+  CallRequest request{.url = options_.endpoints[endpoint_] + path, .body = body, .headers = {}};
   request.headers.emplace_back("Content-Type: application/json");
   // A member that has lost its quorum would go on serving an old view in silence.
   request.headers.emplace_back("Grpc-Metadata-Hasleader: true");

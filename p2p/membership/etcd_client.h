@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "p2p/membership.h"
-#include "p2p/membership/http_post.h"
+#include "p2p/membership/http_sinks.h"
 
 namespace oxbow::p2p {
 
@@ -29,15 +29,11 @@ class EtcdClient {
   Result<std::string> call(const std::string& path, const std::string& body, CallOptions options);
   Result<std::string> call(const std::string& path, const std::string& body) { return call(path, body, CallOptions()); }
 
-  struct StreamSink {
-    std::function<Result<>(std::string_view line)> on_line;  ///< an error ends the stream and is what `stream` returns
-    std::function<std::optional<std::chrono::milliseconds>()> on_turn;  ///< as PostSink::on_turn
-  };
   /// Until the stream ends, which is always an error. The next one goes to the next endpoint.
   Error stream(const std::string& path, const std::string& body, const StreamSink& sink);
 
  private:
-  PostRequest make_request(const std::string& path, const std::string& body) const;
+  CallRequest make_request(const std::string& path, const std::string& body) const;
   Result<std::string> call_one(const std::string& path, const std::string& body, const CallOptions& options);
   Result<std::string> call_all(const std::string& path, const std::string& body, const CallOptions& options);
   Error stream_once(const std::string& path, const std::string& body, const StreamSink& sink);
@@ -45,7 +41,7 @@ class EtcdClient {
   void next_endpoint() { endpoint_ = (endpoint_ + 1) % options_.endpoints.size(); }
 
   const EtcdOptions options_;
-  HttpPost http_;
+  HttpCall http_;
   std::size_t endpoint_ = 0;
   std::string token_;
 };

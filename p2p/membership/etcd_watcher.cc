@@ -14,11 +14,6 @@ constexpr std::chrono::milliseconds kQuiet{60'000};
 
 }  // namespace
 
-std::chrono::milliseconds Backoff::next() {
-  now_ = std::clamp(now_ * 2, first_, last_);
-  return now_ + std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, now_.count() / 2)(random_));
-}
-
 EtcdWatcher::EtcdWatcher(const EtcdOptions& options, std::string key, std::string end, Events events)
     : key_(std::move(key)),
       end_(std::move(end)),
@@ -60,8 +55,8 @@ Result<> EtcdWatcher::load() {
 }
 
 Error EtcdWatcher::follow() {
-  const EtcdClient::StreamSink sink{.on_line = [this](std::string_view line) { return take(line); },
-                                    .on_turn = [this] { return turn(); }};
+  const StreamSink sink{.on_line = [this](std::string_view line) { return take(line); },
+                        .on_turn = [this] { return turn(); }};
   return client_.stream("/v3/watch", etcd::watch_request(key_, end_, revision_ + 1), sink);
 }
 

@@ -7,28 +7,14 @@
 
 #include <atomic>
 #include <map>
-#include <random>
 #include <string>
 
+#include "p2p/membership/backoff.h"
 #include "p2p/membership/etcd_client.h"
 #include "p2p/membership/etcd_json.h"
 #include "p2p/membership/stoppable_thread.h"
 
 namespace oxbow::p2p {
-
-/// Never shorter than the first, doubled up to the last, with up to a half of jitter: a store that comes back is not
-/// met by all nodes in one moment.
-class Backoff {
- public:
-  Backoff(std::chrono::milliseconds first, std::chrono::milliseconds last) : first_(first), last_(last) {}
-  std::chrono::milliseconds next();
-  void reset() { now_ = std::chrono::milliseconds(0); }
-
- private:
-  const std::chrono::milliseconds first_, last_;
-  std::chrono::milliseconds now_{0};
-  std::minstd_rand random_{std::random_device{}()};
-};
 
 class EtcdWatcher {
  public:

@@ -1,4 +1,4 @@
-#include "p2p/membership/http_post.h"
+#include "p2p/membership/http_call.h"
 
 #include <curl/curl.h>
 #include <netinet/in.h>
@@ -14,6 +14,8 @@ constexpr long kKeepAliveSeconds = 5;
 constexpr int kKeepAliveProbes = 3;
 constexpr int kUnacknowledgedMs = 15'000;
 constexpr long kIdleConnections = 4;
+// A bundle that was replaced counts within this, not only a day later.
+constexpr long kCaCacheSeconds = 60;
 
 /// curl_global_init is not thread-safe in every build of libcurl, and has to come before everything else.
 void init_libcurl_once() {
@@ -29,7 +31,7 @@ int on_socket(void*, curl_socket_t socket, curlsocktype) {
 
 struct Receiver {
   CURL* easy;
-  PostSink& sink;
+  CallSink& sink;
 };
 
 std::size_t on_body(char* data, std::size_t one, std::size_t count, void* to) {
@@ -37,6 +39,15 @@ std::size_t on_body(char* data, std::size_t one, std::size_t count, void* to) {
   long status = 0;
   curl_easy_getinfo(receiver.easy, CURLINFO_RESPONSE_CODE, &status);
   return receiver.sink.on_bytes(status, {data, one * count}) ? one * count : CURL_WRITEFUNC_ERROR;
+}
+
+/// The line that ends a head, interim ones left out.
+std::size_t on_header(char* data, std::size_t one, std::size_t count, void* to) {
+  const auto& receiver = *static_cast<Receiver*>(to);
+  long status = 0;
+  curl_easy_getinfo(receiver.easy, CURLINFO_RESPONSE_CODE, &status);
+  if (std::string_view(data, one * count) == "\r\n" && status >= 200) receiver.sink.on_head(status);
+  return one * count;
 }
 
 struct FreeList {
@@ -61,9 +72,21 @@ void set_connection(CURL* easy, const TlsFiles& tls) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, kKeepAliveSeconds);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, kKeepAliveSeconds);
   curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+  curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, kCaCacheSeconds);
   if (!tls.ca.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, tls.ca.c_str());
   if (!tls.certificate.empty()) curl_easy_setopt(easy, CURLOPT_SSLCERT, tls.certificate.c_str());
   if (!tls.key.empty()) curl_easy_setopt(easy, CURLOPT_SSLKEY, tls.key.c_str());
+}
+
+void set_method(CURL* easy, const CallRequest& request) {
+  if (request.method == "GET") {
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    return;
+  }
+  curl_easy_setopt(easy, CURLOPT_POST, 1L);
+  curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.c_str());
+  if (request.method != "POST") curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
 }
 
 /// libcurl's own text tells of milliseconds and ports, so that the same trouble would read differently each time; only
@@ -76,7 +99,7 @@ std::string describe(CURLcode code, const char* text) {
 
 }  // namespace
 
-struct HttpPost::Handles {
+struct HttpCall::Handles {
   Handles() {
     init_libcurl_once();
     multi = curl_multi_init();
@@ -95,11 +118,11 @@ struct HttpPost::Handles {
   CURL* easy;
 };
 
-HttpPost::HttpPost(TlsFiles tls, StoppableThread* owner)
+HttpCall::HttpCall(TlsFiles tls, StoppableThread* owner)
     : tls_(std::move(tls)), owner_(owner), handles_(std::make_unique<Handles>()) {}
-HttpPost::~HttpPost() = default;
+HttpCall::~HttpCall() = default;
 
-Result<long> HttpPost::run(const PostRequest& request, PostSink& sink) {
+Result<long> HttpCall::run(const CallRequest& request, CallSink& sink) {
   CURLM* const multi = handles_->multi;
   CURL* const easy = handles_->easy;
   char text[CURL_ERROR_SIZE] = {};
@@ -109,10 +132,10 @@ Result<long> HttpPost::run(const PostRequest& request, PostSink& sink) {
   set_connection(easy, tls_);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, text);
   curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(easy, CURLOPT_POST, 1L);
-  curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-  curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.c_str());
+  set_method(easy, request);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &receiver);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &receiver);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));

@@ -1,6 +1,6 @@
-// One POST at a time over libcurl, blocking, with a wake descriptor beside its sockets: what waits for a server ends at
-// once when its thread has to. Connections are kept between calls.
-// Thread rule: one thread at a time. Lifetime: ends before the thread that may stop it. Units: milliseconds, bytes.
+// One request at a time over libcurl, blocking, with a wake descriptor beside its sockets: what waits for a server ends
+// at once when its thread has to. Connections are kept between calls. Thread rule: one thread at a time. Lifetime: ends
+// before the thread that may stop it. Units: milliseconds, bytes.
 #pragma once
 
 #include <chrono>
@@ -20,33 +20,36 @@ struct TlsFiles {
 };
 
 /// Takes a response while it comes.
-class PostSink {
+class CallSink {
  public:
-  virtual ~PostSink() = default;
+  virtual ~CallSink() = default;
+  /// The head is there, and nothing of the body yet.
+  virtual void on_head(long) {}
   /// False gives the call up (kCancelled).
   virtual bool on_bytes(long status, std::string_view bytes) = 0;
   /// Between two waits (a wake ends one): how long the next may be; nothing gives the call up (kCancelled).
   virtual std::optional<std::chrono::milliseconds> on_turn() { return std::chrono::milliseconds(60'000); }
 };
 
-struct PostRequest {
+struct CallRequest {
   std::string url;
+  std::string method = "POST";  ///< GET has no body
   std::string body;
   std::vector<std::string> headers;      ///< whole lines
   std::chrono::milliseconds timeout{0};  ///< of the whole exchange; 0: none, a stream that is watched by TCP keep-alive
   bool finish_when_stopping = false;     ///< for what has to be said on the way out
 };
 
-class HttpPost {
+class HttpCall {
  public:
   /// `owner`: whose stop ends a call; null: only its timeout does.
-  HttpPost(TlsFiles tls, StoppableThread* owner);
-  HttpPost(const HttpPost&) = delete;
-  HttpPost& operator=(const HttpPost&) = delete;
-  ~HttpPost();
+  HttpCall(TlsFiles tls, StoppableThread* owner);
+  HttpCall(const HttpCall&) = delete;
+  HttpCall& operator=(const HttpCall&) = delete;
+  ~HttpCall();
 
   /// The status. Errors: kUnavailable (with a text that is the same for the same cause), kTimeout, kCancelled.
-  Result<long> run(const PostRequest& request, PostSink& sink);
+  Result<long> run(const CallRequest& request, CallSink& sink);
   /// Whether the last `run` may have reached a server.
   bool sent() const noexcept { return sent_; }
 

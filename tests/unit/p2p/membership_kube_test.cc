@@ -1,0 +1,466 @@
+#include "p2p/cluster_values.h"
+#include "p2p/membership/kube_json.h"
+#include "p2p/membership/kube_members.h"
+#include "tests/unit/p2p/membership_fake_kube.h"
+#include "tests/unit/p2p/membership_support.h"
+
+namespace oxbow::p2p {
+namespace {
+
+using namespace test;
+using Words = std::vector<std::string>;
+
+constexpr const char* kToken = "token.1";
+
+/// An API server and the service account of one pod.
+struct Cluster {
+  Cluster() {
+    write_file(account / "token", std::string(kToken) + "\n");
+    write_file(account / "namespace", "infra");
+    options.api_server = kube.url();
+    options.account_directory = account / "";
+    options.account_directory.pop_back();
+  }
+
+  FakeKube kube{kToken};
+  TemporaryDirectory account;
+  KubernetesOptions options;
+};
+
+/// One node of the cluster.
+struct Node {
+  Node(Cluster& cluster, const std::string& name) : options(cluster.options) { self.name = name; }
+  void start() {
+    membership = make_kubernetes_membership(options, self, metrics);
+    const auto started = membership->start(views.callback());
+    ASSERT_TRUE(started) << started.error().what();
+  }
+  bool well() {
+    return eventually([&] { return membership->trouble().empty(); });
+  }
+  bool troubled_by(const std::string& words) {
+    return eventually([&] { return membership->trouble().find(words) != std::string::npos; });
+  }
+  Member member(const std::string& name) {
+    for (auto& one : views.last().members) {
+      if (one.name == name) return one;
+    }
+    return {};
+  }
+
+  KubernetesOptions options;
+  Member self;
+  MetricsRegistry metrics;
+  Views views;
+  std::unique_ptr<Membership> membership;
+};
+
+const std::vector<FakeEndpoint> kTwo{{"n1", "10.0.0.1"}, {"n2", "10.0.0.2"}};
+const std::vector<FakeEndpoint> kThree{{"n1", "10.0.0.1"}, {"n2", "10.0.0.2"}, {"n3", "10.0.0.3"}};
+
+// A member for each node of the Service's slices, by the port's name; changes come by the one watch.
+TEST(KubernetesMembership, FollowsTheSlicesOfItsService) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  cluster.kube.put_slice("other-a", {{"n9", "10.0.0.9"}}, "other");
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  EXPECT_EQ(a.member("n2").addresses, (Words{"10.0.0.2:5051"}));
+  ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
+  cluster.kube.put_slice("oxbow-b", {{"n3", "10.0.0.3"}});
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+  cluster.kube.put_slice("other-a", {{"n8", "10.0.0.8"}}, "other");
+  cluster.kube.put_slice("oxbow-a", {{"n1", "10.0.0.1"}});
+  ASSERT_TRUE(a.views.reach({"n1", "n3"}));
+  cluster.kube.remove("EndpointSlice", "oxbow-b");
+  ASSERT_TRUE(a.views.reach({"n1"}));
+  EXPECT_EQ(cluster.kube.calls("list endpointslices"), 1);
+  EXPECT_EQ(cluster.kube.calls("watch endpointslices"), 1);
+  EXPECT_EQ(cluster.kube.list_versions().front(), "0");
+  EXPECT_TRUE(a.membership->trouble().empty());
+}
+
+// A broken watch, and one that the server ends, go on from what was seen last, a bookmark included, without a list.
+TEST(KubernetesMembership, ResumesAWatchFromABookmark) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
+  for (int i = 0; i < 5; ++i) cluster.kube.put_slice("other-a", kTwo, "other");
+  cluster.kube.bookmark();
+  const auto bookmarked = std::to_string(cluster.kube.version());
+  const auto starts_at = [&](std::size_t count, const std::string& version) {
+    return eventually([&] {
+      const auto starts = cluster.kube.watch_starts();
+      if (starts.size() >= count) return starts.back() == version;
+      cluster.kube.bookmark();
+      count == 2 ? cluster.kube.end_watches() : cluster.kube.break_watches();
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      return false;
+    });
+  };
+  ASSERT_TRUE(starts_at(2, bookmarked));
+  ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
+  EXPECT_TRUE(a.membership->trouble().empty());
+  ASSERT_TRUE(starts_at(3, bookmarked));
+  cluster.kube.put_slice("oxbow-a", kThree);
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+  EXPECT_EQ(cluster.kube.calls("list endpointslices"), 1);
+  EXPECT_TRUE(a.well());
+}
+
+// 410 Gone, as an answer or within the stream: everything is listed again, not older than what was known.
+TEST(KubernetesMembership, ListsAgainWhenTheVersionIsGone) {
+  for (const bool by_status : {true, false}) {
+    Cluster cluster;
+    cluster.kube.put_slice("oxbow-a", kTwo);
+    Node a(cluster, "n1");
+    a.start();
+    ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+    ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
+    const auto known = cluster.kube.watch_starts().back();
+    cluster.kube.go_away(true);
+    cluster.kube.remove("EndpointSlice", "oxbow-a");
+    cluster.kube.put_slice("oxbow-b", {{"n1", "10.0.0.1"}, {"n3", "10.0.0.3"}});
+    cluster.kube.compact(by_status);
+    cluster.kube.go_away(false);
+    ASSERT_TRUE(a.views.reach({"n1", "n3"}));
+    EXPECT_EQ(cluster.kube.list_versions(), (Words{"0", known}));
+    EXPECT_TRUE(a.well());
+  }
+}
+
+// When the cache cannot answer, the store does.
+TEST(KubernetesMembership, ListsPastTheCache) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  cluster.kube.lose_cache(true);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  EXPECT_EQ(cluster.kube.list_versions(), (Words{"0", ""}));
+}
+
+// A store that was restored from a backup counts from an earlier version.
+TEST(KubernetesMembership, FollowsARestoredStore) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  cluster.kube.restore();
+  cluster.kube.put_slice("oxbow-a", kThree);
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+  EXPECT_EQ(cluster.kube.list_versions().back(), "");
+  EXPECT_TRUE(a.well());
+}
+
+// The kubelet writes a new token before the old one ends; neither is ever in what is said.
+TEST(KubernetesMembership, ReadsATokenThatWasReplaced) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  cluster.kube.set_token("token.2");
+  cluster.kube.break_watches();
+  ASSERT_TRUE(a.troubled_by("Unauthorized"));
+  EXPECT_EQ(a.membership->trouble().find("token."), std::string::npos);
+  write_file(cluster.account / "token", "token.2");
+  ASSERT_TRUE(a.well());
+  cluster.kube.put_slice("oxbow-a", kThree);
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+}
+
+// An outage keeps the view and says why; afterwards all is well without a new view.
+TEST(KubernetesMembership, KeepsTheViewInAnOutage) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  const auto views = a.views.count();
+  cluster.kube.go_away(true);
+  ASSERT_TRUE(a.troubled_by("503"));
+  EXPECT_GE(metric(a.metrics, "oxbow_membership_errors_total", "kubernetes"), 1);
+  cluster.kube.go_away(false);
+  ASSERT_TRUE(a.well());
+  EXPECT_EQ(a.views.count(), views);
+}
+
+// Nobody is there at the start: that is no error, and the view comes when the API server does.
+TEST(KubernetesMembership, StartsBeforeTheApiServer) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  cluster.kube.go_away(true);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.troubled_by("503"));
+  EXPECT_EQ(a.views.count(), 0U);
+  cluster.kube.go_away(false);
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+}
+
+// An API server that takes requests and says nothing does not hold up a stop.
+TEST(KubernetesMembership, StopEndsAWaitAtOnce) {
+  Cluster cluster;
+  cluster.kube.fall_silent(true);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(eventually([&] { return cluster.kube.calls("list endpointslices") == 1; }));
+  const auto begin = std::chrono::steady_clock::now();
+  a.membership->stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+}
+
+// A role that may not is said as the API server says it.
+TEST(KubernetesMembership, SaysWhatItMayNot) {
+  Cluster cluster;
+  cluster.kube.forbid("endpointslices");
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.troubled_by("cannot list resource"));
+}
+
+// The labels of the own node make its location; of others the zone is known, and with it the region of one's own zone.
+TEST(KubernetesMembership, LocatesByTheOwnNodesLabels) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", {{"n1", "10.0.0.1", "z1"}, {"n2", "10.0.0.2", "z1"}, {"n3", "10.0.0.3", "z2"}});
+  cluster.kube.put_node(
+      "n1",
+      {{"topology.kubernetes.io/region", "r1"}, {"topology.kubernetes.io/zone", "z1"}, {"example.com/rack", "k7"}});
+  Node a(cluster, "n1");
+  a.options.location_labels.emplace_back("example.com/rack");
+  a.start();
+  ASSERT_TRUE(eventually([&] { return a.member("n1").location == Words{"r1", "z1", "k7"}; }));
+  EXPECT_EQ(a.member("n2").location, (Words{"r1", "z1"}));
+  EXPECT_EQ(a.member("n3").location, (Words{}));
+  EXPECT_EQ(cluster.kube.calls("get nodes"), 1);
+  EXPECT_EQ(cluster.kube.calls("list nodes") + cluster.kube.calls("watch nodes"), 0);
+}
+
+// Where nodes may not be read, the zone of the slices is the location of all.
+TEST(KubernetesMembership, LocatesByZonesWhereNodesMayNotBeRead) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", {{"n1", "10.0.0.1", "z1"}, {"n3", "10.0.0.3", "z2"}});
+  cluster.kube.forbid("nodes");
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n3"}));
+  EXPECT_EQ(a.member("n1").location, (Words{"z1"}));
+  EXPECT_EQ(a.member("n3").location, (Words{"z2"}));
+  ASSERT_TRUE(eventually([&] { return cluster.kube.calls("get nodes") == 1; }));
+  EXPECT_TRUE(a.membership->trouble().empty());
+}
+
+// A location in the config is the location, and no node is read.
+TEST(KubernetesMembership, AConfiguredLocationReadsNoNode) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.self.location = {"here"};
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  EXPECT_EQ(cluster.kube.calls("get nodes"), 0);
+}
+
+// A Service that is deleted and made again takes nobody out of the view.
+TEST(KubernetesMembership, HoldsTheViewWhenEverybodyIsGoneAtOnce) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.views.reach({"n1", "n2"}));
+  cluster.kube.remove("EndpointSlice", "oxbow-a");
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  cluster.kube.put_slice("oxbow-b", kThree);
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+  EXPECT_TRUE(a.views.kept("n1") && a.views.kept("n2"));
+}
+
+// Lines that make no sense cost a reconnection and no more.
+TEST(KubernetesMembership, SurvivesWhatIsBroken) {
+  Cluster cluster;
+  cluster.kube.put_slice("oxbow-a", kTwo);
+  cluster.kube.say_next_watch(R"({"type":"MODIFIED","object":{"kind":"Pod","metadata":{"name":"x"}}})");
+  Node a(cluster, "n1");
+  a.start();
+  ASSERT_TRUE(a.troubled_by("not understood"));
+  ASSERT_TRUE(a.well());
+  cluster.kube.put_slice("oxbow-a", kThree);
+  ASSERT_TRUE(a.views.reach({"n1", "n2", "n3"}));
+}
+
+// What can never work is refused, with what to do.
+TEST(KubernetesMembership, RefusesBadOptions) {
+  Cluster cluster;
+  MetricsRegistry metrics;
+  Views views;
+  Member self;
+  self.name = "n1";
+  const auto start = [&](auto change) {
+    auto options = cluster.options;
+    change(options);
+    const auto started = make_kubernetes_membership(options, self, metrics)->start(views.callback());
+    return started ? std::string() : started.error().what();
+  };
+  EXPECT_EQ(start([](auto&) {}), "");
+  EXPECT_NE(start([](auto& o) { o.api_server = "127.0.0.1:6443"; }), "");
+  EXPECT_NE(start([](auto& o) { o.service = "a/b"; }), "");
+  EXPECT_NE(start([](auto& o) { o.namespace_name = "?"; }), "");
+  EXPECT_NE(start([](auto& o) { o.config_map.clear(); }), "");
+  EXPECT_NE(start([](auto& o) { o.account_directory = "/nowhere"; }).find("namespace"), std::string::npos);
+  EXPECT_NE(start([](auto& o) { o.api_server.clear(); }).find("no pod"), std::string::npos);
+  EXPECT_EQ(start([](auto& o) { o.api_server = "http://u:secret@h:1"; }).find("secret"), std::string::npos);
+}
+
+kube::Object slice(std::vector<kube::Endpoint> endpoints, std::uint16_t port = 5051) {
+  return {.name = "s", .version = "1", .content = kube::Slice{std::move(endpoints), {{"peers", port}}}};
+}
+
+// One member a node, whatever slices its endpoints are in; the terminating are left out, those not ready are not.
+TEST(KubeMembers, MergesByNode) {
+  const std::map<std::string, kube::Object> slices{
+      {"v6", slice({{.address = "fd00::1", .node = "n1"}})},
+      {"v4", slice({{.address = "10.0.0.1", .node = "n1"}, {.address = "10.0.0.1", .node = "n1"}})},
+      {"w4", slice({{.address = "10.0.0.2", .node = "n2", .terminating = true}, {.address = "10.0.0.4"}})}};
+  const auto members = kube::members_of(slices, "peers", {});
+  EXPECT_EQ(words(members), (Words{"n1", "10.0.0.4:5051"}));
+  EXPECT_EQ(members.front().addresses, (Words{"10.0.0.1:5051", "[fd00::1]:5051"}));
+  EXPECT_TRUE(kube::members_of(slices, "other", {}).empty());
+}
+
+// A label that is missing ends the location: what is behind it would stand at another width.
+TEST(KubeMembers, ALocationHasNoGaps) {
+  const std::map<std::string, std::string> labels{{"region", "r"}, {"rack", "k"}};
+  EXPECT_EQ(kube::location_of(labels, {"region", "zone", "rack"}), (Words{"r"}));
+  EXPECT_EQ(kube::location_of(labels, {"zone"}), (Words{}));
+}
+
+// Statuses are told apart by what has to be done about them.
+TEST(KubeJson, StatusesAndEvents) {
+  EXPECT_EQ(kube::parse_status(410, R"({"kind":"Status","code":410,"reason":"Gone"})").code(), Errc::kOutOfRange);
+  EXPECT_EQ(
+      kube::parse_status(504, R"({"kind":"Status","code":504,"message":"Timeout: Too large resource version: 9"})")
+          .code(),
+      Errc::kOutOfRange);
+  EXPECT_EQ(kube::parse_status(429, "<html>").code(), Errc::kThrottled);
+  EXPECT_EQ(kube::parse_status(502, "").code(), Errc::kUnavailable);
+  EXPECT_EQ(kube::parse_event(R"({"type":"ERROR","object":{"kind":"Status","code":410}})").error().code(),
+            Errc::kOutOfRange);
+  EXPECT_FALSE(kube::parse_event(R"({"type":"BOOKMARK","object":{}})"));
+  EXPECT_FALSE(kube::parse_list(R"({"kind":"EndpointSliceList","metadata":{}})"));
+  EXPECT_TRUE(kube::parse_list(R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":"1"},"items":null})"));
+}
+
+/// The values that a watch has told, "-" for none.
+class Told {
+ public:
+  std::function<void(std::optional<ClusterValue>)> callback() {
+    return [this](std::optional<ClusterValue> value) {
+      const std::lock_guard lock(mutex_);
+      all_.push_back(value ? value->value : "-");
+      changed_.notify_all();
+    };
+  }
+  bool reach(const Words& wanted) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return all_ == wanted; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Words all_;
+};
+
+// Of two that swap from the same version one wins, and the other is told to read again; other keys stay.
+TEST(KubernetesValues, CompareAndSwap) {
+  Cluster cluster;
+  const auto values = make_kubernetes_values(cluster.options);
+  EXPECT_EQ(*values->get("k"), std::nullopt);
+  const auto first = values->compare_and_swap("k", std::nullopt, "1");
+  ASSERT_TRUE(first) << first.error().what();
+  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "x").error().code(), Errc::kBusy);
+  const auto second = values->compare_and_swap("k", *first, "2");
+  ASSERT_TRUE(second);
+  EXPECT_NE(*first, *second);
+  EXPECT_EQ(values->compare_and_swap("k", *first, "x").error().code(), Errc::kBusy);
+  EXPECT_EQ(values->compare_and_swap("k", "of another store", "x").error().code(), Errc::kBusy);
+  const auto now = values->get("k");
+  ASSERT_TRUE(now && *now);
+  EXPECT_EQ((*now)->value, "2");
+  EXPECT_EQ((*now)->revision, *second);
+  ASSERT_TRUE(values->compare_and_swap("other", std::nullopt, "o"));
+  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);  // one version for all keys
+  EXPECT_EQ(cluster.kube.config("oxbow-cluster"), (FakeKube::Json{{"k", "2"}, {"other", "o"}}));
+  cluster.kube.remove("ConfigMap", "oxbow-cluster");
+  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);
+  EXPECT_EQ(values->compare_and_swap("k", *second, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
+  EXPECT_EQ(values->compare_and_swap("a/b", std::nullopt, "x").error().code(), Errc::kInvalid);
+  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "\xff").error().code(), Errc::kInvalid);
+}
+
+// Many that add one to a number: none is lost.
+TEST(KubernetesValues, RacesLoseNothing) {
+  Cluster cluster;
+  constexpr int kThreads = 4;
+  constexpr int kEach = 10;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      const auto values = make_kubernetes_values(cluster.options);
+      for (int done = 0; done < kEach;) {
+        const auto now = values->get("n");
+        ASSERT_TRUE(now);
+        const int next = *now ? std::stoi((*now)->value) + 1 : 1;
+        const auto expected = *now ? std::optional((*now)->revision) : std::nullopt;
+        if (values->compare_and_swap("n", expected, std::to_string(next))) ++done;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(cluster.kube.config("oxbow-cluster"), (FakeKube::Json{{"n", std::to_string(kThreads * kEach)}}));
+}
+
+// Watches of several keys share one of the API server's and tell changes of their own key only, through a broken
+// stream and a ConfigMap that is deleted.
+TEST(KubernetesValues, Watch) {
+  Cluster cluster;
+  Told k, other;
+  const auto values = make_kubernetes_values(cluster.options);
+  values->watch("k", k.callback());
+  values->watch("other", other.callback());
+  ASSERT_TRUE(k.reach({"-"}));
+  ASSERT_TRUE(other.reach({"-"}));
+  ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
+  cluster.kube.put_config("oxbow-cluster", {{"k", "1"}});
+  cluster.kube.put_config("somebody-elses", {{"k", "9"}});
+  ASSERT_TRUE(k.reach({"-", "1"}));
+  cluster.kube.break_watches();
+  cluster.kube.put_config("oxbow-cluster", {{"k", "1"}, {"other", "o"}});
+  ASSERT_TRUE(other.reach({"-", "o"}));
+  ASSERT_TRUE(k.reach({"-", "1"}));
+  cluster.kube.remove("ConfigMap", "oxbow-cluster");
+  ASSERT_TRUE(k.reach({"-", "1", "-"}));
+  ASSERT_TRUE(other.reach({"-", "o", "-"}));
+  EXPECT_EQ(cluster.kube.calls("list configmaps"), 1);
+}
+
+// An API server that is away is kUnavailable.
+TEST(KubernetesValues, Unavailable) {
+  Cluster cluster;
+  cluster.kube.go_away(true);
+  const auto values = make_kubernetes_values(cluster.options);
+  EXPECT_EQ(values->get("k").error().code(), Errc::kUnavailable);
+  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "1").error().code(), Errc::kUnavailable);
+  auto nowhere = cluster.options;
+  nowhere.api_server = "nonsense";
+  EXPECT_EQ(make_kubernetes_values(nowhere)->get("k").error().code(), Errc::kInvalid);
+}
+
+}  // namespace
+}  // namespace oxbow::p2p
