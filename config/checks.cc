@@ -141,6 +141,15 @@ std::string check_label(std::string_view text) {
   return fmt::format("\"{}\" must have no blanks and at most 253 characters", text);
 }
 
+std::string check_object_name(std::string_view text) {
+  const bool fits = !text.empty() && text.size() <= 253 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+  });
+  return fits
+             ? std::string()
+             : fmt::format("\"{}\" must be the name of a Kubernetes object: lower-case letters, digits, - and .", text);
+}
+
 std::string mask_url(std::string_view url) {
   const auto scheme = url.find("://");
   const std::size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;

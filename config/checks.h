@@ -25,6 +25,8 @@ std::string check_absolute_path(std::string_view text);
 std::string check_pattern(std::string_view text);
 /// A peer's name or label: no blanks, no control characters, at most 253 characters.
 std::string check_label(std::string_view text);
+/// The name of a Kubernetes object: lower-case letters, digits, `-` and `.`.
+std::string check_object_name(std::string_view text);
 
 /// The URL with a password in it masked: for everything that is shown.
 std::string mask_url(std::string_view url);

@@ -101,7 +101,7 @@ struct Peer {
   std::string revoked_file;
 };
 
-enum class MembershipProvider { kStatic, kFile, kDns, kEtcd };
+enum class MembershipProvider { kStatic, kFile, kDns, kEtcd, kKubernetes };
 
 struct Membership {
   MembershipProvider provider = MembershipProvider::kStatic;
@@ -110,12 +110,19 @@ struct Membership {
   std::string name;                    ///< dns
   std::uint32_t port = 0;              ///< dns
   Milliseconds interval{};             ///< dns
-  std::vector<std::string> endpoints;  ///< etcd, and the rest of this struct
+  std::vector<std::string> endpoints;  ///< etcd
   std::string prefix;
   Tls tls;
   std::string username;
   std::string password_file;
   Milliseconds lease_ttl{};
+  std::string api_server;  ///< kubernetes, and the rest of this struct
+  std::string namespace_name;
+  std::string service;
+  std::string port_name;
+  std::string config_map;
+  std::vector<std::string> location_labels;
+  std::string account_directory;
 };
 
 enum class Strategy { kSwarm, kRing, kFingers, kSingle };

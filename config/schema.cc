@@ -89,7 +89,8 @@ void add_peers(Options& out) {
                                {{"static", MembershipProvider::kStatic},
                                 {"file", MembershipProvider::kFile},
                                 {"dns", MembershipProvider::kDns},
-                                {"etcd", MembershipProvider::kEtcd}},
+                                {"etcd", MembershipProvider::kEtcd},
+                                {"kubernetes", MembershipProvider::kKubernetes}},
                                MembershipProvider::kStatic, "Where the list of peers comes from.", false));
   add(out, "membership.peers", OXBOW_FIELD(membership.peers), {}, "The peers, for the static provider.",
       {.example = R"(["10.0.0.7:5051", "10.0.0.8:5051"])", .bounds = {.check = check_host_port}});
@@ -121,6 +122,31 @@ void add_peers(Options& out) {
       {.example = "/etc/oxbow/etcd.password", .bounds = {.check = check_absolute_path}});
   add(out, "membership.lease_ttl", OXBOW_FIELD(membership.lease_ttl), std::chrono::seconds(15),
       "For the etcd provider: how long a node that died stays listed.", {.bounds = {.min = 2000, .max = 60 * kMinute}});
+  add(out, "membership.api_server", OXBOW_FIELD(membership.api_server), "",
+      "For the kubernetes provider: URL of the API server. A pod knows its own.",
+      {.example = "https://10.0.0.1:6443", .bounds = {.check = check_upstream}});
+  add(out, "membership.namespace", OXBOW_FIELD(membership.namespace_name), "",
+      "For the kubernetes provider: where the Service is. A pod knows its own.",
+      {.example = "oxbow", .bounds = {.check = check_object_name}});
+  add(out, "membership.service", OXBOW_FIELD(membership.service), "oxbow",
+      "For the kubernetes provider: the Service whose endpoints are the peers. A peer's name is that of its node.",
+      {.bounds = {.check = check_object_name}});
+  add(out, "membership.port_name", OXBOW_FIELD(membership.port_name), "peers",
+      "For the kubernetes provider: the Service's port for peers. Empty: the one without a name.",
+      {.bounds = {.check = check_label}});
+  add(out, "membership.config_map", OXBOW_FIELD(membership.config_map), "oxbow-cluster",
+      "For the kubernetes provider: the ConfigMap with what all nodes share: settings, revoked.",
+      {.bounds = {.check = check_object_name}});
+  add(out, "membership.location_labels", OXBOW_FIELD(membership.location_labels),
+      {"topology.kubernetes.io/region", "topology.kubernetes.io/zone"},
+      "For the kubernetes provider: labels of this node, from wide to narrow, that are its location where "
+      "peer.location "
+      "is not set.",
+      {.bounds = {.check = check_label}});
+  add(out, "membership.account_directory", OXBOW_FIELD(membership.account_directory),
+      "/var/run/secrets/kubernetes.io/serviceaccount",
+      "For the kubernetes provider: the service account's token, ca.crt and namespace. Read anew when they change.",
+      {.bounds = {.check = check_absolute_path}});
   out.push_back(choice<Config>("routing.strategy", OXBOW_FIELD(routing.strategy),
                                {{"swarm", Strategy::kSwarm},
                                 {"ring", Strategy::kRing},

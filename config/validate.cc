@@ -148,6 +148,17 @@ void validate(const Membership& membership, Problems& out) {
   only_for(!membership.path.empty(), kFile, "path", "file");
   only_for(!membership.name.empty(), kDns, "name", "dns");
   only_for(!membership.endpoints.empty(), kEtcd, "endpoints", "etcd");
+  if (!membership.api_server.empty() && membership.provider != kKubernetes)
+    warning(out, "membership.api_server", "is not used: it is for the kubernetes provider");
+  if (!membership.namespace_name.empty() && membership.provider != kKubernetes)
+    warning(out, "membership.namespace", "is not used: it is for the kubernetes provider");
+  if (membership.provider == kKubernetes) {
+    for (const auto& [value, key] :
+         {std::pair(&membership.service, "service"), std::pair(&membership.config_map, "config_map"),
+          std::pair(&membership.account_directory, "account_directory")}) {
+      if (value->empty()) error(out, fmt::format("membership.{}", key), "is needed by the kubernetes provider");
+    }
+  }
   if (membership.tls.certificate.empty() != membership.tls.key.empty()) {
     error(out, "membership.tls.certificate", "certificate and key are needed together");
   }

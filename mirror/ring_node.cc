@@ -286,8 +286,11 @@ Task<> Node::tick(std::shared_ptr<bool> running) {
 
 p2p::Hello Node::hello() const {
   p2p::Hello hello;
-  hello.facts = {self_.name,           self_.location, self_.weight,    p2p::kProtocolOldest,
-                 p2p::kProtocolNewest, incarnation_,   draining_.load()};
+  const auto snapshot = table_.snapshot();
+  // With a location from membership where the configuration has none.
+  const auto* self = snapshot->find(snapshot->self());
+  hello.facts = {self_.name,           self->member.location, self_.weight,    p2p::kProtocolOldest,
+                 p2p::kProtocolNewest, incarnation_,          draining_.load()};
   hello.version = parts_.version;
   hello.strategy = p2p::to_string(strategy_);
   hello.replicas = replicas_;

@@ -31,6 +31,18 @@ p2p::EtcdOptions etcd_options(const config::Membership& from) {
   return to;
 }
 
+p2p::KubernetesOptions kubernetes_options(const config::Membership& from) {
+  p2p::KubernetesOptions to;
+  to.api_server = from.api_server;
+  to.namespace_name = from.namespace_name;
+  to.service = from.service;
+  to.port_name = from.port_name;
+  to.config_map = from.config_map;
+  to.location_labels = from.location_labels;
+  to.account_directory = from.account_directory;
+  return to;
+}
+
 }  // namespace
 
 p2p::StrategyKind strategy_kind(config::Strategy strategy) noexcept {
@@ -68,13 +80,18 @@ Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& c
       return p2p::make_dns_membership({from.name, static_cast<std::uint16_t>(from.port), from.interval}, metrics);
     case config::MembershipProvider::kEtcd:
       return p2p::make_etcd_membership(etcd_options(from), self, metrics);
+    case config::MembershipProvider::kKubernetes:
+      return p2p::make_kubernetes_membership(kubernetes_options(from), self, metrics);
   }
   std::abort();
 }
 
 std::unique_ptr<p2p::ClusterValues> make_cluster_values(const config::Config& config) {
-  if (config.membership.provider != config::MembershipProvider::kEtcd) return nullptr;
-  return p2p::make_etcd_values(etcd_options(config.membership));
+  const auto& from = config.membership;
+  if (from.provider == config::MembershipProvider::kEtcd) return p2p::make_etcd_values(etcd_options(from));
+  if (from.provider == config::MembershipProvider::kKubernetes)
+    return p2p::make_kubernetes_values(kubernetes_options(from));
+  return nullptr;
 }
 
 std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept {

@@ -23,13 +23,13 @@ p2p::Member self_member(const config::Config& config);
 Result<std::unique_ptr<p2p::Membership>> make_membership(const config::Config& config, const p2p::Member& self,
                                                          MetricsRegistry& metrics);
 
-/// What all nodes share, where the provider keeps such a thing (etcd); else null.
+/// What all nodes share, where the provider keeps such a thing (etcd, kubernetes); else null.
 std::unique_ptr<p2p::ClusterValues> make_cluster_values(const config::Config& config);
 
 std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 
 /// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
-/// etcd keeps one. A list that cannot be read keeps the last one.
+/// the provider keeps one. A list that cannot be read keeps the last one.
 /// Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
 class RevokedList {
  public:

@@ -135,6 +135,7 @@ void PeerTable::apply_view(Now now) {
     it->second.name = name;
     from_view[name] |= !member.name.empty();
   }
+  own_location_ = named.at(self_.name).location;
   order_.clear();
   for (auto& [name, member] : named) {
     const auto entry = entry_for(name, member.addresses, now);

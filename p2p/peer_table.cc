@@ -309,7 +309,7 @@ Peer PeerTable::describe(const Entry& entry, Now now) const {
     peer.incarnation = entry.facts->incarnation;
   }
   peer.vetted = past_probation(entry);
-  peer.near = shared_labels(self_.location, peer.member.location);
+  peer.near = shared_labels(own_location_, peer.member.location);
   peer.latency_ms = entry.latency_ms;
   peer.goodput = entry.goodput;
   return peer;

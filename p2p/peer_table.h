@@ -154,7 +154,8 @@ class PeerTable {
   void on_restart(OnRestart listener);
 
   // What feeds it:
-  void set_members(std::vector<Member> members);  ///< a membership view, without or with this node
+  /// A membership view, without or with this node. Where it is found in it counts if `self` does not say.
+  void set_members(std::vector<Member> members);
   void set_revoked(std::vector<std::string> names);
   void note_hello(PeerId peer, const PeerFacts& facts);
   /// A hello of whoever is at `address`: names a member that was known by address only, or known by a name that it no
@@ -223,6 +224,7 @@ class PeerTable {
 
   mutable std::mutex mutex_;
   std::vector<Member> view_;
+  std::vector<std::string> own_location_;                 ///< of `self`; the view's where it has none
   std::unordered_map<std::string, std::string> name_at_;  ///< learned by hellos, by address
   std::unordered_map<std::string, EntryPtr> entries_;     ///< by name, those that have left the view too
   std::unordered_map<std::string, EntryPtr> unnamed_;     ///< by their first address

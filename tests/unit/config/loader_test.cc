@@ -191,6 +191,26 @@ TEST(Load, SaysWhatTheRingNeeds) {
   EXPECT_TRUE(errors_of("[membership]\nprovider = \"etcd\"\n").contains("membership.endpoints: is needed by the etcd"));
 }
 
+// In a pod the provider's name is all that has to be said; what would become part of a URL is checked.
+TEST(Load, KubernetesNeedsNothingMore) {
+  const std::string peer = "[peer]\nlisten = \"10.0.0.7:5051\"\n[peer.tls]\ninsecure = true\n";
+  const auto loaded = load_text(peer + "[membership]\nprovider = \"kubernetes\"\n", "t.toml");
+  ASSERT_TRUE(loaded) << all(loaded.error());
+  const auto& membership = loaded->config.membership;
+  EXPECT_EQ(membership.provider, MembershipProvider::kKubernetes);
+  EXPECT_EQ(membership.service, "oxbow");
+  EXPECT_EQ(membership.port_name, "peers");
+  EXPECT_EQ(membership.location_labels.back(), "topology.kubernetes.io/zone");
+  EXPECT_TRUE(loaded->warnings.empty()) << all(loaded->warnings);
+  EXPECT_TRUE(errors_of("[membership]\nservice = \"a/b\"\n").contains("membership.service: \"a/b\" must be the name"));
+  EXPECT_TRUE(errors_of("[membership]\nnamespace = \"A\"\n").contains("membership.namespace: \"A\" must be"));
+  EXPECT_TRUE(
+      errors_of(peer + "[membership]\nprovider = \"kubernetes\"\nservice = \"\"\n").contains("is needed by the"));
+  const auto unused = load_text("[membership]\napi_server = \"https://h:6443\"\n", "t.toml");
+  ASSERT_TRUE(unused) << all(unused.error());
+  EXPECT_TRUE(all(unused->warnings).contains("membership.api_server: is not used: it is for the kubernetes provider"));
+}
+
 // A variable beats the file, a flag beats the variable, and lists are written with commas.
 TEST(Load, LaterLayersWin) {
   const auto loaded = load_text("[client]\nlisten = [\"127.0.0.1:1\"]\n[log]\nlevel = \"warn\"\n", "t.toml",

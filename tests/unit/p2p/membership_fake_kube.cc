@@ -269,7 +269,7 @@ void FakeKube::watch(int socket, const Request& request) {
                         {"metadata", {{"resourceVersion", std::to_string(version_)}, {"creationTimestamp", nullptr}}}};
       alive = alive && send_line(socket, Json{{"type", "BOOKMARK"}, {"object", object}}.dump());
     }
-    bookmarks = bookmarks_;
+    if (std::exchange(bookmarks, bookmarks_) != bookmarks_ && --bookmarks_due_ == 0) changed_.notify_all();
     if (!alive) break;
     changed_.wait_for(lock, std::chrono::milliseconds(20));
     char byte;
@@ -346,9 +346,11 @@ void FakeKube::end_watches() {
   changed_.notify_all();
 }
 void FakeKube::bookmark() {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   ++bookmarks_;
+  bookmarks_due_ = standing_;
   changed_.notify_all();
+  changed_.wait(lock, [&] { return bookmarks_due_ == 0 || stopping_; });
 }
 void FakeKube::compact(bool by_status) {
   const std::lock_guard lock(mutex_);

@@ -47,7 +47,7 @@ class FakeKube {
   // Faults:
   void break_watches();  ///< in the middle of the stream
   void end_watches();    ///< in good order, as timeoutSeconds does
-  void bookmark();       ///< to every watch that allows it
+  void bookmark();       ///< to every watch that stands and allows it; waits until it is sent
   /// Versions up to now are gone. `by_status`: watches get HTTP 410; else an ERROR event in a stream.
   void compact(bool by_status);
   /// All versions begin again at 1, with the objects that are there.
@@ -107,6 +107,7 @@ class FakeKube {
   int broken_ = 0;
   int ended_ = 0;
   int bookmarks_ = 0;
+  int bookmarks_due_ = 0;
   int standing_ = 0;
   std::list<Connection> connections_;
   std::map<std::pair<std::string, std::string>, Json> objects_;  ///< by resource and name

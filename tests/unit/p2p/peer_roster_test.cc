@@ -190,5 +190,21 @@ TEST(PeerRoster, ViewsAreBounded) {
   EXPECT_EQ(limit_counter(site.metrics_, "peer_members").Value(), 2);
 }
 
+// A node without a location of its own is where the view finds it.
+TEST(PeerRoster, TakesItsLocationFromTheView) {
+  TableSite site;
+  auto view = named({"self", "a", "b"});
+  view[0].location = {"z1", "r1"};
+  view[1].location = {"z1", "r1"};
+  view[2].location = {"z1"};
+  site.table_.set_members(view);
+  const auto near = [&](std::string_view name) { return site.table_.snapshot()->find(name)->near; };
+  EXPECT_EQ(near("a"), 2U);
+  EXPECT_EQ(near("b"), 1U);
+  view[0].location = {"z2"};
+  site.table_.set_members(view);
+  EXPECT_EQ(near("a"), 0U);
+}
+
 }  // namespace
 }  // namespace oxbow::p2p
