@@ -128,7 +128,7 @@ class Node final : public RingNode {
   mutable std::mutex revoked_mutex_;
   std::set<std::string> revoked_entries_;  ///< names, and `serial:…`
   std::unique_ptr<RevokedList> revoked_;
-  std::unique_ptr<p2p::ClusterValues> settings_;
+  std::unique_ptr<p2p::ClusterValues> values_;  ///< ends before what its watches tell: `revoked_` too
   std::shared_ptr<Announcer> announcer_;
   asio::steady_timer timer_;
   std::shared_ptr<bool> ticking_;
@@ -200,12 +200,12 @@ Result<> Node::open(const config::Config& config) {
   // What no node can keep whole is kept by span across the cluster: each keeps what it comes first for on the ring.
   parts_.blobs.store().set_span_rank(
       [this](const Digest& digest, std::uint32_t span) { return span_rank(digest, span); });
-  settings_ = make_cluster_values(config);
+  values_ = make_cluster_values(config);
   auto membership = make_membership(config, self_, parts_.metrics);
   if (!membership) return std::unexpected(std::move(membership.error()).in("membership"));
   membership_ = std::move(*membership);
-  revoked_ =
-      std::make_unique<RevokedList>(config, [this](std::vector<std::string> names) { revoke(std::move(names)); });
+  revoked_ = std::make_unique<RevokedList>(config, values_.get(),
+                                           [this](std::vector<std::string> names) { revoke(std::move(names)); });
   announcer_ = std::make_shared<Announcer>(
       Announcer::Options{}, parts_.blobs, table_, parts_.loops.at(0),
       [this](p2p::PeerId peer, std::vector<p2p::Announce> announces) { return send(peer, std::move(announces)); },
@@ -229,7 +229,7 @@ Result<> Node::start() {
     return std::unexpected(std::move(started.error()).in("membership"));
   }
   revoked_->start();
-  if (settings_) settings_->watch(std::string(p2p::kSettingsKey), [this](const auto& value) { take_settings(value); });
+  if (values_) values_->watch(std::string(p2p::kSettingsKey), [this](const auto& value) { take_settings(value); });
   prober_->start();
   announcer_->start();
   ticking_ = std::make_shared<bool>(true);
@@ -400,8 +400,8 @@ void Node::drain(std::chrono::milliseconds timeout) {
 void Node::close() {
   if (ticking_) *ticking_ = false;
   asio::post(parts_.loops.at(0), [this] { timer_.cancel(); });
+  values_.reset();
   revoked_->stop();
-  settings_.reset();
   prober_->stop();
   announcer_->stop();
   client_->close();

@@ -102,16 +102,14 @@ std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept 
   return std::nullopt;
 }
 
-RevokedList::RevokedList(const config::Config& config, OnList on_list, std::chrono::milliseconds look_every)
-    : path_(config.peer.revoked_file),
-      on_list_(std::move(on_list)),
-      look_every_(look_every),
-      values_(make_cluster_values(config)) {}
+RevokedList::RevokedList(const config::Config& config, p2p::ClusterValues* values, OnList on_list,
+                         std::chrono::milliseconds look_every)
+    : path_(config.peer.revoked_file), on_list_(std::move(on_list)), look_every_(look_every), values_(values) {}
 
 RevokedList::~RevokedList() { stop(); }
 
 void RevokedList::start() {
-  if (values_) {
+  if (values_ != nullptr) {
     values_->watch(std::string(p2p::kRevokedKey), [this](const std::optional<p2p::ClusterValue>& value) {
       auto names = value ? p2p::parse_revoked(value->value) : Result<std::vector<std::string>>();
       if (!names) {
@@ -127,7 +125,6 @@ void RevokedList::start() {
 }
 
 void RevokedList::stop() {
-  values_.reset();
   if (!thread_.joinable()) return;
   thread_.request_stop();
   thread_.join();

@@ -34,7 +34,8 @@ std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 class RevokedList {
  public:
   using OnList = std::function<void(std::vector<std::string>)>;
-  RevokedList(const config::Config& config, OnList on_list,
+  /// `values`: the cluster's; null where there are none. Its watch ends with it, before this.
+  RevokedList(const config::Config& config, p2p::ClusterValues* values, OnList on_list,
               std::chrono::milliseconds look_every = std::chrono::milliseconds(5'000));
   ~RevokedList();
 
@@ -48,7 +49,7 @@ class RevokedList {
   std::string path_;
   OnList on_list_;
   const std::chrono::milliseconds look_every_;
-  std::unique_ptr<p2p::ClusterValues> values_;
+  p2p::ClusterValues* const values_;
   std::mutex mutex_;  ///< held while the list is told, so that no older one is told last
   std::vector<std::string> from_file_;
   std::vector<std::string> from_cluster_;

@@ -61,7 +61,7 @@ class RevokedListTest : public ::testing::Test {
 // The file is followed; one that cannot be read or is not a list keeps the last, and is taken again when it is right.
 TEST_F(RevokedListTest, FollowsItsFile) {
   RevokedList list(
-      config_,
+      config_, nullptr,
       [this](std::vector<std::string> names) {
         const std::lock_guard lock(mutex_);
         told_.push_back(std::move(names));
