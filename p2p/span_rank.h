@@ -1,7 +1,7 @@
 // Which spans of a blob too large for one node this node should keep: the higher, the rather. A node keeps first what
 // it comes first for on the ring; among the spans for which it does not stand near the front (nearly all of them, in a
-// large cluster) each node has an order of its own, drawn from its name (rendezvous hashing), so that together they keep
-// every span about equally often. Without that order all nodes would keep the same end of the blob
+// large cluster) each node has an order of its own, drawn from its name (rendezvous hashing), so that together they
+// keep every span about equally often. Without that order all nodes would keep the same end of the blob
 // (docs/simulation-churn.md).
 // Thread rule: pure functions.
 #pragma once

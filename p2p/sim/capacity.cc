@@ -33,7 +33,10 @@ std::uint64_t image_bytes(Random& random) {
 class CapacityRun {
  public:
   CapacityRun(const CapacityOptions& options, const PolicyMaker& policy, std::uint64_t seed)
-      : options_(options), random_(seed), items_(make_items()), popularity_(std::max(options.images, 1U), options.alpha),
+      : options_(options),
+        random_(seed),
+        items_(make_items()),
+        popularity_(std::max(options.images, 1U), options.alpha),
         cluster_({.nodes = options.nodes,
                   .budget_bytes = options.budget_bytes(),
                   .policy = policy,
@@ -41,7 +44,8 @@ class CapacityRun {
                   .span_order = options.span_order,
                   .giant_divisor = options.giant_divisor,
                   .pooled = options.pooled},
-                 items_) {
+                 items_),
+        asked_(items_.size()) {
     for (std::size_t i = 0; i < kClasses.size(); ++i) {
       if (images() > 0) result_.classes.push_back({.name = kClasses[i].name});
     }
@@ -65,6 +69,7 @@ class CapacityRun {
   const std::vector<CacheItem> items_;  ///< the images, hottest first; then the files of the model
   const Popularity popularity_;
   CacheCluster cluster_;
+  std::vector<bool> asked_;
   CapacityResult result_;
 };
 
@@ -85,12 +90,15 @@ std::size_t CapacityRun::class_of(ItemId item) const {
 void CapacityRun::pull(std::uint32_t node, ItemId item, bool measured) {
   const auto served = cluster_.request(node, item);
   OXBOW_INVARIANT(served.local_bytes + served.peer_bytes + served.upstream_bytes == items_[item].bytes);
+  const bool first = !asked_[item];
+  asked_[item] = true;
   if (!measured) return;
   auto& one = result_.classes[class_of(item)];
   one.asked_bytes += static_cast<double>(items_[item].bytes);
   one.local_bytes += static_cast<double>(served.local_bytes);
   one.peer_bytes += static_cast<double>(served.peer_bytes);
   one.upstream_bytes += static_cast<double>(served.upstream_bytes);
+  if (first) one.first_bytes += static_cast<double>(served.upstream_bytes);
 }
 
 void CapacityRun::pull_image(bool measured) {
@@ -104,8 +112,7 @@ void CapacityRun::pull_model(std::uint32_t node, bool measured) {
 }
 
 CapacityResult CapacityRun::run(Progress* progress) {
-  const std::uint64_t requests =
-      images() == 0 ? 0 : std::uint64_t{options_.nodes} * options_.requests_per_node;
+  const std::uint64_t requests = images() == 0 ? 0 : std::uint64_t{options_.nodes} * options_.requests_per_node;
   std::vector<std::uint32_t> pullers(options_.nodes);
   std::iota(pullers.begin(), pullers.end(), 0U);
   for (auto i = options_.nodes; i > 1; --i) std::swap(pullers[i - 1], pullers[random_.below(i)]);
@@ -171,25 +178,28 @@ std::uint64_t CapacityOptions::budget_bytes() const noexcept {
   return static_cast<std::uint64_t>(static_cast<double>(disk_bytes) * budget_percent / 100);
 }
 
-double CapacityResult::asked_bytes() const {
-  return std::accumulate(classes.begin(), classes.end(), 0.0, [](double sum, const auto& one) { return sum + one.asked_bytes; });
+namespace {
+
+double sum_of(const std::vector<CapacityClass>& classes, double CapacityClass::* what) {
+  double sum = 0;
+  for (const auto& one : classes) sum += one.*what;
+  return sum;
 }
 
-double CapacityResult::upstream_bytes() const {
-  return std::accumulate(classes.begin(), classes.end(), 0.0,
-                         [](double sum, const auto& one) { return sum + one.upstream_bytes; });
-}
+}  // namespace
+
+double CapacityResult::asked_bytes() const { return sum_of(classes, &CapacityClass::asked_bytes); }
+double CapacityResult::upstream_bytes() const { return sum_of(classes, &CapacityClass::upstream_bytes); }
 
 double CapacityResult::hit_share() const {
-  const auto asked = asked_bytes();
-  return asked > 0 ? 1 - upstream_bytes() / asked : 1;
+  const auto first = sum_of(classes, &CapacityClass::first_bytes);
+  const auto asked = asked_bytes() - first;
+  return asked > 0 ? 1 - (upstream_bytes() - first) / asked : 1;
 }
 
 double CapacityResult::local_share() const {
   const auto asked = asked_bytes();
-  const auto local = std::accumulate(classes.begin(), classes.end(), 0.0,
-                                     [](double sum, const auto& one) { return sum + one.local_bytes; });
-  return asked > 0 ? local / asked : 0;
+  return asked > 0 ? sum_of(classes, &CapacityClass::local_bytes) / asked : 0;
 }
 
 double CapacityResult::usable_share() const {

@@ -1,11 +1,11 @@
-// `oxbow sim capacity`: which part of the aggregate budget is usable. Nodes cache what their clients pull, each under its
-// own budget and eviction; nobody places anything. Pulls come one after the other: what is asked is what remains between
-// them, so that a crowd's help to itself does not hide what the caches have lost.
+// `oxbow sim capacity`: which part of the aggregate budget is usable. Nodes cache what their clients pull, each under
+// its own budget and eviction; nobody places anything. Pulls come one after the other: what is asked is what remains
+// between them, so that a crowd's help to itself does not hide what the caches have lost.
 //
-// The model: images of 64 MiB to 4 GiB (their layers as one item) with Zipf popularity, the same for all nodes, pulled by
-// random nodes; and a model that a share of the nodes pulls, in one file or in many. Two thirds of the pulls fill the
-// caches, the rest is measured. No time, no failures, and all nodes know what the others hold.
-// Thread rule: pure functions; `progress` from any thread.
+// The model: images of 64 MiB to 4 GiB (their layers as one item) with Zipf popularity, the same for all nodes, pulled
+// by random nodes; and a model that a share of the nodes pulls, in one file or in many. Two thirds of the pulls fill
+// the caches, the rest is measured. No time, no failures, and all nodes know what the others hold. Thread rule: pure
+// functions; `progress` from any thread.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,8 @@ struct CapacityOptions {
   std::uint32_t requests_per_node = 300;  ///< of images
   std::uint64_t model_bytes = 700'000'000'000;
   std::uint32_t model_files = 1;
-  double model_share = 1;             ///< of the nodes pull it while the caches fill,
-  std::uint32_t model_pulls = 20;     ///< and so many nodes afterwards, measured
+  double model_share = 0.1;        ///< of the nodes pull it while the caches fill,
+  std::uint32_t model_pulls = 20;  ///< and so many nodes afterwards, measured
   CapacityLoad load = CapacityLoad::kBoth;
   SpanOrder span_order = SpanOrder::kRank;
   bool last_copy = false;
@@ -52,6 +52,7 @@ struct CapacityClass {
   double local_bytes = 0;
   double peer_bytes = 0;
   double upstream_bytes = 0;
+  double first_bytes = 0;  ///< of them, what nobody had asked for before
   std::uint32_t copies_min = 0;
   std::uint32_t copies_max = 0;
   double copies_mean = 0;  ///< by bytes
@@ -66,7 +67,7 @@ struct CapacityResult {
 
   double asked_bytes() const;
   double upstream_bytes() const;
-  /// Of what was asked for, from the own node or a peer.
+  /// Of what was asked for and had been before, what came from the own node or a peer.
   double hit_share() const;
   double local_share() const;
   /// Of what could be kept (the working set, or the budgets together where they are smaller), what was.
@@ -75,27 +76,5 @@ struct CapacityResult {
 
 CapacityResult run_capacity(const CapacityOptions& options, const PolicyMaker& policy, std::uint64_t seed,
                             Progress* progress = nullptr);
-
-/// A policy by name, for the reports.
-struct NamedPolicy {
-  std::string name;
-  PolicyMaker make;
-};
-
-struct CapacityStudy {
-  std::vector<std::uint32_t> nodes = {1'000, 10'000};
-  std::uint32_t seeds = 1;
-  std::uint64_t first_seed = 1;
-  unsigned threads = 0;
-  CapacityOptions base;
-  std::vector<CapacityLoad> loads = {CapacityLoad::kImages, CapacityLoad::kModel, CapacityLoad::kBoth};
-  std::vector<std::uint32_t> model_files = {1, 140};
-  bool sweep = true;  ///< working set over aggregate budget, at `sweep_nodes`
-  std::uint32_t sweep_nodes = 100;
-  std::vector<double> sweep_fill = {0.1, 0.25, 0.5, 1, 2};
-};
-
-/// All policies, with and without last-copy protection.
-Report study_capacity(const CapacityStudy& study, const std::vector<NamedPolicy>& policies, Progress& progress);
 
 }  // namespace oxbow::p2p::sim

@@ -23,8 +23,8 @@ std::string node_name(std::uint32_t node) { return fmt::format("node-{:06}", nod
 struct CacheCluster::Giant {
   std::uint64_t span_bytes = 0;
   std::uint64_t bytes = 0;
-  std::vector<Key> keys;               ///< of the spans
-  std::vector<std::uint32_t> copies;   ///< of the spans
+  std::vector<Key> keys;              ///< of the spans
+  std::vector<std::uint32_t> copies;  ///< of the spans
   /// By node: the spans for which it stands near the front, with its place.
   std::vector<std::vector<std::pair<std::uint32_t, std::uint8_t>>> placed;
 
@@ -34,11 +34,11 @@ struct CacheCluster::Giant {
 struct CacheCluster::Partial {
   using Ranked = std::pair<double, std::uint32_t>;  ///< rank, span
   std::vector<bool> present;
-  std::vector<Ranked> evictable;       ///< a heap, lowest first
-  std::vector<Ranked> only_copies;     ///< set aside while others may go
-  std::vector<double> order;           ///< ranks of all spans; empty while nobody reads it
+  std::vector<Ranked> evictable;    ///< a heap, lowest first
+  std::vector<Ranked> only_copies;  ///< set aside while others may go
+  std::vector<double> order;        ///< ranks of all spans; empty while nobody reads it
   std::uint64_t bytes = 0;
-  std::optional<Ranked> told;          ///< its lowest, as Node::lowest has it
+  std::optional<Ranked> told;  ///< its lowest, as Node::lowest has it
 
   void push(Ranked one) {
     evictable.push_back(one);
@@ -174,8 +174,8 @@ bool CacheCluster::evict_one(std::uint32_t number, ItemId wanting) {
   const bool spares = items_[wanting].bytes <= options_.budget_bytes;
   for (int protect = options_.last_copy ? 1 : 0; protect >= 0; --protect) {
     for (int sparing = spares ? 1 : 0; sparing >= 0; --sparing) {
-      const auto victim = node.policy->victim(
-          [&](ItemId item) { return may_evict(node, item, wanting, sparing != 0, protect != 0); });
+      const auto victim =
+          node.policy->victim([&](ItemId item) { return may_evict(node, item, wanting, sparing != 0, protect != 0); });
       if (!victim) continue;
       const bool pooled = options_.pooled && is_giant(*victim);
       const auto loser = pooled ? lowest_giant(node, *victim, wanting, sparing != 0, protect != 0) : *victim;
@@ -271,7 +271,8 @@ CacheCluster::Copies CacheCluster::copies(ItemId item) const {
     const auto copies = giant.copies[span];
     out.min = std::min(out.min, copies);
     out.max = std::max(out.max, copies);
-    out.mean += static_cast<double>(copies) * static_cast<double>(giant.size_of(span)) / static_cast<double>(giant.bytes);
+    out.mean +=
+        static_cast<double>(copies) * static_cast<double>(giant.size_of(span)) / static_cast<double>(giant.bytes);
     if (copies > 0) out.kept_bytes += giant.size_of(span);
   }
   return out;

@@ -1,8 +1,8 @@
 // The caches of a cluster, for the capacity simulation: who keeps what under which budget. The rules are the storage's
 // (storage/README.md, store_space.cc): items leave whole in the policy's order; one larger than an eighth of the budget
 // leaves span by span, lowest span_rank first, its newest eight spans not while it is read; it makes room for itself in
-// its turn when it is larger than the budget, else only when nothing else can go. What other nodes hold is known exactly.
-// Thread rule: one thread. Lifetime: one a run; `items` outlive it.
+// its turn when it is larger than the budget, else only when nothing else can go. What other nodes hold is known
+// exactly. Thread rule: one thread. Lifetime: one a run; `items` outlive it.
 #pragma once
 
 #include <map>
@@ -66,7 +66,9 @@ class CacheCluster {
   struct Giant;    ///< an item that is kept by span
   struct Partial;  ///< what one node has of it
 
-  bool is_giant(ItemId item) const noexcept { return items_[item].bytes > options_.budget_bytes / options_.giant_divisor; }
+  bool is_giant(ItemId item) const noexcept {
+    return items_[item].bytes > options_.budget_bytes / options_.giant_divisor;
+  }
   void add_giant(ItemId item);
   void set_order(const Giant& giant, std::uint32_t node, Partial& partial) const;
   Served request_giant(std::uint32_t node, ItemId item);
