@@ -32,6 +32,8 @@ enum class ReannounceRule : std::uint8_t {
   kMoved,    ///< what has another coordinator or successor than before, two seconds after each change
 };
 std::string_view to_string(ChurnStrategy strategy) noexcept;
+std::string_view to_string(ChurnScenario scenario) noexcept;
+std::string_view to_string(ReannounceRule rule) noexcept;
 
 struct ChurnOptions {
   std::uint32_t nodes = 1'000;
