@@ -14,13 +14,12 @@ namespace oxbow::p2p::sim {
 namespace {
 
 constexpr Ms kEpoch = 1'000'000;  // everything that is there at the start has been there for long
-constexpr Ms kWarmUp = 60'000;
-constexpr Ms kSettle = 2'000;   // mirror's announcer: after a change of the view
-constexpr Ms kGather = 200;     // before news are told
-constexpr Ms kAgain = 300'000;  // everything again, at the latest
-constexpr Ms kLate = 3'000;     // the client contract: headers by then
-constexpr Ms kFailed = 30'000;  // containerd goes elsewhere
-constexpr Ms kLeastWarmUpViews = 2;
+constexpr Ms kWarmUp = 300'000;   // of churn and pulls, the same whatever the views' age, so that arms can be compared
+constexpr Ms kSettle = 2'000;     // mirror's announcer: after a change of the view
+constexpr Ms kGather = 200;       // before news are told
+constexpr Ms kAgain = 300'000;    // everything again, at the latest
+constexpr Ms kLate = 3'000;       // the client contract: headers by then
+constexpr Ms kFailed = 30'000;    // containerd goes elsewhere
 
 struct Event {
   enum class Kind : std::uint8_t {
@@ -46,7 +45,7 @@ class ChurnRun {
   ChurnRun(const ChurnOptions& options, std::uint64_t seed)
       : options_(options),
         random_(seed),
-        measured_(kEpoch + std::max<Ms>(kWarmUp, kLeastWarmUpViews * static_cast<Ms>(options.stale_ms))),
+        measured_(kEpoch + kWarmUp),
         end_(measured_ + options.measured_ms),
         world_(options, kEpoch, end_, random_),
         cluster_(options, world_, random_),

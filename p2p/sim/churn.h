@@ -50,7 +50,7 @@ struct ChurnOptions {
   std::uint32_t blobs = 500;
   double alpha = 1;                 ///< of their Zipf popularity
   std::uint32_t held_per_node = 8;  ///< blobs in a node's cache at the start
-  std::uint32_t pulls = 10'000;     ///< in the measured time; as often before
+  std::uint32_t pulls = 5'000;      ///< in the measured time; as often before
   std::uint32_t measured_ms = 300'000;
   std::uint32_t pull_ms = 10'000;  ///< from the first to the last byte
   std::uint32_t hop_ms = 1;        ///< a request to a living peer and its answer

@@ -16,6 +16,8 @@ constexpr std::uint64_t kBlobBytes = kStripesPerSpan * kMinStripeBytes;
 /// A holder that a coordinator has heard of within this time need not be told of again, so that storms of announcements
 /// are counted without being carried out.
 constexpr Ms kToldHolds = 150'000;
+/// As mirror's ring node; worked off when somebody asks.
+constexpr Ms kTick = 500;
 /// Beyond these no node's view reaches back.
 constexpr Ms kViewsKept = 2 * ChurnWorld::kAges;
 
@@ -113,9 +115,12 @@ Announce ChurnCluster::holding(BlobId blob) const {
 AnnounceReply ChurnCluster::announce(NodeId from, NodeId coordinator, Announce message, Ms now) {
   const auto view = view_of(coordinator, now);
   const auto id = view->peers->find(from + 1) == nullptr && from != coordinator ? kNoPeer : from + 1;
-  auto& state = server(coordinator, now).coordinator;
-  state.tick(Time(now), *view->peers);
-  return state.on_announce(Time(now), id, message, *view->peers);
+  auto& state = server(coordinator, now);
+  if (now - state.ticked >= kTick) {
+    state.ticked = now;
+    state.coordinator.tick(Time(now), *view->peers);
+  }
+  return state.coordinator.on_announce(Time(now), id, message, *view->peers);
 }
 
 void ChurnCluster::tell(NodeId node, BlobId blob, Ms now) {

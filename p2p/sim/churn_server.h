@@ -12,6 +12,7 @@ struct ChurnCluster::Server {
   Coordinator coordinator;
   FingerOwner fingers;
   bool second;  ///< after a restart
+  Ms ticked = 0;
 };
 
 }  // namespace oxbow::p2p::sim

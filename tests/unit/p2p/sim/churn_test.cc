@@ -86,17 +86,17 @@ TEST(ChurnTest, FixedSeed) {
   auto options = small();
   options.stale_ms = 30'000;
   const auto swarm = run_churn(options, 3);
-  EXPECT_EQ(swarm.hit_dead, 102U);
-  EXPECT_EQ(swarm.dead_asked, 105U);
-  EXPECT_EQ(swarm.hops, 2'021U);
+  EXPECT_EQ(swarm.hit_dead, 108U);
+  EXPECT_EQ(swarm.dead_asked, 111U);
+  EXPECT_EQ(swarm.hops, 2'016U);
   EXPECT_EQ(swarm.from_peers, 996U);
-  EXPECT_EQ(swarm.announcements, 141'538U);
+  EXPECT_EQ(swarm.announcements, 152'246U);
   EXPECT_EQ(run_churn(options, 3), swarm);
   options.strategy = ChurnStrategy::kFingers;
   const auto fingers = run_churn(options, 3);
-  EXPECT_EQ(fingers.hit_dead, 30U);
-  EXPECT_EQ(fingers.hops, 2'205U);
-  EXPECT_EQ(fingers.from_peers, 995U);
+  EXPECT_EQ(fingers.hit_dead, 35U);
+  EXPECT_EQ(fingers.hops, 1'976U);
+  EXPECT_EQ(fingers.from_peers, 990U);
 }
 
 // What a node remembers of peers that did not answer saves it from asking them again.
