@@ -164,9 +164,8 @@ void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
   if (event.update.load) one->load_at = now_;
-  if (!event.update.have.empty()) last_spread_ = now_;
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
-  neighbours_.apply(*one, event.update);
+  if (neighbours_.apply(*one, event.update)) last_spread_ = now_;
   if (one->complete && one->watched) {
     act(UnwatchHave{one->id});
     one->watched = false;

@@ -71,7 +71,7 @@ void SwarmNeighbours::count(const SwarmNeighbour& neighbour, int sign) {
   }
 }
 
-void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
+bool SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
   if (update.load) one.load = *update.load;
   const auto stripes = static_cast<std::uint32_t>(holders_.size());
   if (update.map && update.map->size() == stripes) {
@@ -83,6 +83,7 @@ void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
     if (!one.away) count(one, +1);
   }
   const bool known = one.mapped && !one.complete;
+  bool came = false;
   const auto drop_arriving = [&](std::uint32_t stripe) {
     if (std::erase(one.arriving, stripe) > 0 && !one.away) --arriving_[stripe];
   };
@@ -90,6 +91,7 @@ void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
     if (!known || stripe >= stripes) continue;
     drop_arriving(stripe);
     if (one.have.has(stripe)) continue;
+    came = true;
     one.have.set(stripe);
     if (!one.away) ++holders_[stripe];
   }
@@ -101,6 +103,7 @@ void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
   }
   for (const auto stripe : update.lost) forget_stripe(one, stripe);
   if (known && one.have.complete()) set_complete(one);
+  return came;
 }
 
 void SwarmNeighbours::set_complete(SwarmNeighbour& one) {

@@ -67,7 +67,8 @@ class SwarmNeighbours {
   /// Somebody who is away longest, to make room.
   std::optional<PeerId> worst() const;
 
-  void apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
+  /// Says whether it has a stripe that it was not known to have.
+  bool apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
   void set_complete(SwarmNeighbour& neighbour);
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
