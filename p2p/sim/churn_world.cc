@@ -87,6 +87,7 @@ std::shared_ptr<const View> ChurnWorld::publish(Ms when, const std::shared_ptr<c
                     });
   if (same) return before;
   std::vector<Peer> peers;
+  peers.reserve(lives_.size());
   for (NodeId node = 0; node < lives_.size(); ++node) {
     if (!lives_[node].exists(when)) continue;
     Peer peer;
