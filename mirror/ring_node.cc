@@ -17,6 +17,7 @@
 #include "p2p/coordinator.h"
 #include "p2p/peer_service.h"
 #include "p2p/prober.h"
+#include "p2p/span_rank.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -328,14 +329,11 @@ void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
 }
 
 double Node::span_rank(const Digest& digest, std::uint32_t span) const {
-  constexpr std::size_t kLookedAt = 8;
   const auto snapshot = table_.snapshot();
-  if (snapshot->ring().size() == 0) return 0;
-  const auto order = snapshot->ring().walk(p2p::key_of(digest, span), kLookedAt, [](std::uint32_t) { return true; });
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    if (snapshot->peers()[order[i]].self) return -static_cast<double>(i);
-  }
-  return -static_cast<double>(kLookedAt);
+  const auto* self = snapshot->find(snapshot->self());
+  if (self == nullptr) return 0;
+  const auto index = static_cast<std::uint32_t>(self - snapshot->peers().data());
+  return p2p::span_rank(snapshot->ring(), index, p2p::key_of(digest, span), p2p::key_of(self_.name));
 }
 
 void Node::revoke(std::vector<std::string> names) {
