@@ -214,7 +214,10 @@ Result<> Node::open(const config::Config& config) {
   prober_ = std::make_unique<p2p::Prober>(
       p2p::ProberOptions{}, table_, *client_, [this] { return hello(); }, parts_.loops.at(0), parts_.metrics,
       incarnation_);
-  prober_->on_new_incarnation([this](p2p::PeerId) { announcer_->say_all_soon(); });
+  prober_->on_new_incarnation([this](p2p::PeerId peer) {
+    const auto peers = table_.snapshot();
+    if (const auto* restarted = peers->find(peer)) announcer_->restarted(restarted->member.name);
+  });
   prober_->on_hello([this](p2p::PeerId, const p2p::Hello& other) { compare_settings(other); });
   return {};
 }
@@ -266,7 +269,7 @@ void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
   if (members_hash_.exchange(hash) != hash) {
     prober_->wake();
     log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
-    announcer_->say_all_soon();
+    announcer_->ring_changed();
   }
   const std::lock_guard lock(listeners_->mutex);
   for (const auto& [id, changed] : listeners_->all) changed();
