@@ -16,19 +16,20 @@ bool contains(const std::vector<std::uint32_t>& members, std::uint32_t member) n
 }
 
 /// This node is nearer to itself than any other.
-std::uint32_t tier(const Peer& peer) noexcept {
-  return peer.self ? std::numeric_limits<std::uint32_t>::max() : peer.near;
+std::uint32_t tier(const PeerSnapshot& peers, const Peer& peer) noexcept {
+  return peers.is_self(peer) ? std::numeric_limits<std::uint32_t>::max() : peers.near(peer);
 }
 
 struct Candidate {
   std::uint32_t slot;
   const Peer* peer;
+  std::uint32_t tier;
 };
 
 std::vector<Candidate> nearest(std::vector<Candidate> all) {
   std::uint32_t best = 0;
-  for (const auto& one : all) best = std::max(best, tier(*one.peer));
-  std::erase_if(all, [best](const auto& one) { return tier(*one.peer) < best; });
+  for (const auto& one : all) best = std::max(best, one.tier);
+  std::erase_if(all, [best](const auto& one) { return one.tier < best; });
   return all;
 }
 
@@ -90,7 +91,7 @@ FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitt
   std::vector<Candidate> candidates;
   for (std::uint32_t slot = 0; slot < level2_.size(); ++slot) {
     if (const auto* peer = live_at(key_of_slot(key_, slot, 0), level2_[slot], live, {}))
-      candidates.push_back({slot, peer});
+      candidates.push_back({slot, peer, tier(*peers_, *peer)});
   }
   if (candidates.empty()) return route;
   candidates = nearest(std::move(candidates));
@@ -101,7 +102,7 @@ FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitt
   std::vector<Candidate> below;
   for (std::uint32_t i = 0; i < members.size(); ++i) {
     const auto* peer = live_at(key_of_slot(key_, chosen.slot, i + 1), members[i], live, members);
-    if (peer != nullptr && peer != route.h2) below.push_back({i, peer});
+    if (peer != nullptr && peer != route.h2) below.push_back({i, peer, tier(*peers_, *peer)});
   }
   if (below.empty()) return route;
   const bool any = coins.uniform() < jitter;

@@ -35,6 +35,18 @@ std::vector<Action> Swarm::on_event(Time now, const Event& event) {
   return std::move(actions_);
 }
 
+void Swarm::on_events(Time now, std::span<const Event> events, std::vector<Action>& actions) {
+  now_ = now;
+  actions_.swap(actions);
+  for (const auto& event : events) std::visit([this](const auto& one) { on(one); }, event);
+  decide();
+  actions_.swap(actions);
+}
+
+bool Swarm::waits_for_news() const noexcept {
+  return reading_ && from_peers_ < options_.peer_fetches && window_.any_open();
+}
+
 void Swarm::decide() {
   if (!reading_ || finished_) return;
   if (window_.present().complete()) {
@@ -168,6 +180,20 @@ void Swarm::on(const HaveChanged& event) {
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
   neighbours_.apply(*one, event.update);
   if (one->complete && one->watched) {
+    act(UnwatchHave{one->id});
+    one->watched = false;
+  }
+}
+
+void Swarm::on(const HaveNews& event) {
+  for (const auto& news : event.news) {
+    auto* one = neighbours_.find(news.peer);
+    if (one == nullptr) continue;
+    if (news.what == StripeNews::What::kLoad) one->load_at = now_;
+    if (news.what == StripeNews::What::kHave) last_spread_ = now_;
+    wishes_changed_ = wishes_changed_ || news.what == StripeNews::What::kLost;
+    neighbours_.apply(*one, news);
+    if (!one->complete || !one->watched) continue;
     act(UnwatchHave{one->id});
     one->watched = false;
   }

@@ -33,6 +33,8 @@ class Swarm final : public Strategy {
   explicit Swarm(StrategyContext context, SwarmOptions options = {});
 
   std::vector<Action> on_event(Time now, const Event& event) override;
+  void on_events(Time now, std::span<const Event> events, std::vector<Action>& actions) override;
+  bool waits_for_news() const noexcept override;
 
  private:
   struct Running : RunningFetch {
@@ -58,6 +60,7 @@ class Swarm final : public Strategy {
   void on(const PeersChanged& event);
   void on(const Replied& event);
   void on(const HaveChanged& event);
+  void on(const HaveNews& event);
   void on(const HaveEnded& event);
   void pause();
   void finish();

@@ -82,25 +82,37 @@ void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
     one.arriving.clear();
     if (!one.away) count(one, +1);
   }
-  const bool known = one.mapped && !one.complete;
-  const auto drop_arriving = [&](std::uint32_t stripe) {
-    if (std::erase(one.arriving, stripe) > 0 && !one.away) --arriving_[stripe];
-  };
-  for (const auto stripe : update.have) {
-    if (!known || stripe >= stripes) continue;
-    drop_arriving(stripe);
-    if (one.have.has(stripe)) continue;
-    one.have.set(stripe);
-    if (!one.away) ++holders_[stripe];
-  }
-  for (const auto stripe : update.arriving) {
-    if (!known || stripe >= stripes || one.have.has(stripe) || one.arriving.size() >= kArrivingMax) continue;
-    if (std::ranges::find(one.arriving, stripe) != one.arriving.end()) continue;
-    one.arriving.push_back(stripe);
-    if (!one.away) ++arriving_[stripe];
-  }
+  for (const auto stripe : update.have) came(one, stripe);
+  for (const auto stripe : update.arriving) arrives(one, stripe);
   for (const auto stripe : update.lost) forget_stripe(one, stripe);
-  if (known && one.have.complete()) set_complete(one);
+}
+
+void SwarmNeighbours::apply(SwarmNeighbour& one, const StripeNews& news) {
+  switch (news.what) {
+    case StripeNews::What::kHave:
+      return came(one, news.stripe);
+    case StripeNews::What::kArriving:
+      return arrives(one, news.stripe);
+    case StripeNews::What::kLost:
+      return forget_stripe(one, news.stripe);
+    case StripeNews::What::kLoad:
+      one.load = news.load;
+  }
+}
+
+void SwarmNeighbours::came(SwarmNeighbour& one, std::uint32_t stripe) {
+  if (!one.mapped || one.complete || stripe >= holders_.size() || one.have.has(stripe)) return;
+  if (!one.arriving.empty() && std::erase(one.arriving, stripe) > 0 && !one.away) --arriving_[stripe];
+  one.have.set(stripe);
+  if (!one.away) ++holders_[stripe];
+  if (one.have.complete()) set_complete(one);
+}
+
+void SwarmNeighbours::arrives(SwarmNeighbour& one, std::uint32_t stripe) {
+  if (!one.mapped || one.complete || stripe >= holders_.size() || one.have.has(stripe)) return;
+  if (one.arriving.size() >= kArrivingMax || std::ranges::find(one.arriving, stripe) != one.arriving.end()) return;
+  one.arriving.push_back(stripe);
+  if (!one.away) ++arriving_[stripe];
 }
 
 void SwarmNeighbours::set_complete(SwarmNeighbour& one) {

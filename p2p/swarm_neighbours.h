@@ -68,6 +68,7 @@ class SwarmNeighbours {
   std::optional<PeerId> worst() const;
 
   void apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
+  void apply(SwarmNeighbour& neighbour, const StripeNews& news);
   void set_complete(SwarmNeighbour& neighbour);
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
@@ -89,6 +90,8 @@ class SwarmNeighbours {
                                       double typical, Random& random) const;
 
  private:
+  void came(SwarmNeighbour& neighbour, std::uint32_t stripe);
+  void arrives(SwarmNeighbour& neighbour, std::uint32_t stripe);
   void count(const SwarmNeighbour& neighbour, int sign);
   bool askable(const SwarmNeighbour& one, Time now, double typical) const;
   bool useful(const SwarmNeighbour& one, const SwarmWindow& window) const;

@@ -47,7 +47,7 @@ void Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
 
 void Swarm::add_neighbour(std::string_view name, bool complete) {
   const auto* peer = peers_ == nullptr ? nullptr : peers_->find(name);
-  if (peer == nullptr || peer->self || peer->state != PeerState::kEligible) return;
+  if (peer == nullptr || peers_->is_self(*peer) || peer->state != PeerState::kEligible) return;
   auto* one = neighbours_.find(peer->id);
   if (one == nullptr) {
     if (neighbours_.size() >= options_.neighbours) {
@@ -69,7 +69,7 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
 
 void Swarm::sync_neighbour(SwarmNeighbour& one) {
   const auto* peer = peers_->find(one.id);
-  one.near = peer->near;
+  one.near = peers_->near(*peer);
   one.vetted = peer->vetted;
   one.ranked = std::ranges::find(ranked_, one.id) != ranked_.end();
   if (one.goodput <= 0) one.goodput = peer->goodput;

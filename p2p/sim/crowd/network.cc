@@ -1,0 +1,423 @@
+#include "p2p/sim/crowd/network.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace oxbow::p2p::sim {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000;
+constexpr Rate kTinyShare = 256;  ///< of a port: changes below this part of it are not worth their events
+
+std::int64_t bytes_in(Rate rate, Micros time) { return rate * time / kSecond; }
+
+}  // namespace
+
+Network::Network(const NetworkOptions& options, EventQueue& queue)
+    : options_(options), queue_(queue), ups_(options.nodes), downs_(options.nodes), uploaded_(options.nodes) {
+  racks_ = rack_of(options.nodes - 1) + 1;
+  rows_ = row_of(options.nodes - 1) + 1;
+  rack_out_.resize(racks_);
+  row_out_.resize(rows_);
+  for (auto& port : ups_) port.capacity = options.up;
+  for (auto& port : downs_) port.capacity = options.down;
+  links_.resize(1 + 2 * std::size_t{racks_} + 2 * std::size_t{rows_});
+  links_[0].capacity = options.upstream;
+  const auto rack = [&](Rate link) {
+    const auto all = static_cast<double>(link) * options.rack_nodes;
+    return options.rack_oversubscription > 0 ? static_cast<Rate>(all / options.rack_oversubscription) : 0;
+  };
+  for (std::uint32_t i = 0; i < racks_; ++i) {
+    links_[1 + 2 * i].capacity = rack(options.up);
+    links_[2 + 2 * i].capacity = rack(options.down);
+  }
+  for (std::uint32_t i = 0; i < rows_; ++i) {
+    const auto row = [&](Rate link) {
+      const auto uplink = options.rack_oversubscription > 0 ? rack(link) : link * options.rack_nodes;
+      const auto all = static_cast<double>(uplink) * options.row_racks;
+      return options.row_oversubscription > 0 ? static_cast<Rate>(all / options.row_oversubscription) : 0;
+    };
+    links_[1 + 2 * std::size_t{racks_} + 2 * i].capacity = row(options.up);
+    links_[2 + 2 * std::size_t{racks_} + 2 * i].capacity = row(options.down);
+  }
+}
+
+Tier Network::tier(std::uint32_t a, std::uint32_t b) const noexcept {
+  if (rack_of(a) == rack_of(b)) return Tier::kRack;
+  return row_of(a) == row_of(b) ? Tier::kRow : Tier::kFar;
+}
+
+Micros Network::latency(std::uint32_t a, std::uint32_t b) const noexcept {
+  if (a == kFromUpstream || b == kFromUpstream) return options_.upstream_latency;
+  switch (tier(a, b)) {
+    case Tier::kRack:
+      return options_.rack_latency;
+    case Tier::kRow:
+      return options_.row_latency;
+    case Tier::kFar:
+      break;
+  }
+  return options_.far_latency;
+}
+
+FlowId Network::add(std::uint32_t from, std::uint32_t to) {
+  FlowId id = static_cast<FlowId>(flows_.size());
+  if (free_.empty()) {
+    flows_.emplace_back();
+  } else {
+    id = free_.back();
+    free_.pop_back();
+  }
+  const auto generation = flows_[id].generation;
+  flows_[id] = Flow();
+  flows_[id].generation = generation;
+  flows_[id].from = from;
+  flows_[id].to = to;
+  return id;
+}
+
+void Network::join_links(FlowId id) {
+  auto& flow = flows_[id];
+  const auto join = [&](std::uint32_t number) {
+    auto& link = links_[number];
+    if (link.capacity == 0) return;
+    flow.link[flow.links] = number;
+    flow.link_place[flow.links++] = static_cast<std::uint32_t>(link.flows.size());
+    link.flows.push_back(id);
+  };
+  const bool upstream = flow.from == kFromUpstream;
+  const auto tier_of = upstream ? Tier::kFar : tier(flow.from, flow.to);
+  if (upstream) join(0);
+  if (tier_of == Tier::kRack) return;
+  if (!upstream) join(1 + 2 * rack_of(flow.from));
+  join(2 + 2 * rack_of(flow.to));
+  if (tier_of == Tier::kRow) return;
+  if (!upstream) join(1 + 2 * racks_ + 2 * row_of(flow.from));
+  join(2 + 2 * racks_ + 2 * row_of(flow.to));
+}
+
+void Network::leave_links(FlowId id) {
+  auto& flow = flows_[id];
+  for (std::uint8_t i = 0; i < flow.links; ++i) {
+    auto& all = links_[flow.link[i]].flows;
+    const auto place = flow.link_place[i];
+    all[place] = all.back();
+    all.pop_back();
+    if (place == all.size()) continue;
+    auto& moved = flows_[all[place]];
+    for (std::uint8_t j = 0; j < moved.links; ++j) {
+      if (moved.link[j] == flow.link[i]) moved.link_place[j] = place;
+    }
+  }
+  flow.links = 0;
+}
+
+void Network::settle(Micros now, Flow& flow) {
+  const auto bytes = std::min(bytes_in(flow.rate, now - flow.since), flow.left);
+  flow.left -= bytes;
+  flow.moved += bytes;
+  flow.since = now;
+  if (bytes > 0) count(flow, bytes);
+}
+
+void Network::count(const Flow& flow, std::int64_t bytes) {
+  if (flow.from == kFromUpstream) {
+    counts_.upstream += bytes;
+    return;
+  }
+  uploaded_[flow.from] += bytes;
+  const auto tier_of = tier(flow.from, flow.to);
+  counts_.by_tier[static_cast<std::size_t>(tier_of)] += bytes;
+  if (tier_of != Tier::kRack) rack_out_[rack_of(flow.from)] += bytes;
+  if (tier_of == Tier::kFar) row_out_[row_of(flow.from)] += bytes;
+}
+
+void Network::set_rate(Micros now, FlowId id, Rate rate) {
+  auto& flow = flows_[id];
+  if (rate == flow.rate) return;
+  settle(now, flow);
+  const auto change = rate - flow.rate;
+  if (flow.from != kFromUpstream) ups_[flow.from].used += change;
+  downs_[flow.to].used += change;
+  for (std::uint8_t i = 0; i < flow.links; ++i) links_[flow.link[i]].used += change;
+  flow.rate = rate;
+  if (rate > 0) {
+    const auto due = now + (flow.left * kSecond + rate - 1) / rate;
+    // One that is due later than its event has it queued again when that comes.
+    if (flow.queued < 0 || due < flow.queued) {
+      flow.queued = due;
+      queue_.push(due, CrowdEvent::Kind::kMilestone, id, flow.generation);
+    }
+  }
+  if (flow.children == 0 || change > 0) return;
+  for (const auto child : ups_[flow.to].flows) {
+    if (flows_[child].feeder == id && flows_[child].rate > rate) set_rate(now, child, rate);
+  }
+}
+
+/// How much faster a flow can be by its two ends and what feeds it.
+Rate Network::ends_room(const Flow& flow) const {
+  if (flow.stalled) return 0;
+  auto room = downs_[flow.to].slack();
+  if (flow.from != kFromUpstream) {
+    room = std::min(room, ups_[flow.from].slack());
+  } else if (options_.upstream_connection > 0) {
+    room = std::min(room, options_.upstream_connection - flow.rate);
+  }
+  if (flow.feeder != kNoFlow) room = std::min(room, flows_[flow.feeder].rate - flow.rate);
+  return room;
+}
+
+Rate Network::room(const Flow& flow) const {
+  auto most = ends_room(flow);
+  for (std::uint8_t i = 0; i < flow.links; ++i) {
+    const auto& link = links_[flow.link[i]];
+    most = std::min({most, link.capacity - link.used, link.level - flow.rate});
+  }
+  return std::max<Rate>(most, 0);
+}
+
+void Network::begin(Micros now, FlowId id, std::int64_t bytes) {
+  auto& flow = flows_[id];
+  flow.flowing = true;
+  flow.left = bytes;
+  flow.since = now;
+  auto& down = downs_[flow.to];
+  flow.in_place = static_cast<std::uint32_t>(down.flows.size());
+  down.flows.push_back(id);
+  Port* up = flow.from == kFromUpstream ? nullptr : &ups_[flow.from];
+  if (up != nullptr) {
+    flow.out_place = static_cast<std::uint32_t>(up->flows.size());
+    up->flows.push_back(id);
+  }
+  join_links(id);
+  if (!options_.redistribute) {
+    plain_shares(now, down);
+    if (up != nullptr) plain_shares(now, *up);
+    return;
+  }
+  auto fair = down.capacity / static_cast<Rate>(down.flows.size());
+  if (up != nullptr) fair = std::min(fair, up->capacity / static_cast<Rate>(up->flows.size()));
+  if (flow.feeder != kNoFlow) fair = std::min(fair, flows_[flow.feeder].rate);
+  for (std::uint8_t i = 0; i < flow.links; ++i) {
+    const auto& link = links_[flow.link[i]];
+    fair = std::min({fair, link.level, link.capacity - link.used});
+  }
+  if (flow.from == kFromUpstream && options_.upstream_connection > 0) fair = std::min(fair, options_.upstream_connection);
+  if (fair <= 0) return;
+  make_room(now, down, id, fair);
+  if (up != nullptr) make_room(now, *up, id, fair);
+  set_rate(now, id, room(flow));
+}
+
+/// Takes from those that have most until `wanted` is free.
+void Network::make_room(Micros now, Port& port, FlowId newcomer, Rate wanted) {
+  auto missing = wanted - port.slack();
+  if (missing <= 0) return;
+  sorted_.clear();
+  for (const auto id : port.flows) {
+    if (id != newcomer) sorted_.emplace_back(flows_[id].rate, id);
+  }
+  std::ranges::sort(sorted_, std::greater<>());
+  // The level to which the first so many are cut.
+  Rate sum = 0;
+  Rate level = 0;
+  std::size_t count = 0;
+  while (count < sorted_.size()) {
+    sum += sorted_[count++].first;
+    level = (sum - missing) / static_cast<Rate>(count);
+    if (count == sorted_.size() || level >= sorted_[count].first) break;
+  }
+  level = std::max<Rate>(level, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (flows_[sorted_[i].second].rate > level) set_rate(now, sorted_[i].second, level);
+  }
+}
+
+/// What a port has left goes to its flows that can use it, the slowest first.
+void Network::give_rest(Micros now, Port& port) {
+  const auto tiny = port.capacity / kTinyShare;
+  if (port.slack() <= tiny || port.flows.empty()) return;
+  sorted_.clear();
+  for (const auto id : port.flows) {
+    if (room(flows_[id]) > 0) sorted_.emplace_back(flows_[id].rate, id);
+  }
+  std::ranges::sort(sorted_);
+  for (std::size_t first = 0; first < sorted_.size(); ++first) {
+    // The level that the rest would reach with what is left, were they all able to.
+    Rate sum = port.slack();
+    Rate level = 0;
+    std::size_t count = 0;
+    for (auto i = first; i < sorted_.size(); ++i) {
+      if (count > 0 && sorted_[i].first >= level) break;
+      sum += sorted_[i].first;
+      level = sum / static_cast<Rate>(++count);
+    }
+    const auto& flow = flows_[sorted_[first].second];
+    const auto more = std::min(level - flow.rate, room(flow));
+    if (more > 0) set_rate(now, sorted_[first].second, flow.rate + more);
+  }
+}
+
+void Network::plain_shares(Micros now, const Port& port) {
+  const auto share = [](const Port& one) { return one.capacity / std::max<Rate>(static_cast<Rate>(one.flows.size()), 1); };
+  // The slower ones first, so that nothing is above its capacity in between.
+  for (const bool faster : {false, true}) {
+    for (const auto id : port.flows) {
+      const auto& flow = flows_[id];
+      auto rate = share(downs_[flow.to]);
+      if (flow.from != kFromUpstream) rate = std::min(rate, share(ups_[flow.from]));
+      if (flow.feeder != kNoFlow) rate = std::min(rate, flows_[flow.feeder].rate);
+      if (flow.stalled) rate = 0;
+      if (rate > flow.rate) rate = std::min(rate, flow.rate + room(flow));
+      if ((rate > flow.rate) == faster) set_rate(now, id, rate);
+    }
+  }
+}
+
+bool Network::at_milestone(Micros now, FlowId id) {
+  auto& flow = flows_[id];
+  if (flow.queued != now) return false;  // another event of it comes
+  flow.queued = -1;
+  settle(now, flow);
+  if (flow.left > 0 && flow.rate > 0) {
+    // A byte a settling may be lost to rounding: what takes less than a microsecond is over.
+    const auto due = now + (flow.left * kSecond + flow.rate - 1) / flow.rate;
+    if (due > now + 1) {
+      flow.queued = due;
+      queue_.push(due, CrowdEvent::Kind::kMilestone, id, flow.generation);
+      return false;
+    }
+    count(flow, flow.left);
+    flow.moved += flow.left;
+    flow.left = 0;
+  }
+  return flow.left == 0;
+}
+
+void Network::go_on(Micros now, FlowId id, std::int64_t bytes) {
+  auto& flow = flows_[id];
+  flow.left = bytes;
+  flow.since = now;
+  if (flow.rate <= 0) return;
+  flow.queued = now + (bytes * kSecond + flow.rate - 1) / flow.rate;
+  queue_.push(flow.queued, CrowdEvent::Kind::kMilestone, id, flow.generation);
+}
+
+void Network::bring_up_to_date(Micros now, FlowId id) { settle(now, flows_[id]); }
+
+void Network::feed(FlowId child, FlowId feeder) {
+  flows_[child].feeder = feeder;
+  ++flows_[feeder].children;
+}
+
+void Network::release_children(Micros now, FlowId feeder) {
+  auto& flow = flows_[feeder];
+  if (flow.children == 0) return;
+  flow.children = 0;
+  auto& port = ups_[flow.to];
+  for (const auto child : port.flows) {
+    if (flows_[child].feeder == feeder) flows_[child].feeder = kNoFlow;
+  }
+  if (options_.redistribute)
+    give_rest(now, port);
+  else
+    plain_shares(now, port);
+}
+
+void Network::end(Micros now, FlowId id) {
+  auto& flow = flows_[id];
+  if (flow.flowing) {
+    release_children(now, id);
+    set_rate(now, id, 0);
+    settle(now, flow);
+    const auto leave = [&](Port& port, std::uint32_t Flow::*place) {
+      const auto at = flow.*place;
+      port.flows[at] = port.flows.back();
+      flows_[port.flows[at]].*place = at;
+      port.flows.pop_back();
+    };
+    leave(downs_[flow.to], &Flow::in_place);
+    if (flow.from != kFromUpstream) leave(ups_[flow.from], &Flow::out_place);
+    leave_links(id);
+  }
+  if (flow.feeder != kNoFlow && flows_[flow.feeder].children > 0) --flows_[flow.feeder].children;
+  ++flow.generation;
+  free_.push_back(id);
+  if (!flow.flowing) return;
+  flow.flowing = false;
+  const auto share = [&](Port& port) {
+    if (options_.redistribute)
+      give_rest(now, port);
+    else
+      plain_shares(now, port);
+  };
+  share(downs_[flow.to]);
+  if (flow.from != kFromUpstream) share(ups_[flow.from]);
+}
+
+void Network::stall_sender(Micros now, std::uint32_t node) {
+  for (const auto id : ups_[node].flows) {
+    flows_[id].stalled = true;
+    set_rate(now, id, 0);
+  }
+}
+
+Micros Network::share_links(Micros now) {
+  std::size_t looked_at = 0;
+  for (auto& link : links_) {
+    if (link.capacity == 0 || link.flows.empty()) continue;
+    if (link.level == std::numeric_limits<Rate>::max() && link.used < link.capacity - link.capacity / 64) continue;
+    share_link(now, link);
+    looked_at += link.flows.size();
+  }
+  // Ten milliseconds, or more where a link has very many flows.
+  return now + std::max<Micros>(10'000, static_cast<Micros>(looked_at / 16));
+}
+
+void Network::share_link(Micros now, Link& link) {
+  sorted_.clear();
+  for (const auto id : link.flows) sorted_.emplace_back(flows_[id].rate + std::max<Rate>(ends_room(flows_[id]), 0), id);
+  std::ranges::sort(sorted_);
+  auto left = link.capacity;
+  auto count = static_cast<Rate>(sorted_.size());
+  link.level = std::numeric_limits<Rate>::max();
+  for (const auto& [demand, id] : sorted_) {
+    if (demand * count > left) {
+      link.level = left / count;
+      break;
+    }
+    left -= demand;
+    --count;
+  }
+  for (const auto& [demand, id] : sorted_) {
+    if (flows_[id].rate > link.level) set_rate(now, id, link.level);
+  }
+  for (const auto& [demand, id] : sorted_) {
+    const auto more = room(flows_[id]);
+    if (more > 0) set_rate(now, id, flows_[id].rate + more);
+  }
+}
+
+void Network::check() const {
+  const auto rates = [&](const std::vector<FlowId>& flows) {
+    Rate sum = 0;
+    for (const auto id : flows) {
+      OXBOW_INVARIANT(flows_[id].flowing && flows_[id].rate >= 0);
+      sum += flows_[id].rate;
+    }
+    return sum;
+  };
+  const auto good = [&](Rate used, Rate capacity, const std::vector<FlowId>& flows) {
+    OXBOW_INVARIANT(used == rates(flows));
+    OXBOW_INVARIANT(used <= capacity);
+  };
+  for (const auto& port : ups_) good(port.used, port.capacity, port.flows);
+  for (const auto& port : downs_) good(port.used, port.capacity, port.flows);
+  for (const auto& link : links_) {
+    if (link.capacity > 0) good(link.used, link.capacity, link.flows);
+  }
+}
+
+}  // namespace oxbow::p2p::sim
