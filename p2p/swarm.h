@@ -141,6 +141,9 @@ class Swarm final : public Strategy {
   Time took_over_{0};           ///< when the coordinator last changed because one was silent
   Time next_announce_{0};
   Time last_announce_{0};
+  std::uint32_t times_named_ = 0;  ///< replies that named neighbours
+  Time last_named_{0};
+  std::uint32_t replaced_ = 0;  ///< neighbours that made room for those of this reply
   std::vector<std::uint32_t> last_ask_;
   bool wishes_changed_ = false;  ///< since `last_ask_`, perhaps
   std::vector<std::uint32_t> released_;

@@ -47,10 +47,14 @@ void SwarmNeighbours::remove(PeerId id) {
   all_.pop_back();
 }
 
-std::optional<PeerId> SwarmNeighbours::worst() const {
+std::optional<PeerId> SwarmNeighbours::worst(Random* random) const {
   const SwarmNeighbour* worst = nullptr;
   for (const auto& one : all_) {
     if (one.away && one.outstanding == 0 && (worst == nullptr || one.away_count > worst->away_count)) worst = &one;
+  }
+  for (int draw = 0; worst == nullptr && random != nullptr && draw < 8; ++draw) {
+    const auto& one = all_[random->below(static_cast<std::uint32_t>(all_.size()))];
+    if (one.outstanding == 0 && !one.ranked && !one.complete) worst = &one;
   }
   return worst == nullptr ? std::nullopt : std::optional(worst->id);
 }

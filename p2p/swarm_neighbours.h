@@ -64,8 +64,8 @@ class SwarmNeighbours {
   SwarmNeighbour* find(PeerId id);
   SwarmNeighbour& add(PeerId id);
   void remove(PeerId id);
-  /// Somebody who is away longest, to make room.
-  std::optional<PeerId> worst() const;
+  /// Somebody to make room: who was away most often; with `random` else any of whom nothing is asked.
+  std::optional<PeerId> worst(Random* random) const;
 
   void apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
   void apply(SwarmNeighbour& neighbour, const StripeNews& news);

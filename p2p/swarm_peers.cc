@@ -9,6 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kRingGivesWay = 1'000ms;
+constexpr std::uint32_t kReplacedAtOnce = 8;  // neighbours that answer, by new ones
 constexpr double kEwma = 0.3;
 constexpr double kMedianStep = 1.1;
 
@@ -51,8 +52,9 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
   auto* one = neighbours_.find(peer->id);
   if (one == nullptr) {
     if (neighbours_.size() >= options_.neighbours) {
-      const auto worst = neighbours_.worst();
+      const auto worst = neighbours_.worst(replaced_ < kReplacedAtOnce ? &random_ : nullptr);
       if (!worst) return;
+      ++replaced_;
       if (neighbours_.find(*worst)->watched) act(UnwatchHave{*worst});
       neighbours_.remove(*worst);
     }

@@ -52,12 +52,15 @@ struct CrowdOptions {
   // The daemon's machinery
   bool cut_through = true;
   std::uint32_t upload_slots = 8;
+  std::uint32_t same_stripe = 0;  ///< uploads of one stripe at a time; the others wait; 0: any number
   std::uint32_t upload_waiting = 16;
   Micros slot_wait = 200'000;
   std::uint32_t upstream_slots = 6;   ///< of a node
   std::uint64_t cautious_bytes = 1024ULL * 1024;
+  std::uint32_t first_window = 1;     ///< stripes, until the reader has taken `cautious_bytes`
   std::uint32_t window = 32;          ///< stripes, then
   std::uint32_t window_max = 64;      ///< after
+  bool window_counts_missing = false;  ///< the window is so many stripes that are not there, else so many in all
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;
   Micros line_every = 20'000;         ///< between two lines of a have stream
   Micros news_within = 1'000;         ///< news of several have streams are handed over together

@@ -35,6 +35,7 @@ class CrowdEngine {
     bool cancelled = false;
     Errc ends_with = Errc::kCancelled;  ///< at its kEnded event
     Micros last_byte = 0;
+    std::int64_t rest = 0;  ///< bytes of the stripe after the next milestone
   };
   struct Node {
     std::unique_ptr<Strategy> strategy;
@@ -58,6 +59,7 @@ class CrowdEngine {
     bool wants = false;
     bool alive = true;
     bool slow = false;
+    bool opened = false;  ///< its reader has taken the first MiB: the window is wide
     bool window_changed = true;
     bool wake_queued = false;
     bool line_queued = false;
@@ -99,8 +101,10 @@ class CrowdEngine {
   FlowId arriving_at(std::uint32_t node, std::uint32_t stripe) const;
   void serve(FlowId id, FlowId feeder);
   void serve_next(std::uint32_t node);
+  bool may_serve(std::uint32_t node, std::uint32_t stripe) const;
   void refuse(FlowId id, Errc code);
   void slot_wait_over(FlowId id);
+  std::int64_t first_part(std::uint32_t node, std::uint32_t stripe, std::int64_t bytes) const;
   void milestone(FlowId id);
   void end_fetch(FlowId id, Result<> outcome);
   std::int64_t bytes_of(std::uint32_t stripe) const;

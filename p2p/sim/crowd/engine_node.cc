@@ -55,9 +55,16 @@ void CrowdEngine::tell_window(std::uint32_t index) {
   if (node.window_changed) {
     node.window_changed = false;
     const auto taken = node.position * geometry_.stripe_bytes();
-    auto end = node.position + 1;
-    if (taken >= options_.cautious_bytes) {
-      end += taken < options_.wide_after_bytes ? options_.window : options_.window_max;
+    node.opened = node.opened || taken >= options_.cautious_bytes;
+    auto end = node.position + options_.first_window;
+    if (node.opened) {
+      end = node.position + 1;
+      auto wide = taken < options_.wide_after_bytes ? options_.window : options_.window_max;
+      if (options_.window_counts_missing) {
+        while (end < geometry_.stripes() && wide > 0) wide -= node.have.has(end++) ? 0 : 1;
+      } else {
+        end += wide;
+      }
       end = (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
     }
     end = std::min(end, geometry_.stripes());

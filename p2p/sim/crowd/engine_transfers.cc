@@ -52,14 +52,16 @@ void CrowdEngine::request(FlowId id) {
   const auto& flow = network_.flow(id);
   if (flow.from == kFromUpstream) {
     one.state = Transfer::State::kFlowing;
-    network_.begin(now_, id, bytes_of(one.stripe));
+    const auto part = first_part(flow.to, one.stripe, bytes_of(one.stripe));
+    one.rest = bytes_of(one.stripe) - part;
+    network_.begin(now_, id, part);
     return news(flow.to, one.stripe, StripeNews::What::kArriving);
   }
   auto& source = nodes_[flow.from];
   if (!source.alive) return;  // silence
   const auto feeder = source.have.has(one.stripe) ? kNoFlow : arriving_at(flow.from, one.stripe);
   if (feeder == kNoFlow && !source.have.has(one.stripe)) return refuse(id, Errc::kNotFound);
-  if (source.serving < options_.upload_slots) return serve(id, feeder);
+  if (may_serve(flow.from, one.stripe)) return serve(id, feeder);
   if (source.waiting.size() >= options_.upload_waiting) {
     ++busy_;
     return refuse(id, Errc::kBusy);
@@ -95,20 +97,36 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
     for (const auto late : nodes_[flow.to].fetches) {
       if (transfers_[late].fetch != one.hedge_of || !network_.flow(late).flowing) continue;
       network_.bring_up_to_date(now_, late);
-      bytes = std::max<std::int64_t>(network_.flow(late).left, 1);
+      bytes = std::max<std::int64_t>(network_.flow(late).left + transfers_[late].rest, 1);
     }
   }
   if (feeder != kNoFlow) network_.feed(id, feeder);
-  network_.begin(now_, id, bytes);
+  const auto part = first_part(flow.to, one.stripe, bytes);
+  one.rest = bytes - part;
+  network_.begin(now_, id, part);
   // The answer's head carries the load.
   nodes_[flow.to].inbox.push_back({flow.from + 1, 0, StripeNews::What::kLoad, load_of(source)});
 }
 
+/// A copy that is complete early is a source early: of one stripe only a few are sent side by side.
+bool CrowdEngine::may_serve(std::uint32_t index, std::uint32_t stripe) const {
+  if (nodes_[index].serving >= options_.upload_slots) return false;
+  if (options_.same_stripe == 0) return true;
+  const auto& uploads = network_.uploads(index);
+  const auto same = std::ranges::count_if(uploads, [&](FlowId id) { return transfers_[id].stripe == stripe; });
+  return same < static_cast<std::ptrdiff_t>(options_.same_stripe);
+}
+
 void CrowdEngine::serve_next(std::uint32_t index) {
   auto& source = nodes_[index];
-  while (source.serving < options_.upload_slots && !source.waiting.empty()) {
-    const auto next = source.waiting.front();
-    source.waiting.erase(source.waiting.begin());
+  for (std::size_t place = 0; place < source.waiting.size();) {
+    const auto next = source.waiting[place];
+    if (source.serving >= options_.upload_slots) return;
+    if (!may_serve(index, transfers_[next].stripe)) {
+      ++place;
+      continue;
+    }
+    source.waiting.erase(source.waiting.begin() + static_cast<std::ptrdiff_t>(place));
     const auto stripe = transfers_[next].stripe;
     const auto feeder = source.have.has(stripe) ? kNoFlow : arriving_at(index, stripe);
     if (feeder == kNoFlow && !source.have.has(stripe)) {
@@ -120,12 +138,24 @@ void CrowdEngine::serve_next(std::uint32_t index) {
   }
 }
 
+/// Bytes of the stripe until something happens: the reader's first MiB is told of when it is there.
+std::int64_t CrowdEngine::first_part(std::uint32_t index, std::uint32_t stripe, std::int64_t bytes) const {
+  if (nodes_[index].opened || stripe != nodes_[index].position) return bytes;
+  return std::min(bytes, static_cast<std::int64_t>(options_.cautious_bytes));
+}
+
 void CrowdEngine::milestone(FlowId id) {
   if (!network_.at_milestone(now_, id)) return;
   auto& one = transfers_[id];
   const auto index = network_.flow(id).to;
   auto& node = nodes_[index];
   const auto stripe = one.stripe;
+  if (one.rest > 0) {
+    network_.go_on(now_, id, std::exchange(one.rest, 0));
+    node.opened = true;
+    node.window_changed = true;
+    return consult(index);
+  }
   OXBOW_INVARIANT(!node.have.has(stripe));
   node.have.set(stripe);
   node.window_changed = true;
