@@ -105,7 +105,9 @@ struct StripeNews {
   PeerId peer = kNoPeer;
   std::uint32_t stripe = 0;
   What what = What::kHave;
-  Load load = {};  ///< with kLoad
+  std::uint16_t used = 0;  ///< with kLoad, as of `Load`
+  std::uint16_t slots = 0;
+  std::uint16_t waiting = 0;
 };
 /// Short news of any number of peers, in the order in which they came. Valid during the call.
 struct HaveNews {

@@ -186,8 +186,9 @@ void Swarm::on(const HaveChanged& event) {
 }
 
 void Swarm::on(const HaveNews& event) {
+  SwarmNeighbour* one = nullptr;
   for (const auto& news : event.news) {
-    auto* one = neighbours_.find(news.peer);
+    if (one == nullptr || one->id != news.peer) one = neighbours_.find(news.peer);
     if (one == nullptr) continue;
     if (news.what == StripeNews::What::kLoad) one->load_at = now_;
     if (news.what == StripeNews::What::kHave) last_spread_ = now_;

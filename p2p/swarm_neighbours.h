@@ -1,12 +1,12 @@
 // The neighbours of a swarm: which stripes they have or are getting from upstream, how fast and how loaded they are,
-// and the choice among them. Keeps the count of holders of every stripe as news come, so that no choice looks at all
-// neighbours times all stripes. Part of p2p/swarm.
+// and the choice among them. A neighbour is a bit: of every stripe one word says who holds it and one who is getting it,
+// so that news are one bit, and who is of use for a window is a few words of arithmetic. Part of p2p/swarm.
 // Thread rule and lifetime: as the strategy that owns it.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "p2p/random.h"
@@ -15,28 +15,30 @@
 
 namespace oxbow::p2p {
 
-struct SwarmNeighbour {
-  PeerId id = kNoPeer;
-  HaveMap have;
-  std::vector<std::uint32_t> arriving;  ///< from upstream, at this moment
-  bool complete = false;
-  bool mapped = false;    ///< its map is known
-  bool watched = false;   ///< its have stream is open
-  bool away = false;      ///< did not answer: not counted, not asked before `away_until`
-  bool ranked = false;    ///< one of the ranked holders of the blob
-  bool on_trial = false;  ///< was away and has not brought a stripe since
-  Load load;
-  Time load_at{0};      ///< when it told its load
-  Time asked_since{0};  ///< the first map is awaited since
+struct alignas(64) SwarmNeighbour {
+  // What a choice looks at:
   Time busy_until{0};
-  Time watch_after{0};
-  Time away_until{0};
-  std::uint32_t away_count = 0;
+  Time load_at{0};  ///< when it told its load
+  Load load;
   std::uint32_t outstanding = 0;
-  double goodput = 0;     ///< EWMA, bytes per second of one fetch; 0: unknown
-  double latency_ms = 0;  ///< EWMA
+  double goodput = 0;  ///< EWMA, bytes per second of one fetch; 0: unknown
+  PeerId id = kNoPeer;
   std::uint32_t near = 0;
   bool vetted = true;
+  bool on_trial = false;  ///< was away and has not brought a stripe since
+  bool away = false;      ///< did not answer: not counted, not asked before `away_until`
+  bool complete = false;
+  bool mapped = false;   ///< its map is known
+  bool watched = false;  ///< its have stream is open
+  bool ranked = false;   ///< one of the ranked holders of the blob
+  // The rest:
+  Time asked_since{0};  ///< the first map is awaited since
+  Time watch_after{0};
+  Time away_until{0};
+  double latency_ms = 0;  ///< EWMA
+  std::uint32_t away_count = 0;
+  std::uint32_t held = 0;      ///< stripes of its map
+  std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment
 };
 
 struct SwarmChoice {
@@ -47,6 +49,8 @@ struct SwarmChoice {
 
 class SwarmNeighbours {
  public:
+  static constexpr std::size_t kMost = 64;
+
   struct Limits {
     std::uint32_t fetches = 8;   ///< from all peers
     std::uint32_t per_peer = 2;  ///< of them, with many neighbours
@@ -57,12 +61,14 @@ class SwarmNeighbours {
   SwarmNeighbours(std::uint32_t stripes, Limits limits);
 
   std::size_t size() const noexcept { return all_.size(); }
-  std::size_t live() const noexcept { return all_.size() - away_; }
+  std::size_t live() const noexcept { return all_.size() - static_cast<std::size_t>(std::popcount(away_)); }
   SwarmNeighbour& at(std::size_t place) { return all_[place]; }
   const SwarmNeighbour& at(std::size_t place) const { return all_[place]; }
   bool any_ranked_lives() const noexcept;
   SwarmNeighbour* find(PeerId id);
+  /// At most kMost.
   SwarmNeighbour& add(PeerId id);
+  void set_ranked(SwarmNeighbour& neighbour, bool ranked);
   void remove(PeerId id);
   /// Somebody to make room: who was away most often; with `random` else any of whom nothing is asked.
   std::optional<PeerId> worst(Random* random) const;
@@ -77,10 +83,10 @@ class SwarmNeighbours {
 
   /// Held, or on its way from upstream, at somebody who answers.
   bool somewhere(std::uint32_t stripe) const noexcept {
-    return complete_ > 0 || holders_[stripe] > 0 || arriving_[stripe] > 0;
+    return ((complete_ | held_[stripe] | coming_[stripe]) & ~away_) != 0;
   }
-  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return arriving_[stripe] > 0; }
-  std::uint32_t complete() const noexcept { return complete_; }
+  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (coming_[stripe] & ~away_) != 0; }
+  std::uint32_t complete() const noexcept { return static_cast<std::uint32_t>(std::popcount(complete_ & ~away_)); }
 
   /// Peer first, then the stripe. Only among the ranked holders, unless `anybody`.
   std::optional<SwarmChoice> pick(Time now, const SwarmWindow& window, bool anybody, const PeerSnapshot& peers,
@@ -90,21 +96,27 @@ class SwarmNeighbours {
                                       double typical, Random& random) const;
 
  private:
+  using Places = std::uint64_t;  ///< a bit each
+
+  Places bit(const SwarmNeighbour& one) const noexcept { return Places{1} << (&one - all_.data()); }
+  static void put(Places& places, Places bits, bool in) noexcept { places = in ? places | bits : places & ~bits; }
+  void set_map(SwarmNeighbour& neighbour, const HaveMap& map);
   void came(SwarmNeighbour& neighbour, std::uint32_t stripe);
   void arrives(SwarmNeighbour& neighbour, std::uint32_t stripe);
-  void count(const SwarmNeighbour& neighbour, int sign);
+  Places useful(const SwarmWindow& window) const;
   bool askable(const SwarmNeighbour& one, Time now, double typical) const;
-  bool useful(const SwarmNeighbour& one, const SwarmWindow& window) const;
   double cost(const SwarmNeighbour& one, const PeerSnapshot& peers, double typical, Random& random) const;
   std::optional<SwarmChoice> choose_stripe(std::uint32_t place, const SwarmWindow& window, Random& random) const;
 
   const Limits limits_;
   std::vector<SwarmNeighbour> all_;
-  std::unordered_map<PeerId, std::uint32_t> places_;
-  std::vector<std::uint16_t> holders_;   ///< by stripe, without the complete ones
-  std::vector<std::uint16_t> arriving_;  ///< by stripe
-  std::uint32_t complete_ = 0;
-  std::uint32_t away_ = 0;
+  std::vector<PeerId> ids_;     ///< of them, to search in
+  std::vector<Places> held_;    ///< by stripe: who has it; of the complete ones it may say nothing
+  std::vector<Places> coming_;  ///< by stripe: who gets it from upstream
+  Places complete_ = 0;
+  Places away_ = 0;
+  Places mapped_ = 0;
+  Places ranked_ = 0;
 };
 
 }  // namespace oxbow::p2p

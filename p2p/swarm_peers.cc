@@ -51,7 +51,7 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
   if (peer == nullptr || peers_->is_self(*peer) || peer->state != PeerState::kEligible) return;
   auto* one = neighbours_.find(peer->id);
   if (one == nullptr) {
-    if (neighbours_.size() >= options_.neighbours) {
+    if (neighbours_.size() >= std::min<std::size_t>(options_.neighbours, SwarmNeighbours::kMost)) {
       const auto worst = neighbours_.worst(replaced_ < kReplacedAtOnce ? &random_ : nullptr);
       if (!worst) return;
       ++replaced_;
@@ -73,7 +73,7 @@ void Swarm::sync_neighbour(SwarmNeighbour& one) {
   const auto* peer = peers_->find(one.id);
   one.near = peers_->near(*peer);
   one.vetted = peer->vetted;
-  one.ranked = std::ranges::find(ranked_, one.id) != ranked_.end();
+  neighbours_.set_ranked(one, std::ranges::find(ranked_, one.id) != ranked_.end());
   if (one.goodput <= 0) one.goodput = peer->goodput;
   if (one.latency_ms <= 0) one.latency_ms = peer->latency_ms;
 }

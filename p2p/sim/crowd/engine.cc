@@ -39,7 +39,8 @@ CrowdEngine::CrowdEngine(const CrowdOptions& options)
       digest_(Digest::sha256(fmt::format("blob {}", options.seed))),
       random_(options.seed),
       network_(options_.network, queue_),
-      nodes_(options.network.nodes) {
+      nodes_(options.network.nodes),
+      mail_(options.network.nodes) {
   make_peers();
   choose_roles();
 }
@@ -130,7 +131,7 @@ void CrowdEngine::handle(const CrowdEvent& event) {
     case Kind::kTimer:
       return fire_timer(event.a);
     case Kind::kWake:
-      nodes_[event.a].wake_queued = false;
+      mail_[event.a].wake_queued = false;
       return consult(event.a);
     case Kind::kRequest:
       return of_flow([&] { request(event.a); });

@@ -45,7 +45,6 @@ class CrowdEngine {
     std::vector<FlowId> fetches;
     std::vector<FlowId> waiting;  ///< requests of others for an upload slot
     std::vector<std::uint32_t> watchers;
-    std::vector<StripeNews> inbox;  ///< not told to the strategy yet
     std::vector<StripeNews> fresh;  ///< not told to the watchers yet
     Load told_load;
     std::uint32_t serving = 0;
@@ -61,8 +60,14 @@ class CrowdEngine {
     bool slow = false;
     bool opened = false;  ///< its reader has taken the first MiB: the window is wide
     bool window_changed = true;
-    bool wake_queued = false;
     bool line_queued = false;
+  };
+  /// What have streams have brought to a node and its strategy has not been told. Apart from the node, because of all
+  /// that moves news are the most.
+  struct Mail {
+    std::vector<StripeNews> news;
+    bool waits = false;  ///< the strategy has room: it is woken
+    bool wake_queued = false;
   };
   struct Message {
     std::uint32_t from = 0;
@@ -111,6 +116,7 @@ class CrowdEngine {
 
   // engine_news.cc: have streams
   Load load_of(const Node& node) const;
+  StripeNews load_news(std::uint32_t node) const;
   void news(std::uint32_t node, std::uint32_t stripe, StripeNews::What what);
   void tell_line(std::uint32_t node);
   void watch(std::uint32_t node, std::uint32_t target);
@@ -129,6 +135,7 @@ class CrowdEngine {
   Micros now_ = 0;
   std::shared_ptr<const PeerSnapshot> common_;
   std::vector<Node> nodes_;
+  std::vector<Mail> mail_;  ///< by node
   std::vector<Transfer> transfers_;  ///< by flow
   std::vector<Message> messages_;
   std::vector<std::uint32_t> free_messages_;

@@ -39,17 +39,31 @@ void CrowdEngine::tell_line(std::uint32_t index) {
   const auto load = load_of(node);
   if (differs_by_much(load, node.told_load)) {
     node.told_load = load;
-    node.fresh.push_back({index + 1, 0, StripeNews::What::kLoad, load});
+    node.fresh.push_back(load_news(index));
   }
-  for (const auto to : node.watchers) {
-    auto& watcher = nodes_[to];
-    watcher.inbox.insert(watcher.inbox.end(), node.fresh.begin(), node.fresh.end());
-    if (watcher.wake_queued || watcher.strategy == nullptr || !watcher.strategy->waits_for_news()) continue;
-    watcher.wake_queued = true;
+  // Watchers are anywhere in memory: they are fetched while others are told.
+  constexpr std::size_t kAhead = 8;
+  for (std::size_t i = 0; i < node.watchers.size(); ++i) {
+    if (i + kAhead < node.watchers.size()) __builtin_prefetch(&mail_[node.watchers[i + kAhead]]);
+    if (i + kAhead / 2 < node.watchers.size()) {
+      const auto& next = mail_[node.watchers[i + kAhead / 2]].news;
+      __builtin_prefetch(next.data() + next.size());
+    }
+    const auto to = node.watchers[i];
+    auto& mail = mail_[to];
+    for (const auto& one : node.fresh) mail.news.push_back(one);
+    if (!mail.waits || mail.wake_queued) continue;
+    mail.wake_queued = true;
     queue_.push(now_ + options_.news_within, CrowdEvent::Kind::kWake, to);
   }
   news_ += node.fresh.size() * node.watchers.size();
   node.fresh.clear();
+}
+
+StripeNews CrowdEngine::load_news(std::uint32_t index) const {
+  const auto load = load_of(nodes_[index]);
+  return {index + 1, 0, StripeNews::What::kLoad, static_cast<std::uint16_t>(load.used),
+          static_cast<std::uint16_t>(load.slots), static_cast<std::uint16_t>(load.waiting)};
 }
 
 /// The stream is open, and its first line, the map, has come.

@@ -31,18 +31,21 @@ std::unique_ptr<Strategy> CrowdEngine::make_strategy_of(std::uint32_t index) {
 
 void CrowdEngine::consult(std::uint32_t index) {
   auto& node = nodes_[index];
+  auto& mail = mail_[index];
   if (node.strategy == nullptr || !node.alive) {
     events_.clear();
+    mail.news.clear();
     return;
   }
-  if (!node.inbox.empty()) events_.emplace_back(HaveNews{node.inbox});
+  if (!mail.news.empty()) events_.emplace_back(HaveNews{mail.news});
   if (node.finished < 0) tell_window(index);
   if (!events_.empty()) {
     actions_.clear();
     node.strategy->on_events(time(), events_, actions_);
     events_.clear();
-    node.inbox.clear();
+    mail.news.clear();
     apply(index, actions_);
+    mail.waits = node.finished < 0 && node.strategy->waits_for_news();
   }
   if (node.finished >= 0) node.strategy.reset();
 }

@@ -105,7 +105,7 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   one.rest = bytes - part;
   network_.begin(now_, id, part);
   // The answer's head carries the load.
-  nodes_[flow.to].inbox.push_back({flow.from + 1, 0, StripeNews::What::kLoad, load_of(source)});
+  mail_[flow.to].news.push_back(load_news(flow.from));
 }
 
 /// A copy that is complete early is a source early: of one stripe only a few are sent side by side.

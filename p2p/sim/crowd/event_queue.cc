@@ -23,10 +23,19 @@ void EventQueue::push(Micros at, CrowdEvent::Kind kind, std::uint32_t a, std::ui
     open_.push_back(event);
     std::ranges::push_heap(open_, later);
   } else if (bucket - bucket_ < static_cast<std::int64_t>(kBuckets)) {
-    buckets_[static_cast<std::size_t>(bucket) % kBuckets].push_back(event);
+    put(static_cast<std::size_t>(bucket) % kBuckets, event);
   } else {
     far_.push_back(event);
   }
+}
+
+void EventQueue::put(std::size_t bucket, const CrowdEvent& event) {
+  auto& events = buckets_[bucket];
+  if (events.capacity() == 0 && !spare_.empty()) {
+    events = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  events.push_back(event);
 }
 
 CrowdEvent EventQueue::pop() {
@@ -42,9 +51,11 @@ CrowdEvent EventQueue::pop() {
 void EventQueue::open_next() {
   ++bucket_;
   auto& next = buckets_[static_cast<std::size_t>(bucket_) % kBuckets];
-  // The emptied bucket's memory goes on to the next one that fills.
   if (!next.empty()) {
-    open_.swap(next);
+    // The emptied bucket's memory goes on to the next one that fills.
+    if (open_.capacity() > 0) spare_.push_back(std::move(open_));
+    open_ = std::move(next);
+    next = {};
     std::ranges::make_heap(open_, later);
   }
   if (!far_.empty() && static_cast<std::size_t>(bucket_) % (kBuckets / 4) == 0) take_far();
@@ -54,7 +65,7 @@ void EventQueue::take_far() {
   const auto horizon = bucket_ + static_cast<std::int64_t>(kBuckets);
   const auto near = [&](const CrowdEvent& event) { return (event.at >> kWidthBits) < horizon; };
   for (const auto& event : far_) {
-    if (near(event)) buckets_[static_cast<std::size_t>(event.at >> kWidthBits) % kBuckets].push_back(event);
+    if (near(event)) put(static_cast<std::size_t>(event.at >> kWidthBits) % kBuckets, event);
   }
   std::erase_if(far_, near);
 }

@@ -51,11 +51,13 @@ class EventQueue {
   static constexpr int kWidthBits = 7;  ///< a bucket is 128 us wide
   static constexpr std::size_t kBuckets = std::size_t{1} << 17U;  ///< 16.8 s
 
+  void put(std::size_t bucket, const CrowdEvent& event);
   void open_next();
   void take_far();
 
   std::vector<std::vector<CrowdEvent>> buckets_;
   std::vector<CrowdEvent> open_;  ///< the bucket that is being emptied, a heap
+  std::vector<std::vector<CrowdEvent>> spare_;  ///< memory of emptied buckets
   std::vector<CrowdEvent> far_;   ///< beyond the horizon
   std::int64_t bucket_ = -1;      ///< that is open
   std::uint64_t order_ = 0;
