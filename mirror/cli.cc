@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
+#include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
 
 namespace oxbow::mirror {
@@ -109,6 +110,7 @@ int run_cli(int argc, char** argv) {
   arguments.add_to(*show_command);
 
   const CaCommand ca_command(app);
+  SimCommand sim_command(app);
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -123,6 +125,7 @@ int run_cli(int argc, char** argv) {
     const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().wall());
     return ca_command.run(now, stdout, stderr);
   }
+  if (sim_command.parsed()) return sim_command.run(stdout, stderr);
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);
     return 0;

@@ -23,6 +23,8 @@ struct SimCommon {
   std::uint64_t first_seed = 1;
   std::vector<std::uint32_t> nodes = {};
   unsigned threads = 0;
+  /// `oxbow sim all`: where nothing else is said, sizes and seeds that take seconds, not minutes.
+  bool quick = false;
 };
 
 class SimPart {

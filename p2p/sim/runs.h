@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
 
 namespace oxbow::p2p::sim {
@@ -28,7 +29,8 @@ class Progress {
   std::atomic<std::uint64_t> done_ = 0;
   std::atomic<std::uint64_t> total_ = 0;
   std::atomic<bool> cancelled_ = false;
-  std::atomic<const std::string*> phase_ = nullptr;
+  mutable std::mutex mutex_;  ///< over `phase_`
+  std::string phase_;
 };
 
 /// Calls `run(0)` to `run(count - 1)`, on `threads` threads (0: one a core), in any order; returns when all have ended.
