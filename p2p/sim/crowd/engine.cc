@@ -39,6 +39,8 @@ CrowdEngine::CrowdEngine(const CrowdOptions& options)
       digest_(Digest::sha256(fmt::format("blob {}", options.seed))),
       random_(options.seed),
       network_(options_.network, queue_),
+      waits_(waits_at_source(options.policy)),
+      slots_(slots_of(options.policy) > 0 ? slots_of(options.policy) : options.upload_slots),
       nodes_(options.network.nodes),
       mail_(options.network.nodes) {
   make_peers();
@@ -68,7 +70,10 @@ void CrowdEngine::choose_roles() {
   for (auto& node : nodes_) node.have = HaveMap(geometry_.stripes());
   const auto warm = share(options_.warm);
   const auto wanting = std::max(std::min(share(options_.demand), count - warm), 1U);
-  for (std::uint32_t i = 0; i < warm; ++i) give_all(order[i]);
+  for (std::uint32_t i = 0; i < warm; ++i) {
+    give_all(order[i]);
+    completed_.push_back(order[i]);
+  }
   for (std::uint32_t i = warm; i < warm + wanting; ++i) {
     nodes_[order[i]].wants = true;
     const auto at = static_cast<Micros>(random_.uniform() * static_cast<double>(options_.apart));
@@ -165,7 +170,9 @@ void CrowdEngine::start(std::uint32_t index) {
   auto& node = nodes_[index];
   if (!node.alive) return;
   node.started = now_;
-  node.strategy = make_strategy_of(index);
+  node.window_changed = true;
+  started_.push_back(index);
+  if (node.strategy == nullptr) node.strategy = make_strategy_of(index);
   view_of(index);
   events_.emplace_back(PeersChanged{node.view});
   consult(index);

@@ -12,16 +12,29 @@
 #include "p2p/sim/crowd.h"
 #include "p2p/sim/crowd/event_queue.h"
 #include "p2p/sim/crowd/network.h"
+#include "p2p/sim/crowd/rival.h"
 #include "p2p/strategy.h"
 
 namespace oxbow::p2p::sim {
 
-class CrowdEngine {
+class CrowdEngine final : public CrowdWorld {
  public:
   explicit CrowdEngine(const CrowdOptions& options);
-  ~CrowdEngine();
+  ~CrowdEngine() override;
+  CrowdEngine(const CrowdEngine&) = delete;
+  CrowdEngine& operator=(const CrowdEngine&) = delete;
 
   CrowdResult run(Progress* progress);
+
+  // What rivals may know
+  std::uint32_t nodes() const override { return static_cast<std::uint32_t>(nodes_.size()); }
+  std::uint32_t rack_nodes() const override { return options_.network.rack_nodes; }
+  std::uint32_t row_nodes() const override { return options_.network.rack_nodes * options_.network.row_racks; }
+  bool has(std::uint32_t node, std::uint32_t stripe) const override { return nodes_[node].have.has(stripe); }
+  std::uint32_t uploading(std::uint32_t node) const override { return nodes_[node].serving; }
+  bool alive(std::uint32_t node) const override { return nodes_[node].alive; }
+  const std::vector<std::uint32_t>& started() const override { return started_; }
+  const std::vector<std::uint32_t>& completed() const override { return completed_; }
 
  private:
   /// A fetch of a node; what moves of it is the network's flow of the same number.
@@ -45,6 +58,7 @@ class CrowdEngine {
     std::vector<FlowId> fetches;
     std::vector<FlowId> waiting;  ///< requests of others for an upload slot
     std::vector<std::uint32_t> watchers;
+    std::vector<std::uint32_t> relayed;  ///< stripes that it gets because others wait here for them
     std::vector<StripeNews> fresh;  ///< not told to the watchers yet
     Load told_load;
     std::uint32_t serving = 0;
@@ -94,6 +108,7 @@ class CrowdEngine {
   void consult(std::uint32_t node);
   void tell_window(std::uint32_t node);
   void apply(std::uint32_t node, std::vector<Action>& actions);
+  void relay(std::uint32_t node, std::uint32_t stripe);
   void finish(std::uint32_t node);
   void send(std::uint32_t node, Send message);
   void deliver(std::uint32_t message);
@@ -132,6 +147,8 @@ class CrowdEngine {
   Random random_;
   EventQueue queue_;
   Network network_;
+  const bool waits_;           ///< a request waits at its source for what is not there
+  const std::uint32_t slots_;  ///< of a node, for uploads
   Micros now_ = 0;
   std::shared_ptr<const PeerSnapshot> common_;
   std::vector<Node> nodes_;
@@ -139,6 +156,8 @@ class CrowdEngine {
   std::vector<Transfer> transfers_;  ///< by flow
   std::vector<Message> messages_;
   std::vector<std::uint32_t> free_messages_;
+  std::vector<std::uint32_t> started_;
+  std::vector<std::uint32_t> completed_;
   std::vector<std::uint32_t> coordinators_;  ///< nodes that have one
   std::vector<Event> events_;    ///< for the next `consult`
   std::vector<Action> actions_;  ///< reused

@@ -17,7 +17,7 @@ bool differs_by_much(const Load& a, const Load& b) noexcept {
 }  // namespace
 
 Load CrowdEngine::load_of(const Node& node) const {
-  return {node.serving, options_.upload_slots, static_cast<std::uint32_t>(node.waiting.size())};
+  return {node.serving, slots_, static_cast<std::uint32_t>(node.waiting.size())};
 }
 
 void CrowdEngine::news(std::uint32_t index, std::uint32_t stripe, StripeNews::What what) {

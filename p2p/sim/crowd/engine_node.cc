@@ -15,6 +15,7 @@ const PeerSnapshot& CrowdEngine::view_of(std::uint32_t index) {
 
 std::unique_ptr<Strategy> CrowdEngine::make_strategy_of(std::uint32_t index) {
   StrategyContext context{digest_, geometry_, nodes_[index].have, random_.next(), options_.replicas, time()};
+  if (auto rival = make_rival(options_.policy, context, index, *this)) return rival;
   auto swarm = options_.swarm;
   switch (options_.policy) {
     case CrowdPolicy::kSingle:
@@ -54,7 +55,7 @@ void CrowdEngine::consult(std::uint32_t index) {
 void CrowdEngine::tell_window(std::uint32_t index) {
   auto& node = nodes_[index];
   while (node.position < geometry_.stripes() && node.have.has(node.position)) ++node.position;
-  if (node.have.complete()) return finish(index);
+  if (node.wants && node.have.complete()) return finish(index);
   if (node.window_changed) {
     node.window_changed = false;
     const auto taken = node.position * geometry_.stripe_bytes();
@@ -70,7 +71,7 @@ void CrowdEngine::tell_window(std::uint32_t index) {
       }
       end = (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
     }
-    end = std::min(end, geometry_.stripes());
+    end = node.started < 0 ? node.position : std::min(end, geometry_.stripes());
     WindowChanged window;
     for (auto stripe = node.position; stripe < end; ++stripe) {
       if (node.have.has(stripe)) continue;
@@ -78,6 +79,10 @@ void CrowdEngine::tell_window(std::uint32_t index) {
         ++window.wanted.back().end;
       else
         window.wanted.push_back({stripe, stripe + 1});
+    }
+    std::erase_if(node.relayed, [&](std::uint32_t stripe) { return node.have.has(stripe); });
+    for (const auto stripe : node.relayed) {
+      if (stripe < node.position || stripe >= end) window.wanted.push_back({stripe, stripe + 1});
     }
     events_.emplace_back(std::move(window));
   }
@@ -89,10 +94,21 @@ void CrowdEngine::tell_window(std::uint32_t index) {
   events_.emplace_back(SlotsFree{kUpstream, slots});
 }
 
+/// Others wait here for a stripe: it is wanted, whether or not this node's reader wants it.
+void CrowdEngine::relay(std::uint32_t index, std::uint32_t stripe) {
+  auto& node = nodes_[index];
+  if (node.finished >= 0 || std::ranges::find(node.relayed, stripe) != node.relayed.end()) return;
+  node.relayed.push_back(stripe);
+  node.window_changed = true;
+  if (node.strategy == nullptr) node.strategy = make_strategy_of(index);
+  consult(index);
+}
+
 void CrowdEngine::finish(std::uint32_t index) {
   auto& node = nodes_[index];
   node.finished = now_;
   --left_;
+  completed_.push_back(index);
   events_.emplace_back(WindowChanged{{}, false, true});
 }
 

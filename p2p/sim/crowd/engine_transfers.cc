@@ -37,12 +37,14 @@ void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
   queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, network_.flow(id).generation);
 }
 
-/// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives.
+/// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives; along a tree from anywhere,
+/// because it has no cycles.
 FlowId CrowdEngine::arriving_at(std::uint32_t index, std::uint32_t stripe) const {
   if (!options_.cut_through) return kNoFlow;
   for (const auto id : nodes_[index].fetches) {
     const auto& flow = network_.flow(id);
-    if (flow.from == kFromUpstream && flow.flowing && transfers_[id].stripe == stripe) return id;
+    const bool passes_on = flow.from == kFromUpstream || waits_;
+    if (passes_on && flow.flowing && transfers_[id].stripe == stripe) return id;
   }
   return kNoFlow;
 }
@@ -54,14 +56,25 @@ void CrowdEngine::request(FlowId id) {
     one.state = Transfer::State::kFlowing;
     const auto part = first_part(flow.to, one.stripe, bytes_of(one.stripe));
     one.rest = bytes_of(one.stripe) - part;
+    const auto to = flow.to;
     network_.begin(now_, id, part);
-    return news(flow.to, one.stripe, StripeNews::What::kArriving);
+    news(to, one.stripe, StripeNews::What::kArriving);
+    if (waits_) serve_next(to);
+    return;
   }
   auto& source = nodes_[flow.from];
   if (!source.alive) return;  // silence
   const auto feeder = source.have.has(one.stripe) ? kNoFlow : arriving_at(flow.from, one.stripe);
-  if (feeder == kNoFlow && !source.have.has(one.stripe)) return refuse(id, Errc::kNotFound);
-  if (may_serve(flow.from, one.stripe)) return serve(id, feeder);
+  const bool there = feeder != kNoFlow || source.have.has(one.stripe);
+  if (!there && !waits_) return refuse(id, Errc::kNotFound);
+  if (there && may_serve(flow.from, one.stripe)) return serve(id, feeder);
+  if (waits_) {
+    const auto from = flow.from;
+    one.state = Transfer::State::kWaiting;
+    source.waiting.push_back(id);
+    if (!there) relay(from, one.stripe);
+    return;
+  }
   if (source.waiting.size() >= options_.upload_waiting) {
     ++busy_;
     return refuse(id, Errc::kBusy);
@@ -106,11 +119,12 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   network_.begin(now_, id, part);
   // The answer's head carries the load.
   mail_[flow.to].news.push_back(load_news(flow.from));
+  if (waits_) serve_next(flow.to);
 }
 
 /// A copy that is complete early is a source early: of one stripe only a few are sent side by side.
 bool CrowdEngine::may_serve(std::uint32_t index, std::uint32_t stripe) const {
-  if (nodes_[index].serving >= options_.upload_slots) return false;
+  if (nodes_[index].serving >= slots_) return false;
   if (options_.same_stripe == 0) return true;
   const auto& uploads = network_.uploads(index);
   const auto same = std::ranges::count_if(uploads, [&](FlowId id) { return transfers_[id].stripe == stripe; });
@@ -121,8 +135,10 @@ void CrowdEngine::serve_next(std::uint32_t index) {
   auto& source = nodes_[index];
   for (std::size_t place = 0; place < source.waiting.size();) {
     const auto next = source.waiting[place];
-    if (source.serving >= options_.upload_slots) return;
-    if (!may_serve(index, transfers_[next].stripe)) {
+    if (source.serving >= slots_) return;
+    const bool waits = waits_ && !source.have.has(transfers_[next].stripe) &&
+                       arriving_at(index, transfers_[next].stripe) == kNoFlow;
+    if (waits || !may_serve(index, transfers_[next].stripe)) {
       ++place;
       continue;
     }
@@ -130,6 +146,7 @@ void CrowdEngine::serve_next(std::uint32_t index) {
     const auto stripe = transfers_[next].stripe;
     const auto feeder = source.have.has(stripe) ? kNoFlow : arriving_at(index, stripe);
     if (feeder == kNoFlow && !source.have.has(stripe)) {
+      OXBOW_INVARIANT(!waits_);
       transfers_[next].state = Transfer::State::kAsked;
       refuse(next, Errc::kNotFound);
       continue;
@@ -162,6 +179,7 @@ void CrowdEngine::milestone(FlowId id) {
   one.last_byte = now_;
   network_.release_children(now_, id);
   news(index, stripe, StripeNews::What::kHave);
+  if (waits_) serve_next(index);
   events_.emplace_back(StripeArrived{one.fetch, stripe});
   ++one.stripe;
   if (one.stripe >= one.stripes.end) return end_fetch(id, {});
