@@ -134,7 +134,10 @@ class Scheduled final : public Rival {
     }
     return std::nullopt;
   }
+  /// Any piece that a parent has; all in order would ask the same one for the same.
   std::optional<Choice> from_parents() {
+    std::optional<Choice> chosen;
+    std::uint32_t seen = 0;
     for (const auto& range : window_.ranges()) {
       for (auto stripe = range.begin; stripe < range.end; ++stripe) {
         if (!window_.open(stripe)) continue;
@@ -143,10 +146,10 @@ class Scheduled final : public Rival {
           if (!world_.has(parent, stripe) || resting(peer(parent))) continue;
           if (!best || running_from(peer(parent)) < running_from(*best)) best = peer(parent);
         }
-        if (best) return Choice{stripe, *best};
+        if (best && random_.below(++seen) == 0) chosen = Choice{stripe, *best};
       }
     }
-    return std::nullopt;
+    return chosen;
   }
   void schedule() {
     named_ = now_;
@@ -175,8 +178,8 @@ class Scheduled final : public Rival {
   Time named_{-1'000};
 };
 
-/// A tracker names 10 neighbours at random; 3 requests on each connection, the rarest piece among them first, the last
-/// pieces from anybody. The first 10 nodes are connected to the origin as well.
+/// A tracker names 10 neighbours at random; 3 requests on each connection, the rarest piece among them first. The
+/// first 10 nodes are connected to the origin as well.
 class Torrent final : public Rival {
  public:
   Torrent(StrategyContext context, std::uint32_t self, const CrowdWorld& world)
@@ -187,6 +190,7 @@ class Torrent final : public Rival {
     if (neighbours_.size() < kConnections || now_ - named_ > 3'000ms) announce();
     std::optional<Choice> best;
     std::uint32_t best_count = 0;
+    std::uint32_t ties = 0;
     for (const auto& range : window_.ranges()) {
       for (auto stripe = range.begin; stripe < range.end; ++stripe) {
         if (!window_.open(stripe)) continue;
@@ -199,7 +203,9 @@ class Torrent final : public Rival {
           if (!source || random_.below(count) == 0) source = peer(one);
         }
         if (at_origin() && count == 0 && running_from(kUpstream) < kPipeline) source = kUpstream;
-        if (!source || (best && count >= best_count)) continue;
+        if (!source || (best && count > best_count)) continue;
+        ties = best && count == best_count ? ties + 1 : 1;
+        if (random_.below(ties) != 0) continue;
         best = Choice{stripe, *source};
         best_count = count;
       }
