@@ -39,6 +39,7 @@ struct CrowdOptions {
   NetworkOptions network;
   std::uint64_t blob_bytes = 1024ULL * 1024 * 1024;  ///< 256 stripes of 4 MiB
   std::uint64_t seed = 1;
+  bool check = false;  ///< the invariants at every event: slow, for tests
 
   // Who wants it, when, and what goes wrong
   double demand = 1;          ///< share of the nodes that want the blob
@@ -58,9 +59,9 @@ struct CrowdOptions {
   std::uint32_t upstream_slots = 6;   ///< of a node
   std::uint64_t cautious_bytes = 1024ULL * 1024;
   std::uint32_t first_window = 1;     ///< stripes, until the reader has taken `cautious_bytes`
-  std::uint32_t window = 32;          ///< stripes, then
+  std::uint32_t window = 64;          ///< stripes, then
   std::uint32_t window_max = 64;      ///< after
-  bool window_counts_missing = false;  ///< the window is so many stripes that are not there, else so many in all
+  bool window_counts_missing = true;  ///< the window is so many stripes that are not there, else so many in all
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;
   Micros line_every = 20'000;         ///< between two lines of a have stream
   Micros news_within = 1'000;         ///< news of several have streams are handed over together

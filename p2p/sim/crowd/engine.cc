@@ -117,6 +117,7 @@ CrowdResult CrowdEngine::run(Progress* progress) {
     if (event.at > options_.limit) break;
     now_ = event.at;
     handle(event);
+    if (options_.check) network_.check();
     if (progress == nullptr || events % kLook != 0) continue;
     progress->add(shown - left_);
     shown = left_;
@@ -205,9 +206,6 @@ void CrowdEngine::tick() {
   for (const auto index : coordinators_) {
     if (nodes_[index].alive) nodes_[index].coordinator->tick(time(), view_of(index));
   }
-#ifndef NDEBUG
-  network_.check();
-#endif
 }
 
 /// One that lives, wherever it is in its pull: its machine is gone, and nobody is told.
@@ -258,6 +256,9 @@ CrowdResult CrowdEngine::result() const {
     all.push_back(over);
     if (!node.slow) fast.push_back(over);
   }
+  // Work is conserved: what arrived is no more than what was sent.
+  const auto given = static_cast<double>(completed_.size() - result.completed) * static_cast<double>(geometry_.blob_bytes());
+  OXBOW_INVARIANT(options_.warm > 0 || needed <= given + static_cast<double>(network_.counts().upstream + network_.counts().peers()) + 1);
   result.died = died_;
   result.p50 = percentile(all, 0.5);
   result.p99 = percentile(all, 0.99);

@@ -117,6 +117,7 @@ class CrowdEngine final : public CrowdWorld {
 
   // engine_transfers.cc: stripes on their way
   void start_fetch(std::uint32_t node, const Fetch& fetch);
+  void check_unassigned(const Node& node, const Fetch& fetch, std::uint32_t stripe) const;
   void request(FlowId id);
   FlowId arriving_at(std::uint32_t node, std::uint32_t stripe) const;
   void serve(FlowId id, FlowId feeder);

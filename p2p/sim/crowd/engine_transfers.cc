@@ -9,6 +9,15 @@ std::int64_t CrowdEngine::bytes_of(std::uint32_t stripe) const {
   return static_cast<std::int64_t>(geometry_.stripe(stripe).size());
 }
 
+/// A stripe is fetched once at a time, but for hedges.
+void CrowdEngine::check_unassigned(const Node& node, const Fetch& fetch, std::uint32_t stripe) const {
+  OXBOW_INVARIANT(!node.have.has(stripe));
+  for (const auto other : node.fetches) {
+    const auto& one = transfers_[other];
+    OXBOW_INVARIANT(fetch.hedge_of || one.cancelled || stripe < one.stripe || stripe >= one.stripes.end);
+  }
+}
+
 void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
   auto& node = nodes_[index];
   const auto from = fetch.source == kUpstream ? kFromUpstream : fetch.source - 1;
@@ -24,15 +33,9 @@ void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
     ++hedges_;
     transfer.hedge_of = *fetch.hedge_of;
   }
-#ifndef NDEBUG
-  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
-    OXBOW_INVARIANT(!node.have.has(stripe));
-    for (const auto other : node.fetches) {
-      const auto& one = transfers_[other];
-      OXBOW_INVARIANT(fetch.hedge_of || one.cancelled || stripe < one.stripe || stripe >= one.stripes.end);
-    }
+  if (options_.check) {
+    for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) check_unassigned(node, fetch, stripe);
   }
-#endif
   node.fetches.push_back(id);
   queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, network_.flow(id).generation);
 }

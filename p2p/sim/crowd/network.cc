@@ -404,7 +404,10 @@ void Network::check() const {
   const auto rates = [&](const std::vector<FlowId>& flows) {
     Rate sum = 0;
     for (const auto id : flows) {
-      OXBOW_INVARIANT(flows_[id].flowing && flows_[id].rate >= 0);
+      const auto& flow = flows_[id];
+      OXBOW_INVARIANT(flow.flowing && flow.rate >= 0 && flow.left >= 0);
+      // No byte from nowhere: what is passed on is not faster than it arrives.
+      OXBOW_INVARIANT(flow.feeder == kNoFlow || flow.rate <= flows_[flow.feeder].rate);
       sum += flows_[id].rate;
     }
     return sum;

@@ -16,6 +16,7 @@ CrowdOptions of(std::uint32_t nodes, std::uint64_t mib = 256) {
   CrowdOptions options;
   options.network.nodes = nodes;
   options.blob_bytes = mib << 20U;
+  options.check = nodes <= 50;
   return options;
 }
 
