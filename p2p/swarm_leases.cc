@@ -11,12 +11,12 @@ using namespace std::chrono_literals;
 constexpr std::size_t kSpansAsked = 16;
 constexpr std::size_t kReported = 16;
 constexpr std::uint32_t kNamedAtStart = 3;  // announcements that ask for neighbours whether or not there are enough,
-constexpr auto kNameAgain = 3'000ms;       // and then again so often
-constexpr auto kAskEvery = 50ms;      // new wishes are told at once, but not more often
-constexpr auto kIdleLease = 150ms;    // a lease under which nothing can be fetched is given back
-constexpr auto kFirstMap = 300ms;     // upstream waits for the first map of a neighbour
-constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
-constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
+constexpr auto kNameAgain = 3'000ms;        // and then again so often
+constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;         // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;        // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
 constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
@@ -127,8 +127,8 @@ void Swarm::announce(Interest interest) {
   released_.clear();
   // Later ones too: whoever came after this node can be known to nobody else, and may have what nobody near has.
   message.want_neighbours =
-      interest == Interest::kWanting && (neighbours_.live() < options_.neighbours * 4 / 5 || times_named_ < kNamedAtStart ||
-                                         now_ - last_named_ >= kNameAgain);
+      interest == Interest::kWanting && (neighbours_.live() < options_.neighbours * 4 / 5 ||
+                                         times_named_ < kNamedAtStart || now_ - last_named_ >= kNameAgain);
   if (interest == Interest::kWanting) {
     message.ask = spans_to_ask();
     last_ask_ = message.ask;

@@ -1,7 +1,7 @@
 // The neighbours of a swarm: which stripes they have or are getting from upstream, how fast and how loaded they are,
-// and the choice among them. A neighbour is a bit: of every stripe one word says who holds it and one who is getting it,
-// so that news are one bit, and who is of use for a window is a few words of arithmetic. Part of p2p/swarm.
-// Thread rule and lifetime: as the strategy that owns it.
+// and the choice among them. A neighbour is a bit: of every stripe one word says who holds it and one who is getting
+// it, so that news are one bit, and who is of use for a window is a few words of arithmetic. Part of p2p/swarm. Thread
+// rule and lifetime: as the strategy that owns it.
 #pragma once
 
 #include <bit>

@@ -95,8 +95,8 @@ Result<CrowdOptions> SimCrowd::base() const {
   options.network.row_oversubscription = row_oversubscription_;
   options.network.redistribute = !plain_shares_;
   options.cut_through = !store_and_forward_;
-  if (options.blob_bytes == 0 || options.network.up <= 0 || options.network.down <= 0 || options.network.upstream <= 0 ||
-      rack_nodes_ == 0 || row_racks_ == 0)
+  if (options.blob_bytes == 0 || options.network.up <= 0 || options.network.down <= 0 ||
+      options.network.upstream <= 0 || rack_nodes_ == 0 || row_racks_ == 0)
     return fail(Errc::kInvalid, "the blob, links, racks and rows must not be empty");
   return options;
 }
@@ -129,7 +129,8 @@ Result<Report> SimCrowd::run(const SimCommon& common, Progress& progress) {
   auto base_options = base();
   if (!base_options) return std::unexpected(base_options.error());
   std::vector<std::string> scenarios = scenarios_;
-  if (scenarios == std::vector<std::string>{"all"}) scenarios.assign(crowd_scenarios().begin(), crowd_scenarios().end());
+  if (scenarios == std::vector<std::string>{"all"})
+    scenarios.assign(crowd_scenarios().begin(), crowd_scenarios().end());
   const auto nodes = common.nodes.empty() ? std::vector<std::uint32_t>{1'000} : common.nodes;
   std::vector<CrowdCase> cases;
   for (const auto count : nodes) {

@@ -1,8 +1,8 @@
-// A crowd pulls a blob: discrete events in simulated time, with the daemon's own strategies, coordinators, ring and peer
-// table on every node, and the network of p2p/sim/crowd/network.h between them. What is simulated besides: the reader's
-// window, upload slots with their short queue, have streams and their lines, announcements, cut-through, deaths.
-// Deterministic: the same options give the same run on every machine.
-// Thread rule: a run touches nothing shared. Errors: none; a run that does not end by `limit` says how many completed.
+// A crowd pulls a blob: discrete events in simulated time, with the daemon's own strategies, coordinators, ring and
+// peer table on every node, and the network of p2p/sim/crowd/network.h between them. What is simulated besides: the
+// reader's window, upload slots with their short queue, have streams and their lines, announcements, cut-through,
+// deaths. Deterministic: the same options give the same run on every machine. Thread rule: a run touches nothing
+// shared. Errors: none; a run that does not end by `limit` says how many completed.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 namespace oxbow::p2p::sim {
 
 enum class CrowdPolicy : std::uint8_t {
-  kSwarm,      ///< the daemon's own from here,
+  kSwarm,  ///< the daemon's own from here,
   kRing,
   kFingers,
   kSingle,     ///< to here
@@ -42,12 +42,12 @@ struct CrowdOptions {
   bool check = false;  ///< the invariants at every event: slow, for tests
 
   // Who wants it, when, and what goes wrong
-  double demand = 1;          ///< share of the nodes that want the blob
-  Micros apart = 10'000;      ///< they start at random within so long
-  double warm = 0;            ///< share of the nodes that have it already
-  double slow = 0;            ///< share of the nodes with a tenth of
-  bool slow_both = false;     ///< both links; else of the uplink only
-  double deaths_a_minute = 0; ///< share of the nodes that die, without a word
+  double demand = 1;           ///< share of the nodes that want the blob
+  Micros apart = 10'000;       ///< they start at random within so long
+  double warm = 0;             ///< share of the nodes that have it already
+  double slow = 0;             ///< share of the nodes with a tenth of
+  bool slow_both = false;      ///< both links; else of the uplink only
+  double deaths_a_minute = 0;  ///< share of the nodes that die, without a word
   Micros limit = 3'600'000'000;
 
   // The daemon's machinery
@@ -56,42 +56,42 @@ struct CrowdOptions {
   std::uint32_t same_stripe = 0;  ///< uploads of one stripe at a time; the others wait; 0: any number
   std::uint32_t upload_waiting = 16;
   Micros slot_wait = 200'000;
-  std::uint32_t upstream_slots = 6;   ///< of a node
+  std::uint32_t upstream_slots = 6;  ///< of a node
   std::uint64_t cautious_bytes = 1024ULL * 1024;
   std::uint32_t first_window = 1;     ///< stripes, until the reader has taken `cautious_bytes`
   std::uint32_t window = 64;          ///< stripes, then
   std::uint32_t window_max = 64;      ///< after
   bool window_counts_missing = true;  ///< the window is so many stripes that are not there, else so many in all
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;
-  Micros line_every = 20'000;         ///< between two lines of a have stream
-  Micros news_within = 1'000;         ///< news of several have streams are handed over together
+  Micros line_every = 20'000;  ///< between two lines of a have stream
+  Micros news_within = 1'000;  ///< news of several have streams are handed over together
   std::uint32_t replicas = 3;
   SwarmOptions swarm;
   CoordinatorOptions coordinator;
 };
 
 struct CrowdResult {
-  std::uint32_t wanted = 0;       ///< nodes that started and did not die
-  std::uint32_t completed = 0;    ///< of them
+  std::uint32_t wanted = 0;     ///< nodes that started and did not die
+  std::uint32_t completed = 0;  ///< of them
   std::uint32_t died = 0;
-  double bound_seconds = 0;       ///< LB of `crowd_bound_seconds`
-  double p50 = 0;                 ///< completion over the bound, from each node's own start
+  double bound_seconds = 0;  ///< LB of `crowd_bound_seconds`
+  double p50 = 0;            ///< completion over the bound, from each node's own start
   double p99 = 0;
   double max = 0;
-  double p99_fast = 0;            ///< without the slow nodes
+  double p99_fast = 0;  ///< without the slow nodes
   double max_fast = 0;
-  double makespan = 0;            ///< from the first start to the last completion, over the bound
-  double upstream = 0;            ///< bytes from upstream over the blob's size
-  double moved = 0;               ///< bytes that moved over bytes needed
-  double upload_max = 0;          ///< bytes sent by a node, most over mean of the nodes that took part
-  double cross_rack = 0;          ///< share of the bytes between peers
+  double makespan = 0;    ///< from the first start to the last completion, over the bound
+  double upstream = 0;    ///< bytes from upstream over the blob's size
+  double moved = 0;       ///< bytes that moved over bytes needed
+  double upload_max = 0;  ///< bytes sent by a node, most over mean of the nodes that took part
+  double cross_rack = 0;  ///< share of the bytes between peers
   double cross_row = 0;
-  double uplink_max = 0;          ///< bytes out of a rack, most over mean
+  double uplink_max = 0;  ///< bytes out of a rack, most over mean
   std::uint64_t events = 0;
-  std::uint64_t busy = 0;         ///< refusals for want of a slot
+  std::uint64_t busy = 0;  ///< refusals for want of a slot
   std::uint64_t hedges = 0;
   std::uint64_t announces = 0;
-  std::uint64_t news = 0;         ///< stripes told of on have streams
+  std::uint64_t news = 0;  ///< stripes told of on have streams
 };
 
 /// LB = max(F/u, F/u_upstream) + F/(S*u) * (ceil(log2(N+1)) - 1): no crowd of N can be faster (docs/simulation.md).

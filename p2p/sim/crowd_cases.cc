@@ -39,7 +39,8 @@ const std::vector<Named>& options_by_name() {
       {"waiting", 0, 1e4, [](CrowdOptions& options, double value) { options.upload_waiting = whole(value); }},
       {"same_stripe", 0, 1e4, [](CrowdOptions& options, double value) { options.same_stripe = whole(value); }},
       {"replicas", 1, 64, [](CrowdOptions& options, double value) { options.replicas = whole(value); }},
-      {"leases", 1, 1e4, [](CrowdOptions& options, double value) { options.coordinator.parallel_leases = whole(value); }},
+      {"leases", 1, 1e4,
+       [](CrowdOptions& options, double value) { options.coordinator.parallel_leases = whole(value); }},
       {"line_ms", 1, 1e4,
        [](CrowdOptions& options, double value) { options.line_every = static_cast<Micros>(value * 1000); }},
       {"blob_mib", 1, 1e6,
@@ -67,9 +68,8 @@ Result<std::vector<CrowdCase>> crowd_scenario(std::string_view name, const Crowd
     add("flash crowd", [](CrowdOptions&) {});
   } else if (name == "staggered") {
     // Spread over twice the time that one of them needs.
-    add("staggered arrival", [](CrowdOptions& options) {
-      options.apart = static_cast<Micros>(2e6 * crowd_bound_seconds(options));
-    });
+    add("staggered arrival",
+        [](CrowdOptions& options) { options.apart = static_cast<Micros>(2e6 * crowd_bound_seconds(options)); });
   } else if (name == "partial") {
     for (const double share : {1.0, 0.1, 0.01})
       add(fmt::format("{:g} % want it", share * 100), [share](CrowdOptions& options) { options.demand = share; });

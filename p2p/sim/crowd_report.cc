@@ -13,7 +13,7 @@ namespace {
 struct Figure {
   std::string_view key;
   std::string_view title;
-  double CrowdResult::*value;
+  double CrowdResult::* value;
   int digits;
 };
 constexpr Figure kFigures[] = {
@@ -30,7 +30,7 @@ constexpr Figure kFigures[] = {
     {"uplink_max", "rack uplink max / mean", &CrowdResult::uplink_max, 2},
 };
 
-Band band(const CrowdOutcome& outcome, double CrowdResult::*value) {
+Band band(const CrowdOutcome& outcome, double CrowdResult::* value) {
   std::vector<double> values;
   for (const auto& result : outcome.by_seed) values.push_back(result.*value);
   return band_of(values);
@@ -93,7 +93,8 @@ Report crowd_report(std::span<const CrowdOutcome> outcomes, std::string command)
   Section section;
   section.title = "Completion over the bound, and who carried it";
   Table table;
-  table.title = "LB = max(F/u, F/upstream) + F/(S u) (ceil(log2(N+1)) - 1); bandwidth: equal shares with redistribution";
+  table.title =
+      "LB = max(F/u, F/upstream) + F/(S u) (ceil(log2(N+1)) - 1); bandwidth: equal shares with redistribution";
   table.columns = {"case", "strategy", "nodes"};
   for (const auto& figure : kFigures) table.columns.emplace_back(figure.title);
   Plot plot{"Completion over the bound", "case", "times LB", false, false, {{"p50", {}}, {"p99", {}}, {"max", {}}}};
@@ -107,8 +108,7 @@ Report crowd_report(std::span<const CrowdOutcome> outcomes, std::string command)
     for (const auto& figure : kFigures)
       row.push_back(fmt::format("{:.{}f}", band(outcome, figure.value).mean, figure.digits));
     const auto x = static_cast<double>(table.rows.size());
-    for (std::size_t i = 0; i < 3; ++i)
-      plot.series[i].points.emplace_back(x, band(outcome, kFigures[i].value).mean);
+    for (std::size_t i = 0; i < 3; ++i) plot.series[i].points.emplace_back(x, band(outcome, kFigures[i].value).mean);
     section.says += (section.says.empty() ? "" : " ") + says_of(outcome);
     json["crowds"].push_back(json_of(outcome));
   }

@@ -27,7 +27,8 @@ double crowd_bound_seconds(const CrowdOptions& options) {
   const auto wanting = static_cast<std::uint64_t>(options.network.nodes * options.demand * (1 - options.warm));
   // ceil(log2(N + 1)) is how many bits N has.
   const auto rounds = static_cast<double>(std::bit_width(std::max<std::uint64_t>(wanting, 1)));
-  const auto first = std::max(bytes / link, options.warm > 0 ? 0 : bytes / static_cast<double>(options.network.upstream));
+  const auto first =
+      std::max(bytes / link, options.warm > 0 ? 0 : bytes / static_cast<double>(options.network.upstream));
   return first + bytes / (Geometry(options.blob_bytes).stripes() * link) * (rounds - 1);
 }
 
@@ -54,7 +55,8 @@ void CrowdEngine::make_peers() {
   for (std::uint32_t i = 0; i < nodes_.size(); ++i) {
     peers[i].id = i + 1;
     peers[i].member.name = fmt::format("node-{}", i);
-    peers[i].member.location = {"zone", fmt::format("row-{}", network_.row_of(i)), fmt::format("rack-{}", network_.rack_of(i))};
+    peers[i].member.location = {"zone", fmt::format("row-{}", network_.row_of(i)),
+                                fmt::format("rack-{}", network_.rack_of(i))};
     peers[i].vetted = true;
   }
   common_ = std::make_shared<const PeerSnapshot>(std::move(peers), 1);
@@ -257,8 +259,10 @@ CrowdResult CrowdEngine::result() const {
     if (!node.slow) fast.push_back(over);
   }
   // Work is conserved: what arrived is no more than what was sent.
-  const auto given = static_cast<double>(completed_.size() - result.completed) * static_cast<double>(geometry_.blob_bytes());
-  OXBOW_INVARIANT(options_.warm > 0 || needed <= given + static_cast<double>(network_.counts().upstream + network_.counts().peers()) + 1);
+  const auto given =
+      static_cast<double>(completed_.size() - result.completed) * static_cast<double>(geometry_.blob_bytes());
+  OXBOW_INVARIANT(options_.warm > 0 ||
+                  needed <= given + static_cast<double>(network_.counts().upstream + network_.counts().peers()) + 1);
   result.died = died_;
   result.p50 = percentile(all, 0.5);
   result.p99 = percentile(all, 0.99);

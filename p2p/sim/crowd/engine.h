@@ -59,7 +59,7 @@ class CrowdEngine final : public CrowdWorld {
     std::vector<FlowId> waiting;  ///< requests of others for an upload slot
     std::vector<std::uint32_t> watchers;
     std::vector<std::uint32_t> relayed;  ///< stripes that it gets because others wait here for them
-    std::vector<StripeNews> fresh;  ///< not told to the watchers yet
+    std::vector<StripeNews> fresh;       ///< not told to the watchers yet
     Load told_load;
     std::uint32_t serving = 0;
     std::uint32_t position = 0;  ///< stripes that the reader has taken
@@ -153,16 +153,16 @@ class CrowdEngine final : public CrowdWorld {
   Micros now_ = 0;
   std::shared_ptr<const PeerSnapshot> common_;
   std::vector<Node> nodes_;
-  std::vector<Mail> mail_;  ///< by node
+  std::vector<Mail> mail_;           ///< by node
   std::vector<Transfer> transfers_;  ///< by flow
   std::vector<Message> messages_;
   std::vector<std::uint32_t> free_messages_;
   std::vector<std::uint32_t> started_;
   std::vector<std::uint32_t> completed_;
   std::vector<std::uint32_t> coordinators_;  ///< nodes that have one
-  std::vector<Event> events_;    ///< for the next `consult`
-  std::vector<Action> actions_;  ///< reused
-  std::uint32_t left_ = 0;       ///< nodes that want the blob and are not complete
+  std::vector<Event> events_;                ///< for the next `consult`
+  std::vector<Action> actions_;              ///< reused
+  std::uint32_t left_ = 0;                   ///< nodes that want the blob and are not complete
   std::uint32_t died_ = 0;
   std::uint64_t busy_ = 0;
   std::uint64_t hedges_ = 0;

@@ -62,8 +62,12 @@ void CrowdEngine::tell_line(std::uint32_t index) {
 
 StripeNews CrowdEngine::load_news(std::uint32_t index) const {
   const auto load = load_of(nodes_[index]);
-  return {index + 1, 0, StripeNews::What::kLoad, static_cast<std::uint16_t>(load.used),
-          static_cast<std::uint16_t>(load.slots), static_cast<std::uint16_t>(load.waiting)};
+  return {index + 1,
+          0,
+          StripeNews::What::kLoad,
+          static_cast<std::uint16_t>(load.used),
+          static_cast<std::uint16_t>(load.slots),
+          static_cast<std::uint16_t>(load.waiting)};
 }
 
 /// The stream is open, and its first line, the map, has come.

@@ -40,8 +40,8 @@ void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
   queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, network_.flow(id).generation);
 }
 
-/// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives; along a tree from anywhere,
-/// because it has no cycles.
+/// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives; along a tree from
+/// anywhere, because it has no cycles.
 FlowId CrowdEngine::arriving_at(std::uint32_t index, std::uint32_t stripe) const {
   if (!options_.cut_through) return kNoFlow;
   for (const auto id : nodes_[index].fetches) {
@@ -139,8 +139,8 @@ void CrowdEngine::serve_next(std::uint32_t index) {
   for (std::size_t place = 0; place < source.waiting.size();) {
     const auto next = source.waiting[place];
     if (source.serving >= slots_) return;
-    const bool waits = waits_ && !source.have.has(transfers_[next].stripe) &&
-                       arriving_at(index, transfers_[next].stripe) == kNoFlow;
+    const bool waits =
+        waits_ && !source.have.has(transfers_[next].stripe) && arriving_at(index, transfers_[next].stripe) == kNoFlow;
     if (waits || !may_serve(index, transfers_[next].stripe)) {
       ++place;
       continue;

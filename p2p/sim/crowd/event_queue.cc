@@ -7,9 +7,7 @@
 namespace oxbow::p2p::sim {
 namespace {
 
-bool later(const CrowdEvent& a, const CrowdEvent& b) noexcept {
-  return a.at != b.at ? a.at > b.at : a.order > b.order;
-}
+bool later(const CrowdEvent& a, const CrowdEvent& b) noexcept { return a.at != b.at ? a.at > b.at : a.order > b.order; }
 
 }  // namespace
 

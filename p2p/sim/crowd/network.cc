@@ -204,7 +204,8 @@ void Network::begin(Micros now, FlowId id, std::int64_t bytes) {
     const auto& link = links_[flow.link[i]];
     fair = std::min({fair, link.level, link.capacity - link.used});
   }
-  if (flow.from == kFromUpstream && options_.upstream_connection > 0) fair = std::min(fair, options_.upstream_connection);
+  if (flow.from == kFromUpstream && options_.upstream_connection > 0)
+    fair = std::min(fair, options_.upstream_connection);
   if (fair <= 0) return;
   make_room(now, down, id, fair);
   if (up != nullptr) make_room(now, *up, id, fair);
@@ -261,7 +262,9 @@ void Network::give_rest(Micros now, Port& port) {
 }
 
 void Network::plain_shares(Micros now, const Port& port) {
-  const auto share = [](const Port& one) { return one.capacity / std::max<Rate>(static_cast<Rate>(one.flows.size()), 1); };
+  const auto share = [](const Port& one) {
+    return one.capacity / std::max<Rate>(static_cast<Rate>(one.flows.size()), 1);
+  };
   // The slower ones first, so that nothing is above its capacity in between.
   for (const bool faster : {false, true}) {
     for (const auto id : port.flows) {
@@ -332,7 +335,7 @@ void Network::end(Micros now, FlowId id) {
     release_children(now, id);
     set_rate(now, id, 0);
     settle(now, flow);
-    const auto leave = [&](Port& port, std::uint32_t Flow::*place) {
+    const auto leave = [&](Port& port, std::uint32_t Flow::* place) {
       const auto at = flow.*place;
       port.flows[at] = port.flows.back();
       flows_[port.flows[at]].*place = at;

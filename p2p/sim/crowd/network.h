@@ -34,12 +34,12 @@ struct NetworkOptions {
   Rate up = 125'000'000;  ///< of a node's link: 1 Gb/s
   Rate down = 125'000'000;
   Rate upstream = 1'250'000'000;
-  Rate upstream_connection = 0;     ///< throttle of each connection; 0: none
-  double rack_oversubscription = 0; ///< of a rack's uplink: its nodes' links over it; 0: it is never full
-  double row_oversubscription = 0;  ///< of a row's: its racks' uplinks over it
-  Micros rack_latency = 100;        ///< one way, within a rack,
-  Micros row_latency = 250;         ///< between racks of a row,
-  Micros far_latency = 500;         ///< between rows
+  Rate upstream_connection = 0;      ///< throttle of each connection; 0: none
+  double rack_oversubscription = 0;  ///< of a rack's uplink: its nodes' links over it; 0: it is never full
+  double row_oversubscription = 0;   ///< of a row's: its racks' uplinks over it
+  Micros rack_latency = 100;         ///< one way, within a rack,
+  Micros row_latency = 250;          ///< between racks of a row,
+  Micros far_latency = 500;          ///< between rows
   Micros upstream_latency = 10'000;
   bool redistribute = true;  ///< off: a flow gets the smaller of its two equal shares and no more
 };
@@ -94,7 +94,7 @@ class Network {
   void release_children(Micros now, FlowId feeder);  ///< what it brought is there, or comes no more
   void end(Micros now, FlowId id);                   ///< frees the place
   void stall_sender(Micros now, std::uint32_t node);
-  void set_up(std::uint32_t node, Rate up) { ups_[node].capacity = up; }        ///< before any flow
+  void set_up(std::uint32_t node, Rate up) { ups_[node].capacity = up; }          ///< before any flow
   void set_down(std::uint32_t node, Rate down) { downs_[node].capacity = down; }  ///< before any flow
   const std::vector<FlowId>& uploads(std::uint32_t node) const noexcept { return ups_[node].flows; }
 

@@ -1,5 +1,5 @@
-// Rivals and topologies that live in the simulator only: strategies like the daemon's, by their published rules, that may
-// know more than a node can (what a central scheduler or a tracker knows). One more is a class here and a name in
+// Rivals and topologies that live in the simulator only: strategies like the daemon's, by their published rules, that
+// may know more than a node can (what a central scheduler or a tracker knows). One more is a class here and a name in
 // policies.cc.
 // Thread rule and lifetime: as `Strategy`.
 #pragma once

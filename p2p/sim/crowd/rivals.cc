@@ -1,5 +1,5 @@
-// The rivals' rules. Each is idealised in its own favour where nothing is published: look-ups and the scheduler's answers
-// take no time, and what others have is known at once.
+// The rivals' rules. Each is idealised in its own favour where nothing is published: look-ups and the scheduler's
+// answers take no time, and what others have is known at once.
 #include <algorithm>
 #include <chrono>
 #include <numeric>
@@ -11,15 +11,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kTreeFetches = 32;   // requests outstanding, in trees
-constexpr auto kForEver = 3'600'000ms;       // in trees a request waits at the parent
-constexpr std::uint32_t kSeeds = 8;          // Gantry: of a blob
-constexpr std::uint32_t kWholeFetches = 4;   // of one blob from one peer: keeps its link busy
-constexpr std::uint32_t kCandidates = 15;    // Dragonfly: looked at by the scheduler,
-constexpr std::size_t kParents = 4;          // and named
-constexpr std::uint32_t kPieces = 8;         // Dragonfly: at a time
-constexpr std::size_t kConnections = 10;     // Kraken: of a torrent
-constexpr std::uint32_t kPipeline = 3;       // Kraken: requests on one connection
+constexpr std::uint32_t kTreeFetches = 32;  // requests outstanding, in trees
+constexpr auto kForEver = 3'600'000ms;      // in trees a request waits at the parent
+constexpr std::uint32_t kSeeds = 8;         // Gantry: of a blob
+constexpr std::uint32_t kWholeFetches = 4;  // of one blob from one peer: keeps its link busy
+constexpr std::uint32_t kCandidates = 15;   // Dragonfly: looked at by the scheduler,
+constexpr std::size_t kParents = 4;         // and named
+constexpr std::uint32_t kPieces = 8;        // Dragonfly: at a time
+constexpr std::size_t kConnections = 10;    // Kraken: of a torrent
+constexpr std::uint32_t kPipeline = 3;      // Kraken: requests on one connection
 
 std::uint64_t hash(std::uint64_t a, std::uint64_t b) { return Random(a * 0x9e3779b97f4a7c15ULL ^ b).next(); }
 std::uint32_t pick(std::uint64_t number, std::uint32_t count) { return static_cast<std::uint32_t>(number % count); }
@@ -42,7 +42,8 @@ class Tree final : public Rival {
     const auto number = (self_ * step + shift) % count;
     if (number == 0) return Choice{stripe, kUpstream};
     const auto parent = (number - 1) / 2;
-    return Choice{stripe, peer(static_cast<std::uint32_t>((parent + count - shift) % count * inverse(step, count) % count))};
+    return Choice{stripe,
+                  peer(static_cast<std::uint32_t>((parent + count - shift) % count * inverse(step, count) % count))};
   }
   static std::uint64_t inverse(std::uint64_t value, std::uint64_t modulus) {
     std::int64_t a = static_cast<std::int64_t>(value);
@@ -82,8 +83,8 @@ class Hierarchy final : public Rival {
   }
 };
 
-/// The whole blob from one peer: a DHT names some that have all of it. With nobody: Spegel goes upstream; with Gantry the
-/// first 8 do, and the others wait.
+/// The whole blob from one peer: a DHT names some that have all of it. With nobody: Spegel goes upstream; with Gantry
+/// the first 8 do, and the others wait.
 class WholeBlob final : public Rival {
  public:
   WholeBlob(StrategyContext context, std::uint32_t self, const CrowdWorld& world, bool seeds)
@@ -117,8 +118,8 @@ class WholeBlob final : public Rival {
   std::optional<SourceId> source_;
 };
 
-/// A central scheduler looks at 15 random peers of the task and names the 4 that upload least; they are replaced when none of
-/// them has a missing piece. One node fetches from upstream.
+/// A central scheduler looks at 15 random peers of the task and names the 4 that upload least; they are replaced when
+/// none of them has a missing piece. One node fetches from upstream.
 class Scheduled final : public Rival {
  public:
   Scheduled(StrategyContext context, std::uint32_t self, const CrowdWorld& world)

@@ -93,8 +93,8 @@ Compared compare(bool redistribute, std::uint64_t seed) {
   return {sum / all, apart / all};
 }
 
-// The model's name is "equal shares with redistribution": as much moves as with exact max-min sharing, and a flow's rate
-// is near the exact one. Without redistribution a sixth of the links' capacity would lie idle.
+// The model's name is "equal shares with redistribution": as much moves as with exact max-min sharing, and a flow's
+// rate is near the exact one. Without redistribution a sixth of the links' capacity would lie idle.
 TEST(Network, AgreesWithExactMaxMinAtAThousandNodes) {
   const auto model = compare(true, 7);
   EXPECT_GE(model.total, 0.97);
