@@ -186,17 +186,20 @@ void Swarm::on(const HaveChanged& event) {
 }
 
 void Swarm::on(const HaveNews& event) {
-  SwarmNeighbour* one = nullptr;
+  PeerId last = kNoPeer;
+  std::optional<std::uint32_t> place;
   for (const auto& news : event.news) {
-    if (one == nullptr || one->id != news.peer) one = neighbours_.find(news.peer);
-    if (one == nullptr) continue;
-    if (news.what == StripeNews::What::kLoad) one->load_at = now_;
+    if (news.peer != last) place = neighbours_.place_of(news.peer);
+    last = news.peer;
+    if (!place) continue;
+    if (news.what == StripeNews::What::kLoad) neighbours_.at(*place).load_at = now_;
     if (news.what == StripeNews::What::kHave) last_spread_ = now_;
     wishes_changed_ = wishes_changed_ || news.what == StripeNews::What::kLost;
-    neighbours_.apply(*one, news);
-    if (!one->complete || !one->watched) continue;
-    act(UnwatchHave{one->id});
-    one->watched = false;
+    neighbours_.apply(*place, news);
+    if (!neighbours_.complete_at(*place)) continue;
+    auto& one = neighbours_.at(*place);
+    if (one.watched) act(UnwatchHave{one.id});
+    one.watched = false;
   }
 }
 

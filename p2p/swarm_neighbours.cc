@@ -16,17 +16,22 @@ constexpr auto kLoadHolds = std::chrono::milliseconds(150);  // then a full queu
 
 }  // namespace
 
-SwarmNeighbours::SwarmNeighbours(std::uint32_t stripes, Limits limits)
-    : limits_(limits), held_(stripes), coming_(stripes) {}
+SwarmNeighbours::SwarmNeighbours(std::uint32_t stripes, Limits limits) : limits_(limits), stripes_(stripes) {}
 
 SwarmNeighbour* SwarmNeighbours::find(PeerId id) {
+  const auto place = place_of(id);
+  return place ? &all_[*place] : nullptr;
+}
+
+std::optional<std::uint32_t> SwarmNeighbours::place_of(PeerId id) const {
   const auto found = std::ranges::find(ids_, id);
-  return found == ids_.end() ? nullptr : &all_[static_cast<std::size_t>(found - ids_.begin())];
+  return found == ids_.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(found - ids_.begin()));
 }
 
 SwarmNeighbour& SwarmNeighbours::add(PeerId id) {
   OXBOW_INVARIANT(all_.size() < kMost);
   ids_.push_back(id);
+  held_.push_back(0);
   auto& neighbour = all_.emplace_back();
   neighbour.id = id;
   return neighbour;
@@ -47,13 +52,17 @@ void SwarmNeighbours::remove(PeerId id) {
     put(places, gone, (places & last) != 0);
     places &= ~last;
   };
-  for (auto& places : held_) move(places);
-  for (auto& places : coming_) move(places);
+  for (auto& stripe : stripes_) {
+    move(stripe.held);
+    move(stripe.coming);
+  }
   for (auto* places : {&complete_, &away_, &mapped_, &ranked_}) move(*places);
   if (found != &all_.back()) *found = all_.back();
-  ids_[static_cast<std::size_t>(found - all_.data())] = ids_.back();
+  ids_[place(*found)] = ids_.back();
+  held_[place(*found)] = held_.back();
   all_.pop_back();
   ids_.pop_back();
+  held_.pop_back();
 }
 
 std::optional<PeerId> SwarmNeighbours::worst(Random* random) const {
@@ -72,22 +81,22 @@ bool SwarmNeighbours::any_ranked_lives() const noexcept { return (ranked_ & mapp
 
 void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
   if (update.load) one.load = *update.load;
-  if (update.map && update.map->size() == held_.size()) set_map(one, *update.map);
-  for (const auto stripe : update.have) came(one, stripe);
-  for (const auto stripe : update.arriving) arrives(one, stripe);
+  if (update.map && update.map->size() == stripes_.size()) set_map(one, *update.map);
+  for (const auto stripe : update.have) came(place(one), stripe);
+  for (const auto stripe : update.arriving) arrives(place(one), stripe);
   for (const auto stripe : update.lost) forget_stripe(one, stripe);
 }
 
-void SwarmNeighbours::apply(SwarmNeighbour& one, const StripeNews& news) {
+void SwarmNeighbours::apply(std::uint32_t place, const StripeNews& news) {
   switch (news.what) {
     case StripeNews::What::kHave:
-      return came(one, news.stripe);
+      return came(place, news.stripe);
     case StripeNews::What::kArriving:
-      return arrives(one, news.stripe);
+      return arrives(place, news.stripe);
     case StripeNews::What::kLost:
-      return forget_stripe(one, news.stripe);
+      return forget_stripe(all_[place], news.stripe);
     case StripeNews::What::kLoad:
-      one.load = {news.used, news.slots, news.waiting};
+      all_[place].load = {news.used, news.slots, news.waiting};
   }
 }
 
@@ -99,28 +108,31 @@ void SwarmNeighbours::set_map(SwarmNeighbour& one, const HaveMap& map) {
   const auto words = map.words();
   for (std::uint32_t word = 0; word < words.size(); ++word) {
     for (auto bits = words[word]; bits != 0; bits &= bits - 1)
-      held_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))] |= bit(one);
+      stripes_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))].held |= bit(one);
   }
-  one.held = map.count();
+  held_[place(one)] = map.count();
 }
 
-void SwarmNeighbours::came(SwarmNeighbour& one, std::uint32_t stripe) {
-  const auto own = bit(one);
-  if (!one.mapped || one.complete || stripe >= held_.size() || (held_[stripe] & own) != 0) return;
-  if ((coming_[stripe] & own) != 0) {
-    coming_[stripe] &= ~own;
-    --one.arriving;
+void SwarmNeighbours::came(std::uint32_t place, std::uint32_t stripe) {
+  const auto own = Places{1} << place;
+  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return;
+  auto& there = stripes_[stripe];
+  if ((there.held & own) != 0) return;
+  if ((there.coming & own) != 0) {
+    there.coming &= ~own;
+    --all_[place].arriving;
   }
-  held_[stripe] |= own;
-  if (++one.held == held_.size()) set_complete(one);
+  there.held |= own;
+  if (++held_[place] == stripes_.size()) set_complete(all_[place]);
 }
 
-void SwarmNeighbours::arrives(SwarmNeighbour& one, std::uint32_t stripe) {
-  const auto own = bit(one);
-  if (!one.mapped || one.complete || stripe >= held_.size() || ((held_[stripe] | coming_[stripe]) & own) != 0) return;
-  if (one.arriving >= kArrivingMax) return;
-  coming_[stripe] |= own;
-  ++one.arriving;
+void SwarmNeighbours::arrives(std::uint32_t place, std::uint32_t stripe) {
+  const auto own = Places{1} << place;
+  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return;
+  auto& there = stripes_[stripe];
+  if (((there.held | there.coming) & own) != 0 || all_[place].arriving >= kArrivingMax) return;
+  there.coming |= own;
+  ++all_[place].arriving;
 }
 
 void SwarmNeighbours::set_complete(SwarmNeighbour& one) {
@@ -133,28 +145,29 @@ void SwarmNeighbours::set_complete(SwarmNeighbour& one) {
 void SwarmNeighbours::forget_map(SwarmNeighbour& one) {
   const auto own = bit(one);
   for (auto* places : {&complete_, &mapped_}) *places &= ~own;
-  if (one.held > 0 || one.arriving > 0) {
-    for (auto& places : held_) places &= ~own;
-    for (auto& places : coming_) places &= ~own;
+  for (auto& stripe : stripes_) {
+    stripe.held &= ~own;
+    stripe.coming &= ~own;
   }
   one.complete = false;
   one.mapped = false;
-  one.held = 0;
+  held_[place(one)] = 0;
   one.arriving = 0;
 }
 
 void SwarmNeighbours::forget_stripe(SwarmNeighbour& one, std::uint32_t stripe) {
-  if (stripe >= held_.size()) return;
+  if (stripe >= stripes_.size()) return;
   if (one.complete) {
-    HaveMap rest(static_cast<std::uint32_t>(held_.size()), true);
+    HaveMap rest(static_cast<std::uint32_t>(stripes_.size()), true);
     rest.clear(stripe);
     set_map(one, rest);
   }
   const auto own = bit(one);
-  if ((coming_[stripe] & own) != 0) --one.arriving;
-  if ((held_[stripe] & own) != 0) --one.held;
-  coming_[stripe] &= ~own;
-  held_[stripe] &= ~own;
+  auto& there = stripes_[stripe];
+  if ((there.coming & own) != 0) --one.arriving;
+  if ((there.held & own) != 0) --held_[place(one)];
+  there.coming &= ~own;
+  there.held &= ~own;
 }
 
 void SwarmNeighbours::set_away(SwarmNeighbour& one, Time until) {
@@ -190,7 +203,7 @@ SwarmNeighbours::Places SwarmNeighbours::useful(const SwarmWindow& window) const
     any = any || bits != 0;
     for (; bits != 0; bits &= bits - 1) {
       const auto stripe = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      places |= held_[stripe] | coming_[stripe];
+      places |= stripes_[stripe].held | stripes_[stripe].coming;
     }
   }
   return any ? places | complete_ : 0;
@@ -221,7 +234,7 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   const auto own = Places{1} << place;
   const auto counted = ~(away_ | complete_);
   const auto consider = [&](std::uint32_t stripe, bool cut_through) {
-    auto rank = 4 * (static_cast<std::uint32_t>(std::popcount(held_[stripe] & counted)) + 1U);
+    auto rank = 4 * (static_cast<std::uint32_t>(std::popcount(stripes_[stripe].held & counted)) + 1U);
     if (stripe < urgent_end && stripe >= window.ranges().front().begin) rank /= kEarlyFactor;
     if (rank > best_rank) return;
     ties = rank < best_rank ? 1 : ties + 1;
@@ -231,9 +244,9 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   for (const auto word : window.words()) {
     for (auto bits = window.open_word(word); bits != 0; bits &= bits - 1) {
       const auto stripe = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (one.complete || (held_[stripe] & own) != 0)
+      if (one.complete || (stripes_[stripe].held & own) != 0)
         consider(stripe, false);
-      else if ((coming_[stripe] & own) != 0)
+      else if ((stripes_[stripe].coming & own) != 0)
         consider(stripe, true);
     }
   }
@@ -276,8 +289,8 @@ std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t str
     const auto& one = all_[place];
     if (one.id == except || !askable(one, now, typical)) continue;
     const auto own = Places{1} << place;
-    const bool here = one.complete || (held_[stripe] & own) != 0;
-    if (!here && (coming_[stripe] & own) == 0) continue;
+    const bool here = one.complete || (stripes_[stripe].held & own) != 0;
+    if (!here && (stripes_[stripe].coming & own) == 0) continue;
     const double price = cost(one, peers, typical, random);
     if (best && price >= best_cost) continue;
     best = SwarmChoice{place, stripe, !here};

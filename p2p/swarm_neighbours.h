@@ -37,7 +37,6 @@ struct alignas(64) SwarmNeighbour {
   Time away_until{0};
   double latency_ms = 0;  ///< EWMA
   std::uint32_t away_count = 0;
-  std::uint32_t held = 0;      ///< stripes of its map
   std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment
 };
 
@@ -66,6 +65,7 @@ class SwarmNeighbours {
   const SwarmNeighbour& at(std::size_t place) const { return all_[place]; }
   bool any_ranked_lives() const noexcept;
   SwarmNeighbour* find(PeerId id);
+  std::optional<std::uint32_t> place_of(PeerId id) const;
   /// At most kMost.
   SwarmNeighbour& add(PeerId id);
   void set_ranked(SwarmNeighbour& neighbour, bool ranked);
@@ -74,7 +74,8 @@ class SwarmNeighbours {
   std::optional<PeerId> worst(Random* random) const;
 
   void apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
-  void apply(SwarmNeighbour& neighbour, const StripeNews& news);
+  void apply(std::uint32_t place, const StripeNews& news);
+  bool complete_at(std::uint32_t place) const noexcept { return (complete_ >> place & 1U) != 0; }
   void set_complete(SwarmNeighbour& neighbour);
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
@@ -83,9 +84,9 @@ class SwarmNeighbours {
 
   /// Held, or on its way from upstream, at somebody who answers.
   bool somewhere(std::uint32_t stripe) const noexcept {
-    return ((complete_ | held_[stripe] | coming_[stripe]) & ~away_) != 0;
+    return ((complete_ | stripes_[stripe].held | stripes_[stripe].coming) & ~away_) != 0;
   }
-  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (coming_[stripe] & ~away_) != 0; }
+  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (stripes_[stripe].coming & ~away_) != 0; }
   std::uint32_t complete() const noexcept { return static_cast<std::uint32_t>(std::popcount(complete_ & ~away_)); }
 
   /// Peer first, then the stripe. Only among the ranked holders, unless `anybody`.
@@ -97,12 +98,19 @@ class SwarmNeighbours {
 
  private:
   using Places = std::uint64_t;  ///< a bit each
+  struct Stripe {
+    Places held = 0;    ///< who has it; of the complete ones it may say nothing
+    Places coming = 0;  ///< who gets it from upstream
+  };
 
   Places bit(const SwarmNeighbour& one) const noexcept { return Places{1} << (&one - all_.data()); }
   static void put(Places& places, Places bits, bool in) noexcept { places = in ? places | bits : places & ~bits; }
   void set_map(SwarmNeighbour& neighbour, const HaveMap& map);
-  void came(SwarmNeighbour& neighbour, std::uint32_t stripe);
-  void arrives(SwarmNeighbour& neighbour, std::uint32_t stripe);
+  std::uint32_t place(const SwarmNeighbour& one) const noexcept {
+    return static_cast<std::uint32_t>(&one - all_.data());
+  }
+  void came(std::uint32_t place, std::uint32_t stripe);
+  void arrives(std::uint32_t place, std::uint32_t stripe);
   Places useful(const SwarmWindow& window) const;
   bool askable(const SwarmNeighbour& one, Time now, double typical) const;
   double cost(const SwarmNeighbour& one, const PeerSnapshot& peers, double typical, Random& random) const;
@@ -110,9 +118,10 @@ class SwarmNeighbours {
 
   const Limits limits_;
   std::vector<SwarmNeighbour> all_;
-  std::vector<PeerId> ids_;     ///< of them, to search in
-  std::vector<Places> held_;    ///< by stripe: who has it; of the complete ones it may say nothing
-  std::vector<Places> coming_;  ///< by stripe: who gets it from upstream
+  // News are most of what comes, so what they look at is kept apart and close together.
+  std::vector<PeerId> ids_;  ///< by neighbour
+  std::vector<Stripe> stripes_;
+  std::vector<std::uint32_t> held_;  ///< by neighbour: stripes of its map
   Places complete_ = 0;
   Places away_ = 0;
   Places mapped_ = 0;

@@ -20,15 +20,14 @@
 namespace oxbow::p2p::sim {
 
 enum class CrowdPolicy : std::uint8_t {
-  kSwarm,  ///< the daemon's own from here,
-  kRing,
-  kFingers,
-  kSingle,     ///< to here
+  kSwarm,      ///< the daemon's own,
+  kRing,       ///< likewise,
+  kSingle,     ///< likewise
   kHierarchy,  ///< rack parent, row parent, owner
   kTree,       ///< a static binary tree a stripe
   kSpegel,     ///< the whole blob from one peer that a DHT names
   kDragonfly,  ///< a central scheduler names 4 of 15 parents
-  kKraken,     ///< a tracker, 10 neighbours, pipeline of 3, rarest first, endgame
+  kKraken,     ///< a tracker, 10 neighbours, pipeline of 3, rarest first
   kGantry,     ///< 8 seeds fetch the blob, the others take it whole from one peer
 };
 std::string_view to_string(CrowdPolicy policy) noexcept;
@@ -53,12 +52,12 @@ struct CrowdOptions {
   // The daemon's machinery
   bool cut_through = true;
   std::uint32_t upload_slots = 8;
-  std::uint32_t same_stripe = 0;  ///< uploads of one stripe at a time; the others wait; 0: any number
+  std::uint32_t same_stripe = 3;  ///< uploads of one stripe at a time; the others wait; 0: any number
   std::uint32_t upload_waiting = 16;
   Micros slot_wait = 200'000;
   std::uint32_t upstream_slots = 6;  ///< of a node
   std::uint64_t cautious_bytes = 1024ULL * 1024;
-  std::uint32_t first_window = 1;     ///< stripes, until the reader has taken `cautious_bytes`
+  std::uint32_t first_window = 8;     ///< stripes, until the reader has taken `cautious_bytes`
   std::uint32_t window = 64;          ///< stripes, then
   std::uint32_t window_max = 64;      ///< after
   bool window_counts_missing = true;  ///< the window is so many stripes that are not there, else so many in all

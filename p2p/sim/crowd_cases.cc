@@ -34,6 +34,7 @@ const std::vector<Named>& options_by_name() {
          options.window = std::min(options.window, whole(value));
          options.window_max = whole(value);
        }},
+      {"window_missing", 0, 1, [](CrowdOptions& options, double value) { options.window_counts_missing = value > 0; }},
       {"first_window", 1, 1e6, [](CrowdOptions& options, double value) { options.first_window = whole(value); }},
       {"slots", 1, 1e4, [](CrowdOptions& options, double value) { options.upload_slots = whole(value); }},
       {"waiting", 0, 1e4, [](CrowdOptions& options, double value) { options.upload_waiting = whole(value); }},

@@ -1,7 +1,6 @@
 // A node of the crowd and its strategy: what it is told, and what it wants done.
 #include <algorithm>
 
-#include "p2p/fingers.h"
 #include "p2p/sim/crowd/engine.h"
 #include "p2p/single.h"
 
@@ -20,8 +19,6 @@ std::unique_ptr<Strategy> CrowdEngine::make_strategy_of(std::uint32_t index) {
   switch (options_.policy) {
     case CrowdPolicy::kSingle:
       return std::make_unique<Single>(geometry_);
-    case CrowdPolicy::kFingers:
-      return std::make_unique<Fingers>(std::move(context));
     case CrowdPolicy::kRing:
       swarm.ranked_only = true;
       [[fallthrough]];
