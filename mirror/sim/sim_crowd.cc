@@ -33,6 +33,7 @@ class SimCrowd final : public SimPart {
 
  private:
   Result<CrowdOptions> base() const;
+  std::string changed() const;
   Result<std::vector<CrowdCase>> swept(std::vector<CrowdCase> cases) const;
 
   std::vector<std::string> strategies_{"swarm"};
@@ -101,6 +102,27 @@ Result<CrowdOptions> SimCrowd::base() const {
   return options;
 }
 
+/// The options of the network that are not as they are by default.
+std::string SimCrowd::changed() const {
+  const SimCrowd usual;
+  std::string text;
+  const auto add = [&](const char* name, auto value, auto usual_value) {
+    if (value != usual_value) text += fmt::format(" {} {}", name, value);
+  };
+  add("--blob", blob_mib_, usual.blob_mib_);
+  add("--up", up_, usual.up_);
+  add("--down", down_, usual.down_);
+  add("--upstream", upstream_, usual.upstream_);
+  add("--upstream-connection", upstream_connection_, usual.upstream_connection_);
+  add("--rack-nodes", rack_nodes_, usual.rack_nodes_);
+  add("--row-racks", row_racks_, usual.row_racks_);
+  add("--rack-oversubscription", rack_oversubscription_, usual.rack_oversubscription_);
+  add("--row-oversubscription", row_oversubscription_, usual.row_oversubscription_);
+  if (store_and_forward_) text += " --store-and-forward";
+  if (plain_shares_) text += " --plain-shares";
+  return text;
+}
+
 /// Every case with every value of --sweep.
 Result<std::vector<CrowdCase>> SimCrowd::swept(std::vector<CrowdCase> cases) const {
   if (sweep_.empty()) return cases;
@@ -157,6 +179,7 @@ Result<Report> SimCrowd::run(const SimCommon& common, Progress& progress) {
   for (std::size_t i = 0; i < nodes.size(); ++i) command += fmt::format("{}{}", i == 0 ? " --nodes " : ",", nodes[i]);
   command += fmt::format(" --strategy {} --scenario {}", fmt::join(strategies_, ","), fmt::join(scenarios, ","));
   if (!sweep_.empty()) command += " --sweep " + sweep_;
+  command += changed();
   return crowd_report(outcomes, std::move(command));
 }
 
