@@ -8,14 +8,15 @@
 #include <functional>
 #include <memory>
 
-#include "core/task.h"
+#include "core/loop_ticks.h"
 
 namespace oxbow {
 
-class Waker : public std::enable_shared_from_this<Waker> {
+class Waker final : public LoopTicks::Work, public std::enable_shared_from_this<Waker> {
  public:
-  /// With `at_most_every` the first wake-up comes at once and the next ones after that time.
-  explicit Waker(Loop& loop, std::chrono::milliseconds at_most_every = {}) : loop_(loop), interval_(at_most_every) {}
+  /// With `at_most_every` wake-ups come with the loop's ticks, the first one at once where it has been quiet.
+  explicit Waker(Loop& loop, std::chrono::milliseconds at_most_every = {})
+      : loop_(loop), interval_(at_most_every), ticks_(at_most_every.count() > 0 ? &LoopTicks::of(loop) : nullptr) {}
 
   /// What a wake-up runs, on the loop. `clear` guarantees that it will not run any more.
   void set(std::function<void()> action) { action_ = std::move(action); }
@@ -23,25 +24,20 @@ class Waker : public std::enable_shared_from_this<Waker> {
 
   void wake() {
     if (pending_.exchange(true)) return;
-    asio::post(loop_, [self = shared_from_this()] { self->due(); });
+    if (ticks_ != nullptr) return ticks_->add(shared_from_this());
+    asio::post(loop_, [self = shared_from_this()] { self->run(); });
   }
 
   Loop& loop() noexcept { return loop_; }
 
  private:
-  void due() {
-    if (interval_.count() > 0 && action_ && std::chrono::steady_clock::now() < last_ + interval_) {
-      // Made for this one wait: a waker may be let go after its loop has ended, and a timer may not.
-      auto timer = std::make_shared<asio::steady_timer>(loop_, last_ + interval_);
-      auto& waiting = *timer;
-      waiting.async_wait(
-          [self = shared_from_this(), timer = std::move(timer)](const boost::system::error_code&) { self->run(); });
-      return;
-    }
+  bool on_tick(LoopTicks::Time now) override {
+    if (action_ && now < last_ + interval_) return false;
+    last_ = now;
     run();
+    return true;
   }
   void run() {
-    if (interval_.count() > 0) last_ = std::chrono::steady_clock::now();
     pending_ = false;
     // A copy: the action may clear itself.
     if (auto action = action_) action();
@@ -49,7 +45,8 @@ class Waker : public std::enable_shared_from_this<Waker> {
 
   Loop& loop_;
   const std::chrono::milliseconds interval_;
-  std::chrono::steady_clock::time_point last_{};
+  LoopTicks* const ticks_;
+  LoopTicks::Time last_{};
   std::atomic<bool> pending_ = false;
   std::function<void()> action_;
 };

@@ -201,10 +201,10 @@ void BlobFetch::clear_marks() {
   }
 }
 
-void BlobFetch::replace(const std::vector<std::uint32_t>& stripes) {
+void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted) {
   last_progress_ = now();
   for (const auto stripe : stripes) {
-    if (const auto sum = blob_->stripe_checksum(stripe))
+    if (const auto sum = blob_->stripe_checksum(stripe); sum && doubted)
       trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
     blob_->drop_stripe(stripe);
     marks_.set(stripe, StripeMark::kUnchecked);
@@ -332,7 +332,8 @@ void BlobFetch::seek_vouchers() {
     }
     voucher.probe = stripe;
     voucher.sum = *sum;
-    replace({stripe});
+    // No word against the peer: where upstream cannot be asked it may give the stripe again.
+    replace({stripe}, false);
   }
 }
 
@@ -348,6 +349,7 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
       continue;
     }
     voucher.refused = true;
+    trust_.doubt(stripe, peer, voucher.sum, false);
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
     for (const auto other : waiting) {
       const auto sum = blob_->stripe_checksum(other);

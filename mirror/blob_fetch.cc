@@ -41,6 +41,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       strategy_(std::move(strategy)),
       progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       room_(std::make_shared<Waker>(context.home)),
+      gathered_(std::make_shared<Waker>(context.home, kWriteEvery)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
@@ -55,6 +56,7 @@ BlobFetch::~BlobFetch() {
   links_.reset();
   progress_->clear();
   room_->clear();
+  gathered_->clear();
   running_.clear();
   if (context_.peers != nullptr && blob_->stripes_present() > 0 && !blob_->gone())
     context_.peers->holds(blob_->digest());
@@ -79,13 +81,15 @@ void BlobFetch::note_arriving(std::uint32_t stripe) {
   if (std::ranges::find(arriving_, stripe) == arriving_.end()) arriving_.push_back(stripe);
 }
 
-void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
-  asio::post(context_.home, [weak = weak_from_this(), peer, load] {
-    const auto self = weak.lock();
-    if (!self) return;
-    p2p::HaveUpdate update;
-    update.load = load;
-    self->tell(p2p::HaveChanged{peer, std::move(update)});
+/// News that ride on an answer go the way of those of a have stream.
+void BlobFetch::note_news(p2p::PeerId peer, const p2p::AnswerNews& news) {
+  p2p::HaveUpdate update;
+  update.load = news.load;
+  for (std::uint32_t i = 0; news.have && i < news.have->have.size(); ++i) {
+    if (news.have->have.has(i)) update.have.push_back(news.have->first + i);
+  }
+  asio::post(context_.home, [weak = weak_from_this(), peer, update = std::move(update)] {
+    if (const auto self = weak.lock()) self->tell(p2p::HaveChanged{peer, update});
   });
 }
 
@@ -93,6 +97,13 @@ void BlobFetch::note_load(p2p::PeerId peer, const p2p::Load& load) {
 void BlobFetch::wait_for_room() {
   if (!waits_for_room_since_) waits_for_room_since_ = now();
   if (now() < *waits_for_room_since_ + context_.limits.no_room) last_progress_ = now();
+}
+
+/// Pieces that have been gathered for long enough.
+void BlobFetch::flush_late() {
+  bool more = false;
+  for (auto& [id, running] : running_) more = running->flush_late() || more;
+  if (more) gathered_->wake();
 }
 
 void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
@@ -135,6 +146,9 @@ void BlobFetch::begin() {
   // At once: room that is there for a moment goes to whoever comes first.
   room_->set([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->on_progress();
+  });
+  gathered_->set([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->flush_late();
   });
   arena_space_ = context_.store.on_arena_space([room = room_] { room->wake(); });
   if (context_.peers == nullptr) return;
@@ -379,8 +393,18 @@ void BlobFetch::start(p2p::Fetch fetch) {
   entry.begin(hedge_begin);
 }
 
+/// Hashing a few kilobytes wakes a thread as dearly as hashing many; the end of a stripe never waits.
+bool BlobFetch::worth_hashing() const {
+  constexpr std::uint64_t kPortionBytes = 256UL * 1024;
+  const auto& geometry = blob_->geometry();
+  const auto at = hasher_->position();
+  if (at >= geometry.blob_bytes()) return true;
+  const auto portion = std::min(geometry.stripe(geometry.stripe_at(at)).end - at, kPortionBytes);
+  return blob_->readable(at, portion) == portion;
+}
+
 void BlobFetch::on_progress() {
-  hasher_->poke();
+  if (worth_hashing()) hasher_->poke();
   // A request's end removes it from the map, so the walk goes over ids.
   std::vector<p2p::FetchId> ids;
   ids.reserve(running_.size());

@@ -76,6 +76,11 @@ struct FetchLimits {
 /// Bytes arrive in many small pieces; fetches and readers look at them in portions of so much time.
 inline constexpr std::chrono::milliseconds kProgressEvery{4};
 
+/// A write into the file and the wake-ups that it causes cost the same for 4 KiB as for 128: pieces of a slow source
+/// are gathered, but for no longer than this.
+inline constexpr std::size_t kWriteBytes = 128UL * 1024;
+inline constexpr std::chrono::milliseconds kWriteEvery{40};
+
 /// The end of an open-ended response that is only trickled while verification is under way.
 inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
 
@@ -180,6 +185,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void stop();
   void start(p2p::Fetch fetch);
   void on_progress();
+  bool worth_hashing() const;
   void ended(p2p::FetchId id, Result<> outcome);
   void take_whole(p2p::FetchId id);
   /// False: it does not agree with what is known; it has been dropped.
@@ -197,13 +203,14 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum);
   /// Drops stripes that may be wrong and fetches them again: from upstream, where a reader may, else from whom the
   /// strategy picks.
-  void replace(const std::vector<std::uint32_t>& stripes);
+  void replace(const std::vector<std::uint32_t>& stripes, bool doubted = true);
   void start_repairs();
   void clear_marks();
   void on_heard(const p2p::Event& event);
   void wait_for_room();
+  void flush_late();
   void note_arriving(std::uint32_t stripe);
-  void note_load(p2p::PeerId peer, const p2p::Load& load);
+  void note_news(p2p::PeerId peer, const p2p::AnswerNews& news);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
@@ -260,7 +267,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::unique_ptr<p2p::Strategy> strategy_;
   std::shared_ptr<PrefixHasher> hasher_;
   std::shared_ptr<Waker> progress_;
-  std::shared_ptr<Waker> room_;  ///< the write arena has room again
+  std::shared_ptr<Waker> room_;      ///< the write arena has room again
+  std::shared_ptr<Waker> gathered_;  ///< pieces wait to be written
   std::unique_ptr<storage::Subscription> subscription_;
   std::unique_ptr<storage::Subscription> arena_space_;
   asio::steady_timer timer_;

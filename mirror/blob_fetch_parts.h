@@ -42,6 +42,8 @@ class BlobFetch::Running final : public SpanSink {
     request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
   }
 
+  void on_news(const p2p::AnswerNews& news) override { owner_.note_news(fetch_.source, news); }
+
   void on_head(const SpanHead& head) override {
     if (head.blob_bytes && *head.blob_bytes != geometry_.blob_bytes()) {
       finish(oxbow::fail(Errc::kCorrupt, fmt::format("the source says the blob has {} bytes, its descriptor says {}",
@@ -53,7 +55,6 @@ class BlobFetch::Running final : public SpanSink {
     vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
-    if (head.load) owner_.note_load(fetch_.source, *head.load);
     if (!head.whole) {
       if (head.begin == position_) return;
       finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
@@ -130,6 +131,15 @@ class BlobFetch::Running final : public SpanSink {
     finish(oxbow::fail(Errc::kCancelled, "no reader wants it any more"));
   }
 
+  /// Writes what has been gathered for long enough; says whether something is still held.
+  bool flush_late() {
+    if (gathered_bytes_ == 0 || !writer_) return false;
+    if (owner_.now() < written_at_ + kWriteEvery) return true;
+    writer_->flush();
+    note_written();
+    return false;
+  }
+
   /// Where the next byte from the source goes: a hedge begins there.
   std::uint64_t position() const noexcept { return position_; }
   const p2p::Fetch& fetch() const noexcept { return fetch_; }
@@ -177,6 +187,11 @@ class BlobFetch::Running final : public SpanSink {
     return false;
   }
 
+  void note_written() {
+    gathered_bytes_ = 0;
+    written_at_ = owner_.now();
+  }
+
   std::size_t take(std::span<const std::byte> part) {
     if (skipping_) {
       const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(part.size(), skip_to_ - position_));
@@ -190,7 +205,8 @@ class BlobFetch::Running final : public SpanSink {
       position_ += known;
       return known;
     }
-    if (!writer_->write(part)) {
+    const bool now = gathered_bytes_ + part.size() >= kWriteBytes || owner_.now() >= written_at_ + kWriteEvery;
+    if (!writer_->write(part, now ? storage::WriteWhen::kNow : storage::WriteWhen::kLater)) {
       if (const auto error = writer_->error()) {
         owner_.fail_disk(*error);
       }
@@ -203,7 +219,14 @@ class BlobFetch::Running final : public SpanSink {
     if (fetch_.source == p2p::kUpstream) owner_.backoff_ = {};
     position_ += part.size();
     received_ += part.size();
+    if (now) {
+      note_written();
+    } else {
+      gathered_bytes_ += part.size();
+      owner_.gathered_->wake();
+    }
     if (position_ == writer_->stripe().end) {
+      note_written();
       committing_.emplace_back(geometry_.stripe_at(writer_->stripe().begin), std::move(writer_));
     }
     return part.size();
@@ -269,6 +292,8 @@ class BlobFetch::Running final : public SpanSink {
   p2p::Time started_{0};
   std::unique_ptr<storage::StripeWriter> writer_;
   std::deque<std::pair<std::uint32_t, std::unique_ptr<storage::StripeWriter>>> committing_;
+  std::size_t gathered_bytes_ = 0;  ///< taken by the writer, not on their way into the file
+  p2p::Time written_at_{0};
   bool skipping_ = false;
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;

@@ -5,55 +5,20 @@
 namespace oxbow::mirror {
 namespace {
 
-bool is_given(const BlobFetch* fetch, std::uint32_t stripe) {
-  return fetch == nullptr || fetch->marks().at(stripe) != StripeMark::kUnchecked;
-}
-
 class Watch final : public p2p::PeerContent::HaveWatch {
  public:
-  Watch(Blobs& blobs, std::shared_ptr<storage::Blob> blob) : blobs_(blobs), blob_(std::move(blob)) {}
+  explicit Watch(std::shared_ptr<HaveBoard> board) : board_(std::move(board)) {}
 
-  State current() override {
-    const auto fetch = blobs_.running(blob_->digest());
-    State state;
-    state.have = have_map(*blob_, fetch.get());
-    state.gone = blob_->gone();
-    if (!fetch) return state;
-    state.arriving = fetch->arriving();
-    std::erase_if(state.arriving,
-                  [&](auto stripe) { return state.have.has(stripe) || !is_given(fetch.get(), stripe); });
-    return state;
-  }
-
-  std::optional<std::string> first_hand(std::uint32_t stripe) override {
-    const auto fetch = blobs_.running(blob_->digest());
-    if (!fetch || fetch->marks().at(stripe) != StripeMark::kFromUpstream) return std::nullopt;
-    const auto sum = blob_->stripe_checksum(stripe);
-    return sum ? std::optional(sum->hex()) : std::nullopt;
-  }
-
-  void on_change(std::function<void()> changed) override {
-    // What is checked, and what stops arriving, the fetch knows.
-    if (const auto fetch = blobs_.running(blob_->digest())) of_fetch_ = fetch->on_change(changed);
-    subscription_ = blob_->on_progress(std::move(changed));
-  }
+  State current() override { return board_->current(); }
+  std::optional<std::string> first_hand(std::uint32_t stripe) override { return board_->first_hand(stripe); }
+  void on_change(std::function<void()> changed) override { subscription_ = board_->on_change(std::move(changed)); }
 
  private:
-  Blobs& blobs_;
-  std::shared_ptr<storage::Blob> blob_;
-  std::unique_ptr<storage::Subscription> subscription_;
-  std::unique_ptr<storage::Subscription> of_fetch_;
+  const std::shared_ptr<HaveBoard> board_;
+  std::unique_ptr<storage::Subscription> subscription_;  // before the board
 };
 
 }  // namespace
-
-p2p::HaveMap have_map(const storage::Blob& blob, const BlobFetch* fetch) {
-  p2p::HaveMap map(blob.geometry().stripes());
-  for (std::uint32_t i = 0; i < map.size(); ++i) {
-    if (blob.has(i) && is_given(fetch, i)) map.set(i);
-  }
-  return map;
-}
 
 std::optional<p2p::BlobFacts> PeerContents::facts(const Digest& digest, bool with_midstates) {
   const auto blob = blobs_.store().peek(digest);
@@ -93,10 +58,25 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
   return answer;
 }
 
+std::optional<p2p::HaveSlice> PeerContents::have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                                        std::uint32_t stripe) {
+  const auto blob = blobs_.store().peek(digest);
+  if (!blob || blob->geometry().blob_bytes() != blob_bytes) return std::nullopt;
+  const auto fetch = blobs_.running(digest);
+  return p2p::slice_around(blob->geometry().stripes(), stripe,
+                           [&](auto i) { return blob->has(i) && is_given(fetch.get(), i); });
+}
+
 std::unique_ptr<p2p::PeerContent::HaveWatch> PeerContents::watch_have(const Digest& digest) {
   auto blob = blobs_.store().peek(digest);
   if (!blob) return nullptr;
-  return std::make_unique<Watch>(blobs_, std::move(blob));
+  const std::lock_guard lock(boards_mutex_);
+  std::erase_if(boards_, [](const auto& entry) { return entry.second.expired(); });
+  auto& known = boards_[blob.get()];
+  auto board = known.lock();
+  if (!board) known = board = HaveBoard::create(blobs_, std::move(blob));
+  board->follow_fetch();
+  return std::make_unique<Watch>(std::move(board));
 }
 
 Task<Result<p2p::KnownFacts>> PeerContents::known(std::string registry, std::string repository, std::string reference,

@@ -3,14 +3,15 @@
 // on as it arrives. Thread rule and lifetime: as PeerContent.
 #pragma once
 
+#include <map>
+#include <mutex>
+
 #include "mirror/blobs.h"
+#include "mirror/have_board.h"
 #include "mirror/own_knowledge.h"
 #include "p2p/peer_content.h"
 
 namespace oxbow::mirror {
-
-/// Which stripes of a blob may be given to others.
-p2p::HaveMap have_map(const storage::Blob& blob, const BlobFetch* fetch);
 
 class PeerContents final : public p2p::PeerContent {
  public:
@@ -20,6 +21,8 @@ class PeerContents final : public p2p::PeerContent {
   std::optional<p2p::BlobFacts> facts(const Digest& digest, bool with_midstates) override;
   Result<StripeAnswer> stripe(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                               std::uint64_t offset, Loop& loop) override;
+  std::optional<p2p::HaveSlice> have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                            std::uint32_t stripe) override;
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, AlongAsk ask) override;
@@ -38,6 +41,9 @@ class PeerContents final : public p2p::PeerContent {
   Blobs& blobs_;
   std::string name_;
   OwnKnowledge* knowledge_ = nullptr;
+  std::mutex boards_mutex_;
+  /// Of blobs that somebody follows, which keep them where they are.
+  std::map<const storage::Blob*, std::weak_ptr<HaveBoard>> boards_;
 };
 
 }  // namespace oxbow::mirror

@@ -18,8 +18,9 @@ class PeerSpan final : public SpanRequest, public p2p::StripeSink {
 
   void resume() override { call_->resume(); }
 
+  void on_news(const p2p::AnswerNews& news) override { sink_.on_news(news); }
   void on_head(const p2p::StripeFacts& facts) override {
-    sink_.on_head({begin_ + facts.offset, false, facts.blob_bytes, facts.checksum_hex, facts.load, facts.verified});
+    sink_.on_head({begin_ + facts.offset, false, facts.blob_bytes, facts.checksum_hex, facts.verified});
   }
   std::size_t on_data(std::span<const std::byte> bytes) override { return sink_.on_data(bytes); }
   void on_lease() override { source_.leased_ = true; }

@@ -26,13 +26,14 @@ struct SpanHead {
   std::optional<std::uint64_t> blob_bytes;
   /// Of the whole stripe that begins the range, as the source has it (XXH3-128, hex): peers send it.
   std::optional<std::string> checksum_hex = {};
-  std::optional<p2p::Load> load = {};  ///< of a peer
-  bool vouched = false;                ///< the source has verified it
+  bool vouched = false;  ///< the source has verified it
 };
 
 class SpanSink {
  public:
   virtual ~SpanSink() = default;
+  /// A peer's answer says how loaded it is and what it has; before everything else.
+  virtual void on_news(const p2p::AnswerNews&) {}
   virtual void on_head(const SpanHead& head) = 0;
   /// Bytes taken. Fewer than given: nothing more comes before `SpanRequest::resume`, which gives the rest again.
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;

@@ -23,13 +23,12 @@ std::uint32_t tier(const PeerSnapshot& peers, const Peer& peer) noexcept {
 struct Candidate {
   std::uint32_t slot;
   const Peer* peer;
-  std::uint32_t tier;
 };
 
-std::vector<Candidate> nearest(std::vector<Candidate> all) {
+std::vector<Candidate> nearest(std::vector<Candidate> all, const FingerTable::Near& near) {
   std::uint32_t best = 0;
-  for (const auto& one : all) best = std::max(best, one.tier);
-  std::erase_if(all, [best](const auto& one) { return one.tier < best; });
+  for (const auto& one : all) best = std::max(best, near(*one.peer));
+  std::erase_if(all, [&](const auto& one) { return near(*one.peer) < best; });
   return all;
 }
 
@@ -87,14 +86,19 @@ const Peer* FingerTable::live_at(Key slot, std::uint32_t placed, const Live& liv
 }
 
 FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live) const {
+  return choose(fixed, coins, jitter, live, [this](const Peer& peer) { return tier(*peers_, peer); });
+}
+
+FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live,
+                                       const Near& near) const {
   Route route;
   std::vector<Candidate> candidates;
   for (std::uint32_t slot = 0; slot < level2_.size(); ++slot) {
     if (const auto* peer = live_at(key_of_slot(key_, slot, 0), level2_[slot], live, {}))
-      candidates.push_back({slot, peer, tier(*peers_, *peer)});
+      candidates.push_back({slot, peer});
   }
   if (candidates.empty()) return route;
-  candidates = nearest(std::move(candidates));
+  candidates = nearest(std::move(candidates), near);
   const auto& chosen = candidates[fixed.below(static_cast<std::uint32_t>(candidates.size()))];
   route.h2 = chosen.peer;
 
@@ -102,11 +106,11 @@ FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitt
   std::vector<Candidate> below;
   for (std::uint32_t i = 0; i < members.size(); ++i) {
     const auto* peer = live_at(key_of_slot(key_, chosen.slot, i + 1), members[i], live, members);
-    if (peer != nullptr && peer != route.h2) below.push_back({i, peer, tier(*peers_, *peer)});
+    if (peer != nullptr && peer != route.h2) below.push_back({i, peer});
   }
   if (below.empty()) return route;
   const bool any = coins.uniform() < jitter;
-  if (!any) below = nearest(std::move(below));
+  if (!any) below = nearest(std::move(below), near);
   route.h1 = below[(any ? coins : fixed).below(static_cast<std::uint32_t>(below.size()))].peer;
   return route;
 }

@@ -7,16 +7,10 @@
 namespace oxbow::p2p {
 namespace {
 
-using Steady = std::chrono::steady_clock;
-
 /// Of an answer; after it, progress is the asker's business.
 constexpr std::chrono::milliseconds kHeadTimeout{3'000};
 /// A have stream shows a sign of life every 2 s.
 constexpr std::chrono::milliseconds kHaveSilence{7'000};
-
-double seconds_since(Steady::time_point begun) {
-  return std::max(std::chrono::duration<double>(Steady::now() - begun).count(), 1e-6);
-}
 
 class StripeCall final : public PeerCall, public StreamConsumer {
  public:
@@ -44,13 +38,14 @@ class StripeCall final : public PeerCall, public StreamConsumer {
   StripeSink& sink_;
   std::unique_ptr<PeerStream> stream_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
-  const Steady::time_point begun_ = Steady::now();
-  double first_byte_s_ = 0;
   std::uint64_t length_ = 0;
   std::uint64_t taken_ = 0;
 };
 
 void StripeCall::on_head(int status, const http::Headers& headers) {
+  const auto news = parse_answer_news(headers, ask_.blob_bytes);
+  if (!news) return finish(fail(Errc::kUnavailable, news.error().what()));
+  sink_.on_news(*news);
   if (auto outcome = outcome_of(status); !outcome) {
     auto names = split_names(headers.find(field::kAlternatives).value_or(""), kMaxAlternatives);
     // The strategy knows a peer that is busy, has it not, or cannot: a refusal is of the last kind.
@@ -66,7 +61,6 @@ void StripeCall::on_head(int status, const http::Headers& headers) {
 }
 
 std::size_t StripeCall::on_data(std::span<const std::byte> bytes) {
-  if (first_byte_s_ == 0) first_byte_s_ = seconds_since(begun_);
   if (bytes.size() > length_ - taken_) {
     finish(fail(Errc::kUnavailable, "more bytes than the stripe has"));
     return bytes.size();
@@ -81,11 +75,6 @@ void StripeCall::on_done(Result<> outcome) {
   // Too many calls wait for this peer here: as good as busy.
   if (!outcome && outcome.error().code() == Errc::kLimit) outcome = fail(Errc::kBusy, outcome.error().what());
   if (outcome && taken_ < length_) outcome = fail(Errc::kUnavailable, "the stripe was cut short");
-  if (outcome) {
-    const std::weak_ptr alive(alive_);
-    sink_.on_timing({first_byte_s_ * 1e3, static_cast<double>(length_) / seconds_since(begun_)});
-    if (alive.expired()) return;
-  }
   finish(std::move(outcome));
 }
 

@@ -28,19 +28,13 @@ struct StripeAsk {
   std::chrono::milliseconds deadline{30'000};
 };
 
-/// Of a stripe that came whole.
-struct StripeTiming {
-  double first_byte_ms = 0;     ///< from the asking
-  double bytes_per_second = 0;  ///< from the asking to the last byte
-};
-
 class StripeSink {
  public:
   virtual ~StripeSink() = default;
+  /// With the answer, before anything else; what it says of the stripe itself follows.
+  virtual void on_news(const AnswerNews&) {}
   virtual void on_head(const StripeFacts& facts) = 0;
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
-  /// Before a good `on_done`: for PeerTable::note_stripe once the bytes have been verified.
-  virtual void on_timing(StripeTiming) {}
   /// Before `on_done` with kNotFound, to an ask with `along`: the client may fetch it from upstream.
   virtual void on_lease() {}
   /// As FetchEnded; `alternatives` are names.

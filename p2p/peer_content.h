@@ -30,6 +30,10 @@ class PeerContent {
   virtual Result<StripeAnswer> stripe(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                       std::uint64_t offset, Loop& loop) = 0;
 
+  /// A part of the have map around a stripe, for answers. Nothing: it does not know the blob, or with another size.
+  virtual std::optional<HaveSlice> have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                               std::uint32_t stripe) = 0;
+
   /// What a have stream tells, as it changes. `current` is the whole map and what is arriving from upstream;
   /// `on_change` calls (any thread, spuriously too) when that may have changed. Null: the blob is not known here.
   class HaveWatch {

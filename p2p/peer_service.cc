@@ -70,6 +70,7 @@ class Service final : public PeerService {
   Response announce(const Request& request, const Asker& asker);
   Response blob(const Request& request, const Digest& digest);
   Task<Response> stripe(const Request& request, const PeerRoute& route);
+  Task<Response> send_stripe(const PeerRoute& route, const StripeFields& fields);
   Task<Result<PeerContent::StripeAnswer>> find_stripe(const PeerRoute& route, const StripeFields& fields,
                                                       std::chrono::milliseconds left, Loop& loop);
   Response busy(const PeerRoute& route) const;
@@ -207,35 +208,42 @@ Task<Result<PeerContent::StripeAnswer>> Service::find_stripe(const PeerRoute& ro
 Task<Response> Service::stripe(const Request& request, const PeerRoute& route) {
   const auto fields = parse_request_fields(request.headers, route.stripe);
   if (!fields) co_return error_answer(fields.error());
+  auto response = co_await send_stripe(route, *fields);
+  if (const auto have = parts_.content.have_around(*route.digest, fields->blob_bytes, route.stripe))
+    response.headers.add(std::string(field::kHave), to_text(*have));
+  co_return response;
+}
+
+Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& fields) {
   auto& loop = *co_await this_loop();
   const auto begun = parts_.clock.steady();
-  const auto length = Geometry(fields->blob_bytes).stripe(route.stripe).size() - fields->offset;
+  const auto length = Geometry(fields.blob_bytes).stripe(route.stripe).size() - fields.offset;
 
   // A request along a path makes this node fetch, so its slot comes first; else what is not here is said at once.
   std::optional<Result<PeerContent::StripeAnswer>> found;
-  if (!fields->path) {
-    found = parts_.content.stripe(*route.digest, fields->blob_bytes, route.stripe, fields->offset, loop);
+  if (!fields.path) {
+    found = parts_.content.stripe(*route.digest, fields.blob_bytes, route.stripe, fields.offset, loop);
   }
   std::optional<UploadSlots::Slot> slot;
   if (length > kSmallBytes && (!found || *found)) {
-    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields->deadline));
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline));
     if (!slot) co_return busy(route);
   }
   if (!found) {
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(parts_.clock.steady() - begun);
-    found = co_await find_stripe(route, *fields, fields->deadline - waited, loop);
+    found = co_await find_stripe(route, fields, fields.deadline - waited, loop);
   }
   if (!*found) {
     const auto& error = found->error();
     if (error.code() == Errc::kInvalid) co_return error_answer(409, "SIZE_DIFFERS", error.what());
     auto response = error_answer(error);
-    if (fields->path && error.code() == Errc::kNotFound) response.headers.add(std::string(field::kLease), "1");
+    if (fields.path && error.code() == Errc::kNotFound) response.headers.add(std::string(field::kLease), "1");
     co_return response;
   }
 
   auto& [facts, body] = **found;
   Response response;
-  response.status = fields->ranged ? 206 : 200;
+  response.status = fields.ranged ? 206 : 200;
   response.headers.add("content-type", "application/octet-stream");
   add_answer_fields(facts, route.stripe, response.headers);
   response.content_length = facts.length;

@@ -5,21 +5,28 @@
 #include <mutex>
 #include <optional>
 
+#include "core/loop_ticks.h"
+
 namespace oxbow::p2p {
 namespace {
 
 /// Chunks kept for the next bytes: allocating as much anew costs page faults.
 constexpr std::size_t kSpareChunks = 4;
+/// Fewer bytes than this wait for the asker's next tick.
+constexpr std::size_t kSoonBytes = 128UL * 1024;
 
 }  // namespace
 
 /// Lives on two loops. The link's side makes the call and fills the queue; the asker's side empties it.
-class PeerStream::Relay final : public http::ClientSink, public std::enable_shared_from_this<Relay> {
+class PeerStream::Relay final : public http::ClientSink,
+                                public LoopTicks::Work,
+                                public std::enable_shared_from_this<Relay> {
  public:
   Relay(StreamParts parts, http::ClientRequest request, Loop& asker, StreamConsumer& consumer)
       : parts_(std::move(parts)),
         request_(std::move(request)),
         asker_(asker),
+        ticks_(LoopTicks::of(asker)),
         direct_(&asker == &parts_.link->loop()),
         timer_(parts_.link->loop()),
         consumer_(&consumer) {}
@@ -41,6 +48,8 @@ class PeerStream::Relay final : public http::ClientSink, public std::enable_shar
   void end_call();
   std::size_t append(std::span<const std::byte> bytes);
   void wake();
+  void wake_soon();
+  bool on_tick(LoopTicks::Time now) override;
   void deliver();
   bool deliver_chunk();
   void give_back(std::string chunk);
@@ -48,6 +57,7 @@ class PeerStream::Relay final : public http::ClientSink, public std::enable_shar
   const StreamParts parts_;
   const http::ClientRequest request_;
   Loop& asker_;
+  LoopTicks& ticks_;
   const bool direct_;
 
   // Of the link's loop.
@@ -73,6 +83,7 @@ class PeerStream::Relay final : public http::ClientSink, public std::enable_shar
   std::optional<Result<>> outcome_;
   bool stalled_ = false;  // the call has been told to wait
   bool awake_ = false;    // a delivery is under way
+  bool soon_ = false;     // and one comes with the asker's next tick
 };
 
 void PeerStream::Relay::start(std::chrono::milliseconds head_timeout) {
@@ -117,7 +128,10 @@ std::size_t PeerStream::Relay::on_data(std::span<const std::byte> bytes) {
   const auto taken = append(bytes.first(std::min(bytes.size(), kQueueBytes - queued_bytes_)));
   stalled_ = taken < bytes.size();
   parts_.bytes.Increment(static_cast<double>(taken));
-  wake();
+  if (queued_bytes_ < kSoonBytes)
+    wake_soon();
+  else
+    wake();
   return taken;
 }
 
@@ -183,6 +197,22 @@ void PeerStream::Relay::finish(Result<> outcome) {
 void PeerStream::Relay::wake() {
   if (std::exchange(awake_, true)) return;
   asio::post(asker_, [self = shared_from_this()] { self->deliver(); });
+}
+
+/// Under the lock. A few bytes are not worth a wake-up of their own.
+void PeerStream::Relay::wake_soon() {
+  if (awake_ || std::exchange(soon_, true)) return;
+  ticks_.add(shared_from_this());
+}
+
+bool PeerStream::Relay::on_tick(LoopTicks::Time) {
+  {
+    const std::lock_guard lock(mutex_);
+    soon_ = false;
+    if (std::exchange(awake_, true)) return true;
+  }
+  deliver();
+  return true;
 }
 
 void PeerStream::Relay::deliver() {

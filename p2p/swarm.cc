@@ -176,9 +176,8 @@ void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
   if (event.update.load) one->load_at = now_;
-  if (!event.update.have.empty()) last_spread_ = now_;
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
-  neighbours_.apply(*one, event.update);
+  if (neighbours_.apply(*one, event.update)) last_spread_ = now_;
   if (one->complete && one->watched) {
     act(UnwatchHave{one->id});
     one->watched = false;
@@ -193,9 +192,8 @@ void Swarm::on(const HaveNews& event) {
     last = news.peer;
     if (!place) continue;
     if (news.what == StripeNews::What::kLoad) neighbours_.at(*place).load_at = now_;
-    if (news.what == StripeNews::What::kHave) last_spread_ = now_;
     wishes_changed_ = wishes_changed_ || news.what == StripeNews::What::kLost;
-    neighbours_.apply(*place, news);
+    if (neighbours_.apply(*place, news)) last_spread_ = now_;
     if (!neighbours_.complete_at(*place)) continue;
     auto& one = neighbours_.at(*place);
     if (one.watched) act(UnwatchHave{one.id});

@@ -13,6 +13,11 @@ constexpr double kTrialCost = 8;             // of a peer that was away: last am
 constexpr std::uint32_t kEarlyStripes = 16;  // at the window's start: they hold the reader, and with it the window, up
 constexpr std::uint32_t kEarlyFactor = 4;    // so they are taken as if a quarter as many held them
 constexpr auto kLoadHolds = std::chrono::milliseconds(150);  // then a full queue is old news
+constexpr auto kAwayMax = std::chrono::milliseconds(15'000);
+constexpr auto kBusyFor = std::chrono::milliseconds(20);  // and a random time more
+constexpr std::uint32_t kBusyJitterMs = 60;
+constexpr double kEwma = 0.3;
+constexpr double kMedianStep = 1.1;
 
 }  // namespace
 
@@ -79,25 +84,30 @@ std::optional<PeerId> SwarmNeighbours::worst(Random* random) const {
 
 bool SwarmNeighbours::any_ranked_lives() const noexcept { return (ranked_ & mapped_ & ~away_) != 0; }
 
-void SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
+bool SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
   if (update.load) one.load = *update.load;
   if (update.map && update.map->size() == stripes_.size()) set_map(one, *update.map);
-  for (const auto stripe : update.have) came(place(one), stripe);
+  bool any = false;
+  for (const auto stripe : update.have) any = came(place(one), stripe) || any;
   for (const auto stripe : update.arriving) arrives(place(one), stripe);
   for (const auto stripe : update.lost) forget_stripe(one, stripe);
+  return any;
 }
 
-void SwarmNeighbours::apply(std::uint32_t place, const StripeNews& news) {
+bool SwarmNeighbours::apply(std::uint32_t place, const StripeNews& news) {
   switch (news.what) {
     case StripeNews::What::kHave:
       return came(place, news.stripe);
     case StripeNews::What::kArriving:
-      return arrives(place, news.stripe);
+      arrives(place, news.stripe);
+      break;
     case StripeNews::What::kLost:
-      return forget_stripe(all_[place], news.stripe);
+      forget_stripe(all_[place], news.stripe);
+      break;
     case StripeNews::What::kLoad:
       all_[place].load = {news.used, news.slots, news.waiting};
   }
+  return false;
 }
 
 void SwarmNeighbours::set_map(SwarmNeighbour& one, const HaveMap& map) {
@@ -113,17 +123,18 @@ void SwarmNeighbours::set_map(SwarmNeighbour& one, const HaveMap& map) {
   held_[place(one)] = map.count();
 }
 
-void SwarmNeighbours::came(std::uint32_t place, std::uint32_t stripe) {
+bool SwarmNeighbours::came(std::uint32_t place, std::uint32_t stripe) {
   const auto own = Places{1} << place;
-  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return;
+  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return false;
   auto& there = stripes_[stripe];
-  if ((there.held & own) != 0) return;
+  if ((there.held & own) != 0) return false;
   if ((there.coming & own) != 0) {
     there.coming &= ~own;
     --all_[place].arriving;
   }
   there.held |= own;
   if (++held_[place] == stripes_.size()) set_complete(all_[place]);
+  return true;
 }
 
 void SwarmNeighbours::arrives(std::uint32_t place, std::uint32_t stripe) {
@@ -177,6 +188,29 @@ void SwarmNeighbours::set_away(SwarmNeighbour& one, Time until) {
   one.on_trial = true;
   ++one.away_count;
   away_ |= bit(one);
+}
+
+void SwarmNeighbours::failed(SwarmNeighbour& one, Time now, std::chrono::milliseconds for_at_least) {
+  const auto doubled = for_at_least * (1U << std::min(one.away_count, 5U));
+  set_away(one, now + std::min<std::chrono::milliseconds>(doubled, kAwayMax));
+}
+
+void SwarmNeighbours::was_busy(SwarmNeighbour& one, Time now, Random& random) {
+  one.busy_until = now + kBusyFor + std::chrono::milliseconds(random.below(kBusyJitterMs));
+  if (one.load.slots > 0) one.load.used = one.load.slots;
+}
+
+void SwarmNeighbours::served(SwarmNeighbour& one) {
+  one.away_count = 0;
+  one.on_trial = false;
+}
+
+void SwarmNeighbours::learn_speed(SwarmNeighbour& one, double rate, double& typical) {
+  one.goodput = one.goodput <= 0 ? rate : (1 - kEwma) * one.goodput + kEwma * rate;
+  if (typical <= 0)
+    typical = rate;
+  else
+    typical = rate > typical ? typical * kMedianStep : typical / kMedianStep;
 }
 
 void SwarmNeighbours::set_back(SwarmNeighbour& one) {
@@ -257,10 +291,9 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
                                                  const PeerSnapshot& peers, double typical, Random& random) const {
   const auto count = static_cast<std::uint32_t>(all_.size());
   if (count == 0 || window.empty()) return std::nullopt;
+  const auto first = random.below(count);
   auto places = useful(window) & mapped_ & ~away_;
   if (!anybody) places &= ranked_;
-  if (places == 0) return std::nullopt;
-  const auto first = random.below(count);
   // Those from `first` on, then those before it.
   const auto after = places & (~Places{0} << first);
   std::optional<std::uint32_t> best;

@@ -73,13 +73,22 @@ class SwarmNeighbours {
   /// Somebody to make room: who was away most often; with `random` else any of whom nothing is asked.
   std::optional<PeerId> worst(Random* random) const;
 
-  void apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
-  void apply(std::uint32_t place, const StripeNews& news);
+  /// Says whether it has a stripe that it was not known to have.
+  bool apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
+  bool apply(std::uint32_t place, const StripeNews& news);
   bool complete_at(std::uint32_t place) const noexcept { return (complete_ >> place & 1U) != 0; }
   void set_complete(SwarmNeighbour& neighbour);
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
   void set_away(SwarmNeighbour& neighbour, Time until);
+  /// It did not answer: away for at least so long, longer each time in a row.
+  void failed(SwarmNeighbour& neighbour, Time now, std::chrono::milliseconds for_at_least);
+  /// It had no slot.
+  static void was_busy(SwarmNeighbour& neighbour, Time now, Random& random);
+  /// It brought a stripe.
+  static void served(SwarmNeighbour& neighbour);
+  /// How fast that stripe was, in bytes per second; `typical` is the running median of all of them.
+  static void learn_speed(SwarmNeighbour& neighbour, double rate, double& typical);
   void set_back(SwarmNeighbour& neighbour);
 
   /// Held, or on its way from upstream, at somebody who answers.
@@ -109,7 +118,7 @@ class SwarmNeighbours {
   std::uint32_t place(const SwarmNeighbour& one) const noexcept {
     return static_cast<std::uint32_t>(&one - all_.data());
   }
-  void came(std::uint32_t place, std::uint32_t stripe);
+  bool came(std::uint32_t place, std::uint32_t stripe);
   void arrives(std::uint32_t place, std::uint32_t stripe);
   Places useful(const SwarmWindow& window) const;
   bool askable(const SwarmNeighbour& one, Time now, double typical) const;

@@ -10,10 +10,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kRingGivesWay = 1'000ms;
 constexpr std::uint32_t kReplacedAtOnce = 8;  // neighbours that answer, by new ones
-constexpr double kEwma = 0.3;
-constexpr double kMedianStep = 1.1;
-
-double ewma(double old, double sample) { return old <= 0 ? sample : (1 - kEwma) * old + kEwma * sample; }
 
 }  // namespace
 
@@ -97,8 +93,7 @@ void Swarm::refresh_neighbours() {
 
 void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_least) {
   wishes_changed_ = true;
-  const auto doubled = for_at_least * (1U << std::min(one.away_count, 5U));
-  neighbours_.set_away(one, now_ + std::min<std::chrono::milliseconds>(doubled, 15'000ms));
+  neighbours_.failed(one, now_, for_at_least);
   // Whoever else is asked of this peer waits in vain: at once, not when its own time is up.
   for (auto& fetch : running_) {
     if (fetch.source == one.id && fetch.bytes == 0) cancel(fetch);
@@ -108,17 +103,12 @@ void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_le
 void Swarm::stripe_from_peer(const Running& fetch) {
   auto* one = neighbours_.find(fetch.source);
   if (one == nullptr) return;
-  one->away_count = 0;
-  one->on_trial = false;
+  SwarmNeighbours::served(*one);
   stuck_ = false;
   if (fetch.cut_through || fetch.hedge_of != 0) return;  // its speed is upstream's, or only a tail's
   const auto ms = static_cast<double>(std::max<std::int64_t>((now_ - fetch.started).count(), 1));
   const double rate = static_cast<double>(stripe_bytes(fetch.stripes.begin)) / ms * 1000;
-  one->goodput = ewma(one->goodput, rate);
-  if (typical_ <= 0)
-    typical_ = rate;
-  else
-    typical_ = rate > typical_ ? typical_ * kMedianStep : typical_ / kMedianStep;
+  SwarmNeighbours::learn_speed(*one, rate, typical_);
 }
 
 void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
@@ -130,8 +120,7 @@ void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
     case Errc::kCancelled:
       break;
     case Errc::kBusy:
-      one->busy_until = now_ + 20ms + std::chrono::milliseconds(random_.below(60));
-      if (one->load.slots > 0) one->load.used = one->load.slots;
+      SwarmNeighbours::was_busy(*one, now_, random_);
       for (const auto id : event.alternatives) {
         const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
         if (peer != nullptr && neighbours_.find(id) == nullptr) add_neighbour(peer->member.name, false);

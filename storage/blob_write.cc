@@ -8,7 +8,10 @@ class StripeWriterImpl final : public StripeWriter {
  public:
   StripeWriterImpl(std::shared_ptr<BlobFile> blob, std::uint32_t stripe, std::shared_ptr<Arriving> arriving)
       : blob_(std::move(blob)), stripe_(stripe), arriving_(std::move(arriving)) {}
-  ~StripeWriterImpl() override { blob_->release_writer(stripe_); }
+  ~StripeWriterImpl() override {
+    flush();
+    blob_->release_writer(stripe_);
+  }
   StripeWriterImpl(const StripeWriterImpl&) = delete;
   StripeWriterImpl& operator=(const StripeWriterImpl&) = delete;
 
@@ -16,7 +19,7 @@ class StripeWriterImpl final : public StripeWriter {
   ByteRange stripe() const noexcept override { return arriving_->stripe(); }
   std::optional<Error> error() const override { return arriving_->error(); }
 
-  bool write(std::span<const std::byte> bytes) override {
+  bool write(std::span<const std::byte> bytes, WriteWhen when) override {
     switch (arriving_->take(bytes)) {
       case Arriving::Taken::kYes:
         break;
@@ -27,14 +30,20 @@ class StripeWriterImpl final : public StripeWriter {
         return false;
     }
     blob_->room_.last_foreground_ms.store(blob_->room_.now_ms(), std::memory_order_relaxed);
-    blob_->fly(stripe_, arriving_);
+    held_ = true;
+    if (when == WriteWhen::kNow || arriving_->accepted() == arriving_->stripe().end) flush();
     return true;
+  }
+
+  void flush() override {
+    if (std::exchange(held_, false)) blob_->fly(stripe_, arriving_);
   }
 
  private:
   std::shared_ptr<BlobFile> blob_;
   const std::uint32_t stripe_;
   std::shared_ptr<Arriving> arriving_;
+  bool held_ = false;  // taken since the last flush
 };
 
 Result<std::unique_ptr<StripeWriter>> BlobFile::begin_stripe(std::uint32_t stripe) {

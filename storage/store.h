@@ -54,6 +54,12 @@ struct PinnedRange {
 /// The writer token of one stripe. A stripe has one writer at a time; destroying the token frees the stripe and keeps
 /// the bytes written so far as its unfinished part (in memory's knowledge only: a restart forgets them). Thread rule:
 /// one thread at a time; callbacks come on a storage thread.
+/// When bytes that were taken go to the file.
+enum class WriteWhen : std::uint8_t {
+  kNow,
+  kLater,  ///< with the next `kNow`, with the stripe's last byte, at `flush`, or when the writer ends
+};
+
 class StripeWriter {
  public:
   virtual ~StripeWriter() = default;
@@ -64,7 +70,8 @@ class StripeWriter {
   /// nothing was taken; `Blob::on_progress` subscribers and `Store::on_arena_space` say when to try again. When the
   /// last byte of the stripe is in the file the stripe commits by itself with its checksum, and the blob's subscribers
   /// are told. After a disk error everything is refused and `error()` says why.
-  virtual bool write(std::span<const std::byte> bytes) = 0;
+  virtual bool write(std::span<const std::byte> bytes, WriteWhen when = WriteWhen::kNow) = 0;
+  virtual void flush() = 0;
   virtual std::optional<Error> error() const = 0;
 };
 

@@ -176,6 +176,7 @@ bool ClientLink::read_turn() {
       return false;
     }
     taken += got.bytes;
+    reactor_.note_bytes(got.bytes);
     heard_ = std::chrono::steady_clock::now();
     ping_sent_.reset();
     const bool sound = session_->feed({scratch.data(), got.bytes});

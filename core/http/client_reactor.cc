@@ -5,6 +5,8 @@ namespace {
 
 constexpr std::size_t kReadScratchBytes = 256UL * 1024;
 constexpr std::size_t kWriteScratchBytes = 64UL * 1024;
+/// A batch brings at most what comes in a tick: streams below 32 MB/s a loop are taken in portions.
+constexpr Moderation kModeration{.below_bytes = 128UL * 1024};
 
 }  // namespace
 
@@ -18,7 +20,7 @@ ClientReactor::ClientReactor(boost::asio::execution_context& loop)
 
 bool ClientReactor::watch(int fd, EventTarget& target) {
   if (!events_) {
-    auto made = EventSet::create(loop_, [] {}, [] {});
+    auto made = EventSet::create(loop_, [] {}, [] {}, kModeration);
     if (!made) return false;
     events_ = std::move(*made);
   }

@@ -19,6 +19,9 @@ class ClientReactor final : public boost::asio::execution_context::service {
   /// Edge-triggered. False when the process has no descriptor or memory left for it.
   bool watch(int fd, EventTarget& target);
   void unwatch(int fd, EventTarget& target);
+  void note_bytes(std::size_t bytes) noexcept {
+    if (events_) events_->note_bytes(bytes);
+  }
 
   /// Memory for one read or one write, free again when the caller returns to the loop.
   std::span<char> read_scratch() noexcept { return read_scratch_; }

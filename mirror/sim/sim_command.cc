@@ -50,6 +50,11 @@ std::vector<std::unique_ptr<SimPart>> all_sim_parts() {
   std::vector<std::unique_ptr<SimPart>> out;
   out.push_back(make_sim_seed());
   out.push_back(make_sim_crowd());
+  out.push_back(make_sim_lookup());
+  out.push_back(make_sim_topology());
+  out.push_back(make_sim_selection());
+  out.push_back(make_sim_churn());
+  out.push_back(make_sim_capacity());
   return out;
 }
 
@@ -75,18 +80,22 @@ void SimCommand::add_all() {
 void SimCommand::add_common(CLI::App& command) {
   constexpr const char* kGroup = "Options of every simulation";
   command.add_option("--seeds", common_.seeds, "How many independent runs each figure comes from")
-      ->check(CLI::Range(1U, kMostSeeds))
+      ->check(CLI::Range(1U, kMostSeeds).description(""))
+      ->type_name("N")
       ->group(kGroup);
   command.add_option("--seed", common_.first_seed, "The first of these seeds; the others follow")
       ->capture_default_str()
+      ->type_name("N")
       ->group(kGroup);
   command.add_option("--nodes", common_.nodes, "Cluster sizes, e.g. --nodes 1000,10000")
       ->delimiter(',')
-      ->check(CLI::Range(1U, kMostNodes))
+      ->check(CLI::Range(1U, kMostNodes).description(""))
+      ->type_name("N,N")
       ->group(kGroup);
   command.add_option("--threads", common_.threads, "Threads to run on; 0: one a core. The numbers do not depend on it")
       ->capture_default_str()
-      ->check(CLI::Range(0U, kMostThreads))
+      ->check(CLI::Range(0U, kMostThreads).description(""))
+      ->type_name("N")
       ->group(kGroup);
   auto* json = command.add_flag("--json", json_, "The numbers as JSON")->group(kGroup);
   command.add_flag("--markdown", markdown_, "The tables as Markdown")->excludes(json)->group(kGroup);

@@ -11,7 +11,7 @@ using namespace p2p::sim;
 
 constexpr const char* kExample = R"(
 The protocol: a key has an owner, V·b level-2 peers, and b level-1 peers under each of these, b = N^(1/3) rounded up. A
-client asks a level-2 peer, that one a level-1 peer, that one the owner; who passes a stripe on keeps it. With a small
+client asks a level-2 peer, that one a level-1 peer, that one the owner; who passes a stripe on keeps it. With
 probability ε a client takes any of the level-1 peers and not a near one, so that hot stripes spread.
 The question: what does it gain to choose near peers (arm "locality") over any (arm "uniform")? Both arms see the same
 keys, requests and coins. A benefit marked ~0 may as well be nothing: its band holds zero.
@@ -38,7 +38,10 @@ class SimSeed final : public SimPart {
 CLI::App* SimSeed::add(CLI::App& sim) {
   auto* out = sim.add_subcommand("seed", "The seed protocol's own simulator: what near fingers gain, and its flaws");
   const auto number = [&](const char* name, auto& value, const char* help) {
-    out->add_option(name, value, help)->capture_default_str()->check(CLI::NonNegativeNumber);
+    out->add_option(name, value, help)
+        ->capture_default_str()
+        ->check(CLI::Validator(CLI::NonNegativeNumber).description(""))
+        ->type_name("");
   };
   number("--rack-nodes", options_.rack_nodes, "Nodes in a rack");
   number("--row-racks", options_.row_racks, "Racks in a row; the nodes are rounded up to whole rows");

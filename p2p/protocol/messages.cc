@@ -207,11 +207,14 @@ Result<KnownFacts> parse_known_facts(std::string_view json) {
   return fields.finish(std::move(facts));
 }
 
-HaveSlice slice_around(const HaveMap& have, std::uint32_t stripe) {
-  const auto room = have.size() > kHaveSliceStripes ? have.size() - kHaveSliceStripes : 0;
+HaveSlice slice_around(std::uint32_t stripes, std::uint32_t stripe, const std::function<bool(std::uint32_t)>& has) {
+  const auto room = stripes > kHaveSliceStripes ? stripes - kHaveSliceStripes : 0;
   const auto half = kHaveSliceStripes / 2;
-  const auto first = std::min(stripe > half ? stripe - half : 0, room);
-  return {first, have.slice(first, kHaveSliceStripes)};
+  HaveSlice slice{std::min(stripe > half ? stripe - half : 0, room), HaveMap(std::min(stripes, kHaveSliceStripes))};
+  for (std::uint32_t i = 0; i < slice.have.size(); ++i) {
+    if (has(slice.first + i)) slice.have.set(i);
+  }
+  return slice;
 }
 
 std::string to_text(const HaveSlice& slice) { return fmt::format("{}:{}", slice.first, slice.have.encode()); }

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -142,8 +143,8 @@ struct HaveSlice {
   HaveMap have;
   bool operator==(const HaveSlice&) const = default;
 };
-/// At most kHaveSliceStripes around `stripe`.
-HaveSlice slice_around(const HaveMap& have, std::uint32_t stripe);
+/// At most kHaveSliceStripes of a blob's `stripes` around `stripe`.
+HaveSlice slice_around(std::uint32_t stripes, std::uint32_t stripe, const std::function<bool(std::uint32_t)>& has);
 
 /// GET /p2p/v1/known/…: what a peer knows of a tag or digest in a repository.
 struct KnownFacts {
@@ -161,7 +162,11 @@ struct StripeFacts {
   std::uint64_t length = 0;  ///< of the body
   bool verified = false;
   std::optional<std::string> checksum_hex;  ///< XXH3-128 by the node that got the stripe from upstream
-  Load load;                                ///< filled in by the service
+};
+
+/// What every answer to a request for a stripe tells besides, refusals too; the service fills it in.
+struct AnswerNews {
+  std::optional<Load> load;
   std::optional<HaveSlice> have;
 };
 

@@ -107,7 +107,6 @@ void add_answer_fields(const StripeFacts& facts, std::uint32_t stripe, http::Hea
   headers.add(std::string(field::kSize), std::to_string(facts.blob_bytes));
   headers.add(std::string(field::kVerified), facts.verified ? "1" : "0");
   if (facts.checksum_hex) headers.add(std::string(field::kChecksum), *facts.checksum_hex);
-  if (facts.have) headers.add(std::string(field::kHave), to_text(*facts.have));
   const auto bytes = Geometry(facts.blob_bytes).stripe(stripe).size();
   if (facts.offset > 0) {
     headers.add("content-range", fmt::format("bytes {}-{}/{}", facts.offset, bytes - 1, bytes));
@@ -133,17 +132,22 @@ Result<StripeFacts> parse_answer_fields(int status, const http::Headers& headers
     if (!is_checksum(*text)) return fail(Errc::kInvalid, "oxbow-checksum: not 32 hexadecimal digits");
     facts.checksum_hex.emplace(*text);
   }
+  return facts;
+}
+
+Result<AnswerNews> parse_answer_news(const http::Headers& headers, std::uint64_t blob_bytes) {
+  AnswerNews news;
   if (const auto text = headers.find(field::kLoad)) {
     const auto load = parse_load(*text);
     if (!load) return std::unexpected(load.error());
-    facts.load = *load;
+    news.load = *load;
   }
   if (const auto text = headers.find(field::kHave)) {
-    auto slice = parse_have_slice(*text, geometry.stripes());
+    auto slice = parse_have_slice(*text, Geometry(blob_bytes).stripes());
     if (!slice) return std::unexpected(slice.error());
-    facts.have = std::move(*slice);
+    news.have = std::move(*slice);
   }
-  return facts;
+  return news;
 }
 
 }  // namespace oxbow::p2p

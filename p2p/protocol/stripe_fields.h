@@ -44,11 +44,13 @@ void add_request_fields(const StripeFields& fields, http::Headers& headers);
 /// Errors: kInvalid, kLimit, kOutOfRange (no such stripe in the blob, or no such offset in the stripe).
 Result<StripeFields> parse_request_fields(const http::Headers& headers, std::uint32_t stripe);
 
-/// All but the load, which rides on every answer, and the length, which is the server's.
+/// All but the news, which ride on refusals too, and the length, which is the server's.
 void add_answer_fields(const StripeFacts& facts, std::uint32_t stripe, http::Headers& headers);
 /// Of a 200 or 206 to a request that asked for `offset` on. Errors: kInvalid (not the bytes that were asked for).
 Result<StripeFacts> parse_answer_fields(int status, const http::Headers& headers, std::uint32_t stripe,
                                         std::uint64_t blob_bytes, std::uint64_t offset);
+/// Of any answer. Errors: kInvalid.
+Result<AnswerNews> parse_answer_news(const http::Headers& headers, std::uint64_t blob_bytes);
 
 /// Comma-separated; what is no peer's name makes the whole list kInvalid.
 std::string join_names(const std::vector<std::string>& names, std::size_t max_count);

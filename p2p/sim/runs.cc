@@ -25,8 +25,8 @@ void for_each_run(std::size_t count, unsigned threads, const std::function<void(
     for (auto index = next.fetch_add(1); index < count; index = next.fetch_add(1)) run(index);
   };
   // The caller's own thread works too: one run, or one thread, starts no other.
-  std::vector<std::jthread> helpers;
-  for (std::size_t i = 1; i < std::min<std::size_t>(threads, count); ++i) helpers.emplace_back(work);
+  std::vector<std::jthread> others;
+  for (std::size_t i = 1; i < std::min<std::size_t>(threads, count); ++i) others.emplace_back(work);
   work();
 }
 

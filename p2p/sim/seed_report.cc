@@ -31,9 +31,12 @@ std::size_t shown_of(const SeedOptions& options, const SeedShape& shape) {
   return options.pinned && !evicts ? kSeedOwnMetrics : kSeedMetrics;
 }
 
+/// With its sign, but for what rounds to nothing.
+std::string percent(double share) { return std::abs(share) < 0.0005 ? "0.0" : fmt::format("{:+.1f}", 100 * share); }
+
 std::string benefit_cell(SeedMetric metric, const Band& benefit) {
   if (!less_is_better(metric)) return "";
-  return fmt::format("{:+.1f} % [{:+.1f}, {:+.1f}]{}", 100 * benefit.mean, 100 * benefit.p5, 100 * benefit.p95,
+  return fmt::format("{} % [{}, {}]{}", percent(benefit.mean), percent(benefit.p5), percent(benefit.p95),
                      benefit.crosses_zero() ? " ~0" : "");
 }
 
@@ -70,7 +73,7 @@ Section reference_section(const SeedSize& size) {
                           marked(fmt::format("{:.{}f}", size.locality.at(metric).mean, digits), locality),
                           fmt::format("{:.{}f}", reference.uniform, digits),
                           marked(to_string(size.uniform.at(metric), digits), uniform),
-                          reference.benefit ? fmt::format("{:+.1f} %", 100 * *reference.benefit) : "",
+                          reference.benefit ? percent(*reference.benefit) + " %" : "",
                           marked(benefit_cell(metric, size.benefit.at(metric)), benefit)});
   }
   out.says = fmt::format(
@@ -88,11 +91,10 @@ std::string says(const std::vector<SeedSize>& sizes) {
     const auto& benefit = size.benefit;
     const auto& skew = benefit.at(SeedMetric::kServeSkewP99);
     out += fmt::format(
-        "At {} nodes the choice of near fingers changes the weight of a hop by {:+.1f} % and the client's hops by "
-        "{:+.1f} "
-        "%; {:.1f} % of the hops leave the rack all the same; the load of the busiest nodes is {}. ",
-        size.shape.nodes, -100 * benefit.at(SeedMetric::kCongestionFactor).mean,
-        -100 * benefit.at(SeedMetric::kClientHops).mean, 100 * size.locality.at(SeedMetric::kCrossRackShare).mean,
+        "At {} nodes the choice of near fingers changes the weight of a hop by {} % and the client's hops by {} %; "
+        "{:.1f} % of the hops leave the rack all the same; the load of the busiest nodes is {}. ",
+        size.shape.nodes, percent(-benefit.at(SeedMetric::kCongestionFactor).mean),
+        percent(-benefit.at(SeedMetric::kClientHops).mean), 100 * size.locality.at(SeedMetric::kCrossRackShare).mean,
         skew.crosses_zero()
             ? "no different"
             : fmt::format("{:.0f} % {}", 100 * std::abs(skew.mean), skew.mean < 0 ? "higher" : "lower"));

@@ -208,7 +208,12 @@ class ScriptedStrategy final : public p2p::Strategy {
   std::vector<p2p::Action> actions_;
 };
 
-FakePeers::FakePeers(const std::vector<std::string>& names) {
+FakePeers::FakePeers(const std::vector<std::string>& names) : names_(names) {
+  for (std::size_t i = 0; i < names.size(); ++i) peers_[static_cast<p2p::PeerId>(i + 2)];
+  set_vetted(true);
+}
+
+void FakePeers::set_vetted(bool vetted) {
   std::vector<p2p::Peer> all;
   p2p::PeerId id = 1;
   const auto add = [&](const std::string& name) {
@@ -216,15 +221,12 @@ FakePeers::FakePeers(const std::vector<std::string>& names) {
     peer.id = id++;
     peer.member.name = name;
     peer.member.addresses = {name + ":5051"};
-    peer.vetted = true;
+    peer.vetted = vetted;
     peer.self = peer.id == 1;
     all.push_back(peer);
   };
   add("self");
-  for (const auto& name : names) {
-    peers_[id];
-    add(name);
-  }
+  for (const auto& name : names_) add(name);
   std::ranges::sort(all, {}, [](const p2p::Peer& peer) { return peer.member.name; });
   snapshot_ = std::make_shared<p2p::PeerSnapshot>(std::move(all), 1);
 }

@@ -44,6 +44,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   explicit FakePeers(const std::vector<std::string>& names);
 
   FakePeer& peer(p2p::PeerId id) { return peers_.at(id); }
+  /// Whether they have served well before; they have at first. Before anything is read.
+  void set_vetted(bool vetted);
   Script script;
   std::optional<p2p::StrategyKind> real_strategy = {};
   p2p::AnnounceReply reply;
@@ -114,6 +116,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   };
   std::map<p2p::PeerId, FakePeer> peers_;
   std::vector<Stream> streams_;
+  const std::vector<std::string> names_;
   std::shared_ptr<const p2p::PeerSnapshot> snapshot_;
   std::vector<p2p::PeerId> bad_senders_;
   std::vector<std::string> bad_publishers_;

@@ -30,12 +30,15 @@ TEST_F(PeerContentsTest, WholeBlob) {
   peers_.script.otherwise = {p2p::kUpstream};
   EXPECT_FALSE(contents_.facts(digest_, true));
   EXPECT_EQ(contents_.watch_have(digest_), nullptr);
+  EXPECT_FALSE(contents_.have_around(digest_, content_.size(), 0));
   EXPECT_EQ(ask(0).error().code(), Errc::kNotFound);
   expect_right(read(whole()));
   settle();
   const auto facts = contents_.facts(digest_, true);
   ASSERT_TRUE(facts);
   EXPECT_TRUE(facts->verified && facts->have.complete());
+  EXPECT_EQ(contents_.have_around(digest_, content_.size(), 5), (p2p::HaveSlice{0, facts->have}));
+  EXPECT_FALSE(contents_.have_around(digest_, content_.size() + 1, 5));
   EXPECT_EQ(facts->midstates, (p2p::MidstateList{"self", midstates_of(content_)}));
   EXPECT_FALSE(contents_.facts(digest_, false)->midstates);
   for (const std::uint32_t stripe : {0U, 7U}) {
@@ -69,6 +72,29 @@ TEST_F(PeerContentsTest, ArrivingStripe) {
   EXPECT_TRUE(got.bytes == stripe_bytes(0));
   EXPECT_TRUE(eventually([&] { return watch->current().have.has(0); }));
   finish(std::move(reading));
+}
+
+// All who follow a blob are told of each change, whoever else follows it and leaves.
+TEST_F(PeerContentsTest, SeveralFollowOneBlob) {
+  peers_.script.otherwise = {p2p::kUpstream};
+  source_->hold_after(100'000);
+  auto reading = read_async(range(0, kStripe));
+  ASSERT_TRUE(eventually([&] { return contents_.watch_have(digest_) != nullptr; }));
+  auto first = contents_.watch_have(digest_);
+  auto second = contents_.watch_have(digest_);
+  std::atomic<int> told_first = 0;
+  std::atomic<int> told_second = 0;
+  first->on_change([&] { ++told_first; });
+  second->on_change([&] { ++told_second; });
+  EXPECT_FALSE(first->current().have.has(0));
+  source_->release();
+  ASSERT_TRUE(eventually([&] { return first->current().have.has(0) && second->current().have.has(0); }));
+  EXPECT_GT(told_first, 0);
+  first.reset();
+  const int before = told_second;
+  finish(std::move(reading));
+  finish(read_async(range(kStripe, 2 * kStripe)));
+  EXPECT_TRUE(eventually([&] { return told_second > before && second->current().have.has(1); }));
 }
 
 // The reader leaves and the stripe stops arriving: who waits for it is cut and does not wait for ever.

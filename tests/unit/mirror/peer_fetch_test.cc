@@ -30,6 +30,32 @@ TEST_F(PeerFetchTest, TheSwarmPrefersPeers) {
   EXPECT_EQ(source_->requests(), 0);
 }
 
+// Upstream is down and one peer, whom nothing vouches for, has everything: comparing one stripe with upstream fails,
+// and then the peer is believed and may give that stripe again; the digest has the last word.
+TEST_F(PeerFetchTest, OnePeerAloneWhileUpstreamIsDown) {
+  peers_.set_vetted(false);
+  peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  peers_.reply.neighbours = {{"a", true, 8}};
+  peers_.peer(kA).midstates = p2p::MidstateList{"a", midstates_of(content_)};
+  source_->fail_always(Errc::kUnavailable);
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+}
+
+// The same with upstream at hand, and the peer lies with list and bytes together: the comparison finds it, and the pull
+// goes on without that peer.
+TEST_F(PeerFetchTest, ThePeerThatHasEverythingLies) {
+  peers_.set_vetted(false);
+  peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) wrong_at(kA, stripe);
+  peers_.reply.neighbours = {{"a", true, 8}};
+  peers_.peer(kA).midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+}
+
 // Bytes that do not fit what their first owner says never reach the reader, and the liar is named, once the blob has
 // verified.
 TEST_F(PeerFetchTest, FirstHandWordAgainstALiar) {

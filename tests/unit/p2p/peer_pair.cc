@@ -17,7 +17,6 @@ PeerContent::StripeAnswer answer(const FakeContent::Blob& blob, std::uint32_t st
   answer.facts.length = Geometry(blob.size).stripe(stripe).size() - offset;
   answer.facts.verified = true;
   answer.facts.checksum_hex = kChecksum;
-  answer.facts.have = slice_around(blob.have, stripe);
   return answer;
 }
 
@@ -150,6 +149,15 @@ Result<PeerContent::StripeAnswer> FakeContent::stripe(const Digest& digest, std:
   return out;
 }
 
+std::optional<HaveSlice> FakeContent::have_around(const Digest& digest, std::uint64_t blob_bytes,
+                                                  std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  const auto found = blobs_.find(digest);
+  if (found == blobs_.end() || found->second.size != blob_bytes) return std::nullopt;
+  const auto& have = found->second.have;
+  return slice_around(have.size(), stripe, [&](std::uint32_t i) { return have.has(i); });
+}
+
 std::unique_ptr<PeerContent::HaveWatch> FakeContent::watch_have(const Digest& digest) {
   {
     const std::lock_guard lock(mutex_);
@@ -197,9 +205,10 @@ std::size_t Collector::on_data(std::span<const std::byte> data) {
   return taken;
 }
 
-void Collector::on_timing(StripeTiming got) {
+void Collector::on_news(const AnswerNews& got) {
   const std::lock_guard lock(mutex_);
-  timing = got;
+  EXPECT_FALSE(facts || outcome) << "news come first";
+  news = got;
 }
 
 void Collector::on_done(Result<> got, std::vector<std::string> names) {

@@ -63,6 +63,7 @@ class FakeContent final : public PeerContent {
   std::optional<BlobFacts> facts(const Digest& digest, bool with_midstates) override;
   Result<StripeAnswer> stripe(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                               std::uint64_t offset, Loop& loop) override;
+  std::optional<HaveSlice> have_around(const Digest& digest, std::uint64_t blob_bytes, std::uint32_t stripe) override;
   std::unique_ptr<HaveWatch> watch_have(const Digest& digest) override;
   Task<Result<StripeAnswer>> stripe_along(Digest digest, std::uint64_t blob_bytes, std::uint32_t stripe,
                                           std::uint64_t offset, AlongAsk ask) override;
@@ -87,7 +88,7 @@ class Collector final : public StripeSink {
   explicit Collector(std::size_t room = SIZE_MAX) : room_(room) {}
   void on_head(const StripeFacts& facts) override;
   std::size_t on_data(std::span<const std::byte> bytes) override;
-  void on_timing(StripeTiming timing) override;
+  void on_news(const AnswerNews& news) override;
   void on_lease() override { lease = true; }
   void on_done(Result<> outcome, std::vector<std::string> alternatives) override;
 
@@ -98,7 +99,7 @@ class Collector final : public StripeSink {
   // After wait_done.
   std::optional<StripeFacts> facts;
   std::string bytes;
-  std::optional<StripeTiming> timing;
+  std::optional<AnswerNews> news;
   std::optional<Result<>> outcome;
   std::vector<std::string> alternatives;
   bool lease = false;

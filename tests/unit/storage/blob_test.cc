@@ -83,6 +83,37 @@ TEST_P(BlobTest, ARangeThatEndsInAnArrivingStripeBecomesReady) {
   EXPECT_TRUE(read_range(*blob, across));
 }
 
+// Bytes may be gathered: they go into the file with the next write that is not to wait, at a flush, with the stripe's
+// last byte, and when the writer ends.
+TEST_P(BlobTest, BytesThatMayWaitAreWrittenTogether) {
+  const auto content = pattern(2 * kMinStripeBytes, 22);
+  const auto blob = reserve(content.size());
+  const auto piece = [&](std::size_t at, std::size_t count) { return std::span(content).subspan(at, count); };
+  const auto landed = [&](std::uint64_t bytes) {
+    return wait_for([&] { return blob->readable(0, content.size()) == bytes; });
+  };
+  auto writer = blob->begin_stripe(0);
+  ASSERT_TRUE(writer);
+  const auto before = fixture_.faults->writes.load();
+  ASSERT_TRUE((*writer)->write(piece(0, 1000), WriteWhen::kLater));
+  ASSERT_TRUE((*writer)->write(piece(1000, 1000), WriteWhen::kLater));
+  EXPECT_EQ(fixture_.faults->writes.load(), before);
+  ASSERT_TRUE((*writer)->write(piece(2000, 1000)));
+  ASSERT_TRUE(landed(3000));
+  EXPECT_EQ(fixture_.faults->writes.load(), before + 1);
+  ASSERT_TRUE((*writer)->write(piece(3000, 1000), WriteWhen::kLater));
+  (*writer)->flush();
+  ASSERT_TRUE(landed(4000));
+  ASSERT_TRUE((*writer)->write(piece(4000, 1000), WriteWhen::kLater));
+  writer->reset();
+  ASSERT_TRUE(landed(5000));
+  auto second = blob->begin_stripe(0);
+  ASSERT_TRUE(second);
+  ASSERT_TRUE((*second)->write(piece(5000, kMinStripeBytes - 5000), WriteWhen::kLater));
+  ASSERT_TRUE(wait_for([&] { return blob->has(0); }));
+  EXPECT_EQ(blob->stripe_checksum(0), checksum(piece(0, kMinStripeBytes)));
+}
+
 // A stripe has one writer; the next one goes on where the first stopped, and the checksum is that of the whole stripe.
 TEST_P(BlobTest, AHalfWrittenStripeIsResumed) {
   const auto content = pattern(700'000, 3);
