@@ -29,11 +29,15 @@ std::string toml_string(const std::string& text) {
 
 std::string how_to_tell(const std::filesystem::path& revoked_file) {
   return fmt::format(
-      "Make it known to the cluster, in one of two ways:\n"
+      "Make it known to the cluster, in one of these ways:\n"
       "  copy {0} to every node, to the file that its option peer.revoked_file names; or,\n"
       "  with membership.provider = \"etcd\", for all at once: etcdctl put {1}values/{2} < {0}\n"
-      "  ({1} is membership.prefix)\n",
-      revoked_file.string(), p2p::EtcdOptions{}.prefix, p2p::kRevokedKey);
+      "  ({1} is membership.prefix); or,\n"
+      "  with membership.provider = \"kubernetes\", for all at once, in the namespace of the pods:\n"
+      "  kubectl create configmap {3} --from-file={2}={0} --dry-run=client -o yaml |\n"
+      "    kubectl apply --server-side --field-manager=oxbow-revoked -f -\n"
+      "  ({3} is membership.config_map)\n",
+      revoked_file.string(), p2p::EtcdOptions{}.prefix, p2p::kRevokedKey, p2p::KubernetesOptions{}.config_map);
 }
 
 }  // namespace

@@ -119,13 +119,14 @@ TEST_F(CaCommandTest, ExitCodes) {
   EXPECT_EQ(run({"readmit", ca_, "node-1"}).code, 1);
 }
 
-// Revoking says what is refused now, names the file and both ways to the cluster; readmitting undoes the name only.
+// Revoking says what is refused now, names the file and the ways to the cluster; readmitting undoes the name only.
 TEST_F(CaCommandTest, RevokeSaysHowTheClusterLearnsOfIt) {
   ASSERT_EQ(run({"create", ca_}).code, 0);
   ASSERT_EQ(run({"issue", ca_, "node-7"}).code, 0);
   const auto revoked = run({"revoke", ca_, "node-7"});
   ASSERT_EQ(revoked.code, 0);
-  for (const char* const part : {"node-7", "serial:", "peer.revoked_file", "etcdctl put"})
+  for (const char* const part : {"node-7", "serial:", "peer.revoked_file", "etcdctl put",
+                                 "kubectl create configmap oxbow-cluster --from-file=revoked="})
     EXPECT_NE(revoked.out.find(part), std::string::npos) << part;
   EXPECT_NE(revoked.out.find((ca_ / "revoked.json").string()), std::string::npos);
   const auto list = nlohmann::json::parse(text_of(ca_ / "revoked.json"));

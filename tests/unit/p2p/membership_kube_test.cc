@@ -1,7 +1,4 @@
-#include "p2p/cluster_values.h"
-#include "p2p/membership/kube_json.h"
-#include "p2p/membership/kube_members.h"
-#include "tests/unit/p2p/membership_fake_kube.h"
+#include "tests/unit/p2p/membership_kube_cluster.h"
 #include "tests/unit/p2p/membership_support.h"
 
 namespace oxbow::p2p {
@@ -9,23 +6,6 @@ namespace {
 
 using namespace test;
 using Words = std::vector<std::string>;
-
-constexpr const char* kToken = "token.1";
-
-/// An API server and the service account of one pod.
-struct Cluster {
-  Cluster() {
-    write_file(account / "token", std::string(kToken) + "\n");
-    write_file(account / "namespace", "infra");
-    options.api_server = kube.url();
-    options.account_directory = account / "";
-    options.account_directory.pop_back();
-  }
-
-  FakeKube kube{kToken};
-  TemporaryDirectory account;
-  KubernetesOptions options;
-};
 
 /// One node of the cluster.
 struct Node {
@@ -311,151 +291,6 @@ TEST(KubernetesMembership, RefusesBadOptions) {
   EXPECT_NE(start([](auto& o) { o.account_directory = "/nowhere"; }).find("namespace"), std::string::npos);
   EXPECT_NE(start([](auto& o) { o.api_server.clear(); }).find("no pod"), std::string::npos);
   EXPECT_EQ(start([](auto& o) { o.api_server = "http://u:secret@h:1"; }).find("secret"), std::string::npos);
-}
-
-kube::Object slice(std::vector<kube::Endpoint> endpoints, std::uint16_t port = 5051) {
-  return {.name = "s", .version = "1", .content = kube::Slice{std::move(endpoints), {{"peers", port}}}};
-}
-
-// One member a node, whatever slices its endpoints are in; the terminating are left out, those not ready are not.
-TEST(KubeMembers, MergesByNode) {
-  const std::map<std::string, kube::Object> slices{
-      {"v6", slice({{.address = "fd00::1", .node = "n1"}})},
-      {"v4", slice({{.address = "10.0.0.1", .node = "n1"}, {.address = "10.0.0.1", .node = "n1"}})},
-      {"w4", slice({{.address = "10.0.0.2", .node = "n2", .terminating = true}, {.address = "10.0.0.4"}})}};
-  const auto members = kube::members_of(slices, "peers", {});
-  EXPECT_EQ(words(members), (Words{"n1", "10.0.0.4:5051"}));
-  EXPECT_EQ(members.front().addresses, (Words{"10.0.0.1:5051", "[fd00::1]:5051"}));
-  EXPECT_TRUE(kube::members_of(slices, "other", {}).empty());
-}
-
-// A label that is missing ends the location: what is behind it would stand at another width.
-TEST(KubeMembers, ALocationHasNoGaps) {
-  const std::map<std::string, std::string> labels{{"region", "r"}, {"rack", "k"}};
-  EXPECT_EQ(kube::location_of(labels, {"region", "zone", "rack"}), (Words{"r"}));
-  EXPECT_EQ(kube::location_of(labels, {"zone"}), (Words{}));
-}
-
-// Statuses are told apart by what has to be done about them.
-TEST(KubeJson, StatusesAndEvents) {
-  EXPECT_EQ(kube::parse_status(410, R"({"kind":"Status","code":410,"reason":"Gone"})").code(), Errc::kOutOfRange);
-  EXPECT_EQ(
-      kube::parse_status(504, R"({"kind":"Status","code":504,"message":"Timeout: Too large resource version: 9"})")
-          .code(),
-      Errc::kOutOfRange);
-  EXPECT_EQ(kube::parse_status(429, "<html>").code(), Errc::kThrottled);
-  EXPECT_EQ(kube::parse_status(502, "").code(), Errc::kUnavailable);
-  EXPECT_EQ(kube::parse_event(R"({"type":"ERROR","object":{"kind":"Status","code":410}})").error().code(),
-            Errc::kOutOfRange);
-  EXPECT_FALSE(kube::parse_event(R"({"type":"BOOKMARK","object":{}})"));
-  EXPECT_FALSE(kube::parse_list(R"({"kind":"EndpointSliceList","metadata":{}})"));
-  EXPECT_TRUE(kube::parse_list(R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":"1"},"items":null})"));
-}
-
-/// The values that a watch has told, "-" for none.
-class Told {
- public:
-  std::function<void(std::optional<ClusterValue>)> callback() {
-    return [this](std::optional<ClusterValue> value) {
-      const std::lock_guard lock(mutex_);
-      all_.push_back(value ? value->value : "-");
-      changed_.notify_all();
-    };
-  }
-  bool reach(const Words& wanted) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return all_ == wanted; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Words all_;
-};
-
-// Of two that swap from the same version one wins, and the other is told to read again; other keys stay.
-TEST(KubernetesValues, CompareAndSwap) {
-  Cluster cluster;
-  const auto values = make_kubernetes_values(cluster.options);
-  EXPECT_EQ(*values->get("k"), std::nullopt);
-  const auto first = values->compare_and_swap("k", std::nullopt, "1");
-  ASSERT_TRUE(first) << first.error().what();
-  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "x").error().code(), Errc::kBusy);
-  const auto second = values->compare_and_swap("k", *first, "2");
-  ASSERT_TRUE(second);
-  EXPECT_NE(*first, *second);
-  EXPECT_EQ(values->compare_and_swap("k", *first, "x").error().code(), Errc::kBusy);
-  EXPECT_EQ(values->compare_and_swap("k", "of another store", "x").error().code(), Errc::kBusy);
-  const auto now = values->get("k");
-  ASSERT_TRUE(now && *now);
-  EXPECT_EQ((*now)->value, "2");
-  EXPECT_EQ((*now)->revision, *second);
-  ASSERT_TRUE(values->compare_and_swap("other", std::nullopt, "o"));
-  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);  // one version for all keys
-  EXPECT_EQ(cluster.kube.config("oxbow-cluster"), (FakeKube::Json{{"k", "2"}, {"other", "o"}}));
-  cluster.kube.remove("ConfigMap", "oxbow-cluster");
-  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);
-  EXPECT_EQ(values->compare_and_swap("k", *second, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
-  EXPECT_EQ(values->compare_and_swap("a/b", std::nullopt, "x").error().code(), Errc::kInvalid);
-  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "\xff").error().code(), Errc::kInvalid);
-}
-
-// Many that add one to a number: none is lost.
-TEST(KubernetesValues, RacesLoseNothing) {
-  Cluster cluster;
-  constexpr int kThreads = 4;
-  constexpr int kEach = 10;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&] {
-      const auto values = make_kubernetes_values(cluster.options);
-      for (int done = 0; done < kEach;) {
-        const auto now = values->get("n");
-        ASSERT_TRUE(now);
-        const int next = *now ? std::stoi((*now)->value) + 1 : 1;
-        const auto expected = *now ? std::optional((*now)->revision) : std::nullopt;
-        if (values->compare_and_swap("n", expected, std::to_string(next))) ++done;
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  EXPECT_EQ(cluster.kube.config("oxbow-cluster"), (FakeKube::Json{{"n", std::to_string(kThreads * kEach)}}));
-}
-
-// Watches of several keys share one of the API server's and tell changes of their own key only, through a broken
-// stream and a ConfigMap that is deleted.
-TEST(KubernetesValues, Watch) {
-  Cluster cluster;
-  Told k, other;
-  const auto values = make_kubernetes_values(cluster.options);
-  values->watch("k", k.callback());
-  values->watch("other", other.callback());
-  ASSERT_TRUE(k.reach({"-"}));
-  ASSERT_TRUE(other.reach({"-"}));
-  ASSERT_TRUE(eventually([&] { return cluster.kube.watches() == 1; }));
-  cluster.kube.put_config("oxbow-cluster", {{"k", "1"}});
-  cluster.kube.put_config("somebody-elses", {{"k", "9"}});
-  ASSERT_TRUE(k.reach({"-", "1"}));
-  cluster.kube.break_watches();
-  cluster.kube.put_config("oxbow-cluster", {{"k", "1"}, {"other", "o"}});
-  ASSERT_TRUE(other.reach({"-", "o"}));
-  ASSERT_TRUE(k.reach({"-", "1"}));
-  cluster.kube.remove("ConfigMap", "oxbow-cluster");
-  ASSERT_TRUE(k.reach({"-", "1", "-"}));
-  ASSERT_TRUE(other.reach({"-", "o", "-"}));
-  EXPECT_EQ(cluster.kube.calls("list configmaps"), 1);
-}
-
-// An API server that is away is kUnavailable.
-TEST(KubernetesValues, Unavailable) {
-  Cluster cluster;
-  cluster.kube.go_away(true);
-  const auto values = make_kubernetes_values(cluster.options);
-  EXPECT_EQ(values->get("k").error().code(), Errc::kUnavailable);
-  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "1").error().code(), Errc::kUnavailable);
-  auto nowhere = cluster.options;
-  nowhere.api_server = "nonsense";
-  EXPECT_EQ(make_kubernetes_values(nowhere)->get("k").error().code(), Errc::kInvalid);
 }
 
 }  // namespace
