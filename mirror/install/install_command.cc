@@ -42,9 +42,9 @@ int finish(const Result<Report>& report, const RootFs& files, bool dry_run, cons
 
 InstallCommand::InstallCommand(CLI::App& app) {
   command_ = app.add_subcommand("install", "Point a container runtime of this node at the mirror");
-  command_->add_option("RUNTIME", runtime_, "containerd, cri-o or podman")
+  command_->add_option("RUNTIME", runtime_, "containerd, cri-o, podman, docker or k3s")
       ->required()
-      ->check(CLI::IsMember({"containerd", "cri-o", "podman"}));
+      ->check(CLI::IsMember({"containerd", "cri-o", "podman", "docker", "k3s"}));
   command_->add_flag("--dry-run", dry_run_, "Only show what would be written");
   command_->add_option("--mirror", mirror_, "The mirror's URL. Default: from client.listen of the configuration");
   command_
@@ -66,6 +66,8 @@ InstallCommand::InstallCommand(CLI::App& app) {
 bool InstallCommand::parsed() const { return command_->parsed(); }
 
 install::Plan InstallCommand::plan(const install::View& view, const install::Target& target) const {
+  if (runtime_ == "docker") return install::plan_docker(view, target);
+  if (runtime_ == "k3s") return install::plan_k3s(view, target);
   if (runtime_ != "containerd") return install::plan_containers(view, target, runtime_);
   install::ContainerdOptions options;
   options.config = containerd_config_;
@@ -92,9 +94,9 @@ int InstallCommand::run(const config::Config& config, std::FILE* out, std::FILE*
 
 UninstallCommand::UninstallCommand(CLI::App& app) {
   command_ = app.add_subcommand("uninstall", "Restore what \"oxbow install\" changed, byte for byte");
-  command_->add_option("RUNTIME", runtime_, "containerd, cri-o or podman; or all that are installed")
+  command_->add_option("RUNTIME", runtime_, "containerd, cri-o, podman, docker or k3s; or all that are installed")
       ->required()
-      ->check(CLI::IsMember({"containerd", "cri-o", "podman", "all"}));
+      ->check(CLI::IsMember({"containerd", "cri-o", "podman", "docker", "k3s", "all"}));
   command_->add_flag("--dry-run", dry_run_, "Only show what would be done");
   command_->add_flag("--force", force_, "Restore files of which our own part was changed by hand, too");
   command_->add_option("--root", root_, "Where the file system of the node is")->capture_default_str();

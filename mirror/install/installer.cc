@@ -54,7 +54,7 @@ fs::path Installer::record_path() const { return state_ / (record_name(runtime_)
 
 std::vector<std::string> Installer::installed(const RootFs& files, const fs::path& state) {
   std::vector<std::string> out;
-  for (const auto* runtime : {"containerd", "podman", "cri-o"}) {
+  for (const auto* runtime : {"containerd", "podman", "cri-o", "docker", "k3s"}) {
     const auto manifest = Installer(files, state, runtime).load();
     // One that cannot be read is named too: uninstalling it then says why.
     if (!manifest || std::ranges::find(manifest->runtimes, runtime) != manifest->runtimes.end())
@@ -192,6 +192,7 @@ Result<Report> Installer::uninstall(bool dry_run, bool force) const {
     if (auto done = forget(*manifest); !done) return std::unexpected(done.error());
     return report;
   }
+  for (const auto& directory : std::views::reverse(manifest->directories)) files_.remove_if_empty(directory);
   manifest->files = std::move(left);
   users.push_back(runtime_);
   if (auto saved = save(*manifest); !saved) return std::unexpected(saved.error());

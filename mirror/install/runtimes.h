@@ -19,4 +19,8 @@ Plan plan_containerd(const View& view, const Target& target, const ContainerdOpt
 /// podman, skopeo, buildah and CRI-O, which read the same files. `runtime`: "podman" or "cri-o".
 Plan plan_containers(const View& view, const Target& target, std::string_view runtime);
 
+Plan plan_docker(const View& view, const Target& target);
+
+Plan plan_k3s(const View& view, const Target& target);
+
 }  // namespace oxbow::mirror::install
