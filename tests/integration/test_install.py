@@ -8,7 +8,7 @@ import subprocess
 
 from oxtest import clients
 from oxtest.case import Case, Mirror, Registry, image
-from oxtest.mirror import binary
+from oxtest.mirror import ROOT, binary
 from oxtest.process import free_port, run
 
 
@@ -282,3 +282,59 @@ class Podman(InstallCase):
         self.assertEqual([m["Location"] for m in registries["quay.io"]["Mirrors"]], ["127.0.0.1:5050/quay.io", "site.test/quay"])
         self.must("uninstall", "all", "--root", root)
         self.assertEqual(content(tree(root, "etc")), before)
+
+
+class Documents(InstallCase):
+    """Every command of docs/install.md, on a node with files of every runtime."""
+
+    FILES = {
+        "etc/containerd/config.toml": 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/containerd/certs.d"\n',
+        "etc/containers/registries.conf": 'unqualified-search-registries = ["docker.io"]\n',
+        "etc/docker/daemon.json": '{\n  "log-driver": "journald"\n}\n',
+        "etc/rancher/k3s/registries.yaml": 'mirrors:\n  docker.io:\n    endpoint:\n      - "https://site.test"\n',
+    }
+
+    @staticmethod
+    def commands():
+        with open(os.path.join(ROOT, "docs", "install.md")) as text:
+            text = text.read()
+        for block in text.split("```sh\n")[1:]:
+            for line in block.split("```")[0].splitlines():
+                if line.strip():
+                    yield line.split("#")[0].split()
+
+    def test_every_command_does_what_it_says(self):
+        root = self.own_folder()
+        for path, text in self.FILES.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+            with open(os.path.join(root, path), "w") as out:
+                out.write(text)
+        before = content(tree(root, ""))
+        config = os.path.join(self.own_folder(), "oxbow.toml")
+        with open(config, "w") as out:
+            out.write('[client]\nlisten = ["127.0.0.1:5050"]\n')
+        installed = 0
+        for command in self.commands():
+            self.assertEqual(command[0], "oxbow")
+            arguments = [root if part == "/host" else part for part in command[1:]]
+            arguments += [] if "--root" in arguments else ["--root", root]
+            arguments += ["--config", config] if arguments[0] == "install" else []
+            with self.subTest(" ".join(command)):
+                self.must(*arguments)
+                if "--dry-run" in arguments:
+                    self.assertEqual(content(tree(root, "")), before)
+                elif arguments[0] == "install":
+                    installed += 1
+                    self.assertNotEqual(content(tree(root, "")), before)
+        self.assertEqual(content(tree(root, "")), before)
+        self.assertGreaterEqual(installed, 6)
+
+    def test_exit_codes(self):
+        root = self.own_folder()
+        self.assertEqual(self.oxbow("install", "containerd", "--root", root)[0], 1)
+        self.assertEqual(self.oxbow("install", "rkt", "--root", root)[0], 2)
+        self.assertEqual(self.oxbow("install", "podman", "--root", root, "--registry", "unknown.test")[0], 2)
+        self.assertEqual(self.oxbow("install", "podman", "--root", "here")[0], 2)
+        self.assertEqual(self.oxbow("install", "podman", "--root", root, "--mirror", "127.0.0.1:5050")[0], 2)
+        self.assertEqual(self.oxbow("uninstall", "podman", "--root", root)[0], 0)
+        self.assertEqual(tree(root, ""), {})
