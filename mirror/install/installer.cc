@@ -108,7 +108,7 @@ Result<Report> Installer::install(const Planner& planner, bool dry_run) const {
   return std::move(next->report);
 }
 
-Result<> Installer::apply(const Manifest& before, Manifest after) const {
+Result<> Installer::apply(const Manifest& before, const Manifest& after) const {
   for (const auto& record : before.files) {
     const auto* next = after.find(record.path);
     if (next && *next == record) continue;
@@ -118,7 +118,7 @@ Result<> Installer::apply(const Manifest& before, Manifest after) const {
     if (auto done = restore(record, false); !done) return done;
   }
   if (auto saved = save(after); !saved) return saved;
-  auto written = write_all(after);
+  auto written = write_all(before, after);
   if (written) {
     for (const auto& directory : std::views::reverse(before.directories)) files_.remove_if_empty(directory);
     return {};
@@ -133,12 +133,17 @@ Result<> Installer::apply(const Manifest& before, Manifest after) const {
   return std::unexpected(written.error().in("everything was restored, because"));
 }
 
-Result<> Installer::write_all(const Manifest& after) const {
+Result<> Installer::write_all(const Manifest& before, const Manifest& after) const {
   for (const auto& record : after.files) {
     const auto current = files_.read(record.path);
     if (!current) return std::unexpected(current.error());
-    // Only what is as it was planned for: a file that was changed by hand keeps that.
-    if (*current != record.original) continue;
+    if (*current == record.written) continue;
+    if (*current != record.original) {
+      const auto* earlier = before.find(record.path);
+      if (earlier && *earlier == record) continue;  // our part was changed by hand, and stays so
+      return fail(Errc::kBusy, fmt::format("{} was changed by somebody else meanwhile: run this again",
+                                           files_.real(record.path).string()));
+    }
     if (auto made = files_.make_directories(record.path.parent_path()); !made) return made;
     if (auto done = files_.write(record.path, record.written); !done) return done;
   }

@@ -52,8 +52,8 @@ class Installer {
   Result<Manifest> load() const;
   Result<> save(const Manifest& manifest) const;
   Result<> forget(const Manifest& manifest) const;
-  Result<> apply(const Manifest& before, Manifest after) const;
-  Result<> write_all(const Manifest& after) const;
+  Result<> apply(const Manifest& before, const Manifest& after) const;
+  Result<> write_all(const Manifest& before, const Manifest& after) const;
   /// Takes one file back, if that can be done. Errors: as RootFs::write.
   Result<> restore(const FileRecord& record, bool force) const;
 
