@@ -25,10 +25,11 @@ class Files {
 
   /// A file and what it imports, in the order in which later ones win.
   Result<> read(const fs::path& path, int depth) {
-    auto text = view_.read(path);
-    if (!text) return std::unexpected(text.error());
-    if (!*text) return {};
-    auto file = parse_toml(**text);
+    const auto read = view_.read(path);
+    if (!read) return std::unexpected(read.error());
+    const auto& text = *read;
+    if (!text) return {};
+    auto file = parse_toml(*text);
     if (!file) return std::unexpected(file.error().in(path.string()));
     std::vector<std::string> imports;
     if (const auto* list = (*file)["imports"].as_array()) {
@@ -120,7 +121,7 @@ bool only_sets(const toml::table& before, std::string_view after, const std::vec
       way.push_back(next);
     }
     if (way.size() == keys.size() + 1) way.back()->erase("config_path");
-    for (std::size_t i = way.size(); i-- > 1 && way[i]->empty();) way[i - 1]->erase(keys[i - 1]);
+    for (; way.size() > 1 && way.back()->empty(); way.pop_back()) way[way.size() - 2]->erase(keys[way.size() - 2]);
   }
   return old_file == *new_file;
 }
@@ -194,18 +195,19 @@ std::string config_path_lines(const ContainerdConfig& config, std::string_view f
 }
 
 Result<FileChange> set_config_path(const View& view, const ContainerdConfig& config, std::string_view folder) {
-  auto text = view.read(config.file);
-  if (!text) return std::unexpected(text.error());
-  if (!*text) {
+  const auto read = view.read(config.file);
+  if (!read) return std::unexpected(read.error());
+  const auto& text = *read;
+  if (!text) {
     FileChange out{config.file, std::nullopt, {}};
     out.edited.replace(0, 0, written_by("containerd") + "version = 2\n\n" + config_path_lines(config, folder));
     return out;
   }
-  const auto file = parse_toml(**text);
+  const auto file = parse_toml(*text);
   if (!file) return std::unexpected(file.error().in(config.file.string()));
-  for (auto& candidate : candidates(**text, *file, config, folder)) {
+  for (auto& candidate : candidates(*text, *file, config, folder)) {
     if (only_sets(*file, candidate.text, config.keys, folder))
-      return FileChange{config.file, std::move(*text), std::move(candidate)};
+      return FileChange{config.file, text, std::move(candidate)};
   }
   return fail(Errc::kUnsupported, fmt::format("{} has a form that cannot be added to; put in by hand:\n{}",
                                               config.file.string(), config_path_lines(config, folder)));

@@ -26,6 +26,7 @@ std::vector<std::string> hosts_in_order(const toml::table& file) {
   }
   std::ranges::sort(found);
   std::vector<std::string> out;
+  out.reserve(found.size());
   for (auto& [line, name] : found) out.push_back(std::move(name));
   return out;
 }

@@ -64,10 +64,11 @@ std::vector<std::string> Installer::installed(const RootFs& files, const fs::pat
 }
 
 Result<Manifest> Installer::load() const {
-  const auto text = files_.read(record_path());
-  if (!text) return std::unexpected(text.error());
-  if (!*text) return Manifest{};
-  auto manifest = manifest_from_json(**text);
+  const auto read = files_.read(record_path());
+  if (!read) return std::unexpected(read.error());
+  const auto& text = *read;
+  if (!text) return Manifest{};
+  auto manifest = manifest_from_json(*text);
   if (!manifest) return std::unexpected(manifest.error().in(files_.real(record_path()).string()));
   return manifest;
 }

@@ -93,7 +93,7 @@ class Planner {
         "transfer "
         "service pulls (the default), and uses no mirror{}. Set one folder and restart containerd:\n{}or let "
         "--set-config-path do it",
-        config_.file.string(), *config_.config_path,
+        config_.file.string(), config_.config_path.value_or(""),
         config_.discards_unpacked_layers ? " (with discard_unpacked_layers = true it does not, for now)" : "",
         config_path_lines(config_, hosts_.string())));
   }
@@ -128,33 +128,35 @@ class Planner {
   Result<std::string> base(const fs::path& directory) const {
     if (view_.is_directory(directory)) return certificate_lines(view_.list(directory));
     const auto fallback = hosts_ / "_default" / "hosts.toml";
-    auto text = view_.read(fallback);
-    if (!text) return std::unexpected(text.error());
-    if (!*text || directory == fallback.parent_path()) return std::string();
-    if (has_relative_paths(**text)) {
+    const auto read = view_.read(fallback);
+    if (!read) return std::unexpected(read.error());
+    const auto& text = *read;
+    if (!text || directory == fallback.parent_path()) return std::string();
+    if (has_relative_paths(*text)) {
       return fail(
           Errc::kUnsupported,
           fmt::format("a new directory would hide {}, whose certificates are given by relative paths and so cannot "
                       "be taken over: write absolute paths there",
                       fallback.string()));
     }
-    return fmt::format("# As in {}, which this file hides.\n{}", fallback.string(), **text);
+    return fmt::format("# As in {}, which this file hides.\n{}", fallback.string(), *text);
   }
 
   void add(const fs::path& directory, const std::string& registry) {
     const auto path = directory / "hosts.toml";
-    auto text = view_.read(path);
-    if (!text) return plan_.error(text.error().what());
-    const bool is_new = !*text;
-    auto before = is_new ? base(directory) : Result<std::string>(**text);
+    const auto read = view_.read(path);
+    if (!read) return plan_.error(read.error().what());
+    const auto& text = *read;
+    const auto before = text ? Result<std::string>(*text) : base(directory);
     if (!before) return plan_.error(fmt::format("{}: {}", registry, before.error().what()));
     auto edit = add_mirror(*before, target_.mirror);
     if (!edit) return plan_.error(fmt::format("{}: {}", path.string(), edit.error().what()));
     for (const auto& warning : edit->warnings) plan_.warn(fmt::format("{}: {}", path.string(), warning));
-    if (is_new)
-      plan_.create(path, edit->edited ? edit->edited->text : *before);
-    else if (edit->edited)
-      plan_.changes.push_back({path, std::move(*text), std::move(*edit->edited)});
+    auto& edited = edit->edited;
+    if (!text)
+      plan_.create(path, edited ? edited->text : *before);
+    else if (edited)
+      plan_.changes.push_back({path, text, std::move(*edited)});
     else
       plan_.already.push_back(path);
   }

@@ -46,10 +46,11 @@ class Planner {
   }
 
   void read(const fs::path& path) {
-    auto text = view_.read(path);
-    if (!text) return plan_.error(text.error().what());
-    if (!*text) return;
-    const auto file = parse_toml(**text);
+    const auto read_now = view_.read(path);
+    if (!read_now) return plan_.error(read_now.error().what());
+    const auto& text = *read_now;
+    if (!text) return;
+    const auto file = parse_toml(*text);
     if (!file)
       return plan_.error(
           fmt::format("{}: {}: no client can read it; repair it first", path.string(), file.error().what()));
@@ -60,7 +61,7 @@ class Planner {
                       "anew as containers-registries.conf(5) says (unqualified-search-registries = [...])",
                       path.string()));
     }
-    texts_.emplace(path, Edited{std::move(**text), {}});
+    texts_.emplace(path, Edited{*text, {}});
     const auto* list = (*file)["registry"].as_array();
     if (!list) return;
     for (const auto& one : *list) {
@@ -107,11 +108,12 @@ class Planner {
                              known.file.string()));
     }
     auto& text = texts_.at(known.file);
-    auto edited = add_registry_mirror(text.text, prefix, target_, name);
-    if (!edited) return plan_.error(fmt::format("{}: {}", known.file.string(), edited.error().what()));
-    if (!*edited) return;
-    text.text = std::move((*edited)->text);
-    text.hunks.insert(text.hunks.end(), (*edited)->hunks.begin(), (*edited)->hunks.end());
+    auto added = add_registry_mirror(text.text, prefix, target_, name);
+    if (!added) return plan_.error(fmt::format("{}: {}", known.file.string(), added.error().what()));
+    const auto& edited = *added;
+    if (!edited) return;
+    text.text = edited->text;
+    text.hunks.insert(text.hunks.end(), edited->hunks.begin(), edited->hunks.end());
   }
 
   void finish(std::string_view runtime) {

@@ -39,21 +39,40 @@ bool is_said(std::string_view text, std::string_view flag) {
 
 void look_at_flags(const View& view, Plan& plan) {
   for (const auto& path : files_with_flags(view)) {
-    const auto text = view.read(path);
-    if (!text || !*text) continue;
-    if (is_said(**text, "--registry-mirror")) {
+    const auto read = view.read(path);
+    if (!read) continue;
+    const auto& text = *read;
+    if (!text) continue;
+    if (is_said(*text, "--registry-mirror")) {
       plan.error(fmt::format(
           "{} starts dockerd with --registry-mirror, beside which dockerd refuses to start with {} saying the "
           "same: move that mirror into \"registry-mirrors\" there, and remove the flag",
           path.string(), kFile));
     }
-    if (is_said(**text, "--config-file"))
+    if (is_said(*text, "--config-file"))
       plan.warn(fmt::format("{} starts dockerd with --config-file: it may not read {}", path.string(), kFile));
   }
 }
 
 bool is_loopback(std::string_view address) {
   return address.starts_with("127.") || address.starts_with("[::1]") || address.starts_with("localhost:");
+}
+
+void change_file(const std::optional<std::string>& text, const std::string& mirror, Plan& plan) {
+  const auto before = text.value_or("");
+  if (before.find_first_not_of(" \t\r\n") == std::string::npos) {
+    Edited edited{before, {}};
+    edited.replace(0, 0, new_daemon_json(mirror));
+    plan.changes.push_back({kFile, text, std::move(edited)});
+    return;
+  }
+  const auto added = add_docker_mirror(before, mirror);
+  if (!added) return plan.error(fmt::format("{}: {}", kFile, added.error().what()));
+  const auto& edited = *added;
+  if (edited)
+    plan.changes.push_back({kFile, text, *edited});
+  else
+    plan.already.emplace_back(kFile);
 }
 
 }  // namespace
@@ -75,22 +94,12 @@ Plan plan_docker(const View& view, const Target& target) {
     return plan;
   }
   look_at_flags(view, plan);
-  auto text = view.read(kFile);
-  if (!text) {
-    plan.error(text.error().what());
+  const auto read = view.read(kFile);
+  if (!read) {
+    plan.error(read.error().what());
     return plan;
   }
-  if (!*text || (*text)->find_first_not_of(" \t\r\n") == std::string::npos) {
-    Edited edited{text->value_or(""), {}};
-    edited.replace(0, 0, new_daemon_json(target.mirror));
-    plan.changes.push_back({kFile, std::move(*text), std::move(edited)});
-  } else if (auto edited = add_docker_mirror(**text, target.mirror); !edited) {
-    plan.error(fmt::format("{}: {}", kFile, edited.error().what()));
-  } else if (*edited) {
-    plan.changes.push_back({kFile, std::move(*text), std::move(**edited)});
-  } else {
-    plan.already.emplace_back(kFile);
-  }
+  change_file(*read, target.mirror, plan);
   const std::string reload = "dockerd reads its mirrors again, without a restart, on: systemctl reload docker";
   plan.after = {reload};
   plan.after_undo = {reload};

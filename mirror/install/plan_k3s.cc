@@ -21,8 +21,8 @@ struct Settings {
 
 void look_at(const View& view, const fs::path& path, Settings& out) {
   const auto text = view.read(path);
-  if (!text || !*text) return;
-  const auto parsed = upstream::parse_simple_yaml(**text);
+  if (!text) return;
+  const auto parsed = upstream::parse_simple_yaml(text->value_or(""));
   if (!parsed || !parsed->is_object()) return;  // k3s will say so itself; the two keys below are what matters here
   const auto text_of = [&](const char* key) {
     const auto found = parsed->find(key);
