@@ -215,6 +215,7 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   if (readers_.empty()) last_progress_ = now();
   readers_.emplace(id, std::move(reader));
   hasher_->poke();
+  seek_vouchers();
   pump();
 }
 
@@ -240,6 +241,20 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   }
 }
 
+/// So many missing stripes from `begin` on: what is here already leaves room for what is not, or a swarm in which all
+/// have nearly the same would wait for its slowest stripes (docs/simulation.md). To the end of a span: else the window
+/// would move on by a stripe and ask for a stripe, again and again.
+std::uint64_t BlobFetch::window_end(std::uint64_t begin, std::uint32_t missing) const {
+  constexpr std::uint64_t kFarthest = 4;  // windows: what is read ahead lies on the disk for a while
+  const auto stripes = std::uint64_t{blob_->geometry().stripes()};
+  const auto last = std::min(stripes, begin + kFarthest * missing);
+  auto end = begin;
+  for (std::uint32_t found = 0; end < last && found < missing; ++end) {
+    if (!blob_->has(static_cast<std::uint32_t>(end))) ++found;
+  }
+  return (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+}
+
 std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   const auto& geometry = blob_->geometry();
   std::vector<p2p::StripeRange> out;
@@ -248,19 +263,20 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     if (reader.wants.read_ahead) continue;
     for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
+  const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants.read_ahead) continue;
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
     if (taken >= limits.cautious_bytes) {
-      end_stripe += taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max;
-      // To the end of a span: else the window would move on by a stripe and ask for a stripe, again and again.
-      end_stripe = (end_stripe + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+      end_stripe =
+          window_end(end_stripe, taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max);
     }
     const auto range = reader.wants.ranges.front();
-    const auto end =
-        reader.position >= held_begin(range) ? range.end : std::min(range.end, end_stripe * geometry.stripe_bytes());
+    const auto end = reader.position >= held_begin(range) || whole
+                         ? range.end
+                         : std::min(range.end, end_stripe * geometry.stripe_bytes());
     // A stripe that was dropped behind the reader is wanted too: the whole has to hash before it gets its end.
     const auto hashed = hasher_->position();
     add_missing(out, {reader.start <= hashed ? std::min(hashed, reader.position) : reader.position, end});
@@ -595,6 +611,7 @@ void BlobFetch::arm_timer() {
   auto at = last_progress_ + patience();
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
+  if (const auto probe = next_probe_end()) at = std::min(at, *probe);
   // A timer that fires early looks again; moving it with every byte would cost a system call each.
   if (armed_ && *armed_ <= at) return;
   armed_ = at;
@@ -609,6 +626,7 @@ void BlobFetch::arm_timer() {
 }
 
 void BlobFetch::on_timer() {
+  end_late_probes();
   if (strategy_timer_ && now() >= *strategy_timer_) {
     strategy_timer_.reset();
     p2p::TimerFired fired;

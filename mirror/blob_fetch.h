@@ -62,7 +62,7 @@ class FetchObserver {
 struct FetchLimits {
   std::uint32_t upstream_slots = 6;               ///< parallel spans from upstream, a blob
   std::uint64_t cautious_bytes = 1024ULL * 1024;  ///< a reader's window is one stripe until it has taken this much
-  std::uint32_t window_stripes = 32;
+  std::uint32_t window_stripes = 32;              ///< missing ones
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
   std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
@@ -70,6 +70,8 @@ struct FetchLimits {
   std::chrono::milliseconds refused{2'000};              ///< the same when upstream has refused every reader
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
+  std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
+  std::uint64_t held_whole_bytes = 8ULL * 1024 * 1024;  ///< blobs up to this wait for their hash rather than a voucher
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
@@ -221,6 +223,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool unvouched(p2p::PeerId sender);
   void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
   void seek_vouchers();
+  bool waits_for_the_whole() const;
+  bool refuse_unvouched();
+  void end_late_probes();
+  std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
@@ -255,6 +261,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void arm_timer();
   void on_timer();
   std::vector<p2p::StripeRange> wanted() const;
+  std::uint64_t window_end(std::uint64_t begin, std::uint32_t missing) const;
   void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
   /// The first reader whose source has not said no for good.
   std::map<std::uint64_t, Reader>::iterator pick_reader();
@@ -309,6 +316,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool given = false;
     bool refused = false;
     std::optional<std::uint32_t> probe;  ///< the stripe that upstream is asked for too
+    p2p::Time probe_ends{0};             ///< upstream has to have begun to answer by then
     Checksum sum;                        ///< of that stripe, as the peer sent it
     std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
   };
