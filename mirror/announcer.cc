@@ -23,7 +23,7 @@ Announcer::Announcer(Options options, Blobs& blobs, p2p::PeerTable& table, Loop&
       timer_(loop) {}
 
 void Announcer::start() {
-  say_all_soon();
+  ring_changed();
   asio::co_spawn(loop_, run(shared_from_this()), asio::detached);
 }
 
@@ -37,9 +37,36 @@ void Announcer::holds(const Digest& digest) {
   if (news_.size() < kNewsMax) news_.insert(digest);
 }
 
-void Announcer::say_all_soon() {
-  const auto now = blobs_.clock().steady() + options_.settle;
-  all_due_ms_ = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count();
+void Announcer::ring_changed() { try_again_in(options_.settle); }
+
+void Announcer::restarted(const std::string& name) {
+  {
+    const std::lock_guard lock(mutex_);
+    restarted_.push_back(p2p::key_of(name));
+  }
+  ring_changed();
+}
+
+/// Not later than that.
+void Announcer::try_again_in(std::chrono::milliseconds wait) {
+  const auto due = now() + wait;
+  const std::lock_guard lock(mutex_);
+  check_due_ = std::min(check_due_.value_or(due), due);
+}
+
+void Announcer::take_restarted() {
+  std::vector<p2p::Key> names;
+  {
+    const std::lock_guard lock(mutex_);
+    names.swap(restarted_);
+  }
+  for (const auto name : names) {
+    for (auto& [digest, told] : told_) std::erase(told, name);
+  }
+}
+
+std::chrono::milliseconds Announcer::now() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(blobs_.clock().steady().time_since_epoch());
 }
 
 std::vector<Digest> Announcer::take_news() {
@@ -49,17 +76,27 @@ std::vector<Digest> Announcer::take_news() {
   return out;
 }
 
-std::vector<Digest> Announcer::everything() const {
+std::vector<Digest> Announcer::everything() {
   std::vector<Digest> out;
+  decltype(told_) still_here;
   for (const auto& listing : blobs_.store().list()) {
-    if (listing.stored_bytes > 0) out.push_back(listing.digest);
+    if (listing.stored_bytes == 0) continue;
+    out.push_back(listing.digest);
+    if (const auto known = told_.find(listing.digest); known != told_.end())
+      still_here.emplace(listing.digest, std::move(known->second));
   }
+  told_ = std::move(still_here);
   return out;
 }
 
 Task<> Announcer::run(std::shared_ptr<Announcer> self) {
   std::uint32_t failures = 0;
   std::minstd_rand jitter(static_cast<unsigned>(std::hash<std::string>{}(name_)));
+  const auto next_round = [&] {
+    const auto quarter = std::max<std::int64_t>(1, options_.again.count() / 4);
+    return now() + options_.again - std::chrono::milliseconds(static_cast<std::int64_t>(jitter()) % quarter);
+  };
+  all_due_ = next_round();
   while (!stopped_) {
     timer_.expires_after(options_.gather);
     boost::system::error_code ignored;
@@ -67,25 +104,22 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
     if (stopped_) co_return;
     if (table_.snapshot()->eligible_others() == 0) continue;
     auto digests = take_news();
-    const auto now =
-        std::chrono::duration_cast<std::chrono::milliseconds>(blobs_.clock().steady().time_since_epoch()).count();
+    bool check = false;
+    {
+      const std::lock_guard lock(mutex_);
+      check = check_due_ && now() >= *check_due_;
+      if (check) check_due_.reset();  // another wish that comes from here on stands
+    }
+    take_restarted();
+    const bool all = now() >= all_due_;
+    if (all) all_due_ = next_round();
     bool told = true;
-    if (auto due = all_due_ms_.load(); now >= due) {
-      const auto quarter = options_.again.count() / 4;
-      const auto early = static_cast<std::int64_t>(jitter()) % std::max<std::int64_t>(1, quarter);
-      // Another wish that comes meanwhile stands.
-      all_due_ms_.compare_exchange_strong(due, now + options_.again.count() - early);
-      told = co_await say(everything(), false);
-    }
-    if (!digests.empty()) told = co_await say(std::move(digests), true) && told;
-    if (told) {
+    if (all || check) told = co_await say(everything(), false, all ? To::kAll : To::kNotTold);
+    if (!digests.empty()) told = co_await say(std::move(digests), true, To::kAll) && told;
+    if (told)
       failures = 0;
-      continue;
-    }
-    const auto wait = std::min(options_.settle * (1U << std::min(failures++, 7U)), options_.again);
-    auto due = all_due_ms_.load();
-    while (due > now + wait.count() && !all_due_ms_.compare_exchange_weak(due, now + wait.count())) {
-    }
+    else
+      try_again_in(std::min(options_.settle * (1U << std::min(failures++, 7U)), options_.again));
   }
 }
 
@@ -105,23 +139,46 @@ std::optional<p2p::Announce> Announcer::describe(const Digest& digest, bool with
   return announce;
 }
 
-Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates) {
+struct Announcer::Batch {
+  p2p::PeerId peer = p2p::kNoPeer;
+  p2p::Key name = 0;
+  std::vector<p2p::Announce> announces = {};
+};
+
+Task<bool> Announcer::send(Batch batch) {
+  std::vector<Digest> digests;
+  for (const auto& one : batch.announces) digests.push_back(one.digest);
+  const bool told = co_await send_(batch.peer, std::move(batch.announces));
+  for (const auto& digest : digests) {
+    auto& names = told_[digest];
+    std::erase(names, batch.name);
+    if (told) names.push_back(batch.name);
+  }
+  co_return told;
+}
+
+Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates, To to) {
   const auto snapshot = table_.snapshot();
   bool told = true;
-  std::map<p2p::PeerId, std::vector<p2p::Announce>> by_peer;
+  std::map<p2p::PeerId, Batch> by_peer;
   for (const auto& digest : digests) {
-    auto announce = describe(digest, with_midstates);
-    if (!announce) continue;
+    std::optional<p2p::Announce> announce;
     for (const auto peer : snapshot->ranked(p2p::key_of(digest), options_.told)) {
-      auto& batch = by_peer[peer];
-      batch.push_back(*announce);
-      if (batch.size() < options_.batch) continue;
-      told = co_await send_(peer, std::exchange(batch, {})) && told;
+      const auto name = p2p::key_of(snapshot->find(peer)->member.name);
+      const auto known = told_.find(digest);
+      if (to == To::kNotTold && known != told_.end() && std::ranges::find(known->second, name) != known->second.end())
+        continue;
+      if (!announce) announce = describe(digest, with_midstates);
+      if (!announce) break;
+      auto& batch = by_peer.try_emplace(peer, Batch{peer, name}).first->second;
+      batch.announces.push_back(*announce);
+      if (batch.announces.size() < options_.batch) continue;
+      told = co_await send(std::exchange(batch, Batch{peer, name})) && told;
       if (stopped_) co_return told;
     }
   }
   for (auto& [peer, batch] : by_peer) {
-    if (!batch.empty()) told = co_await send_(peer, std::move(batch)) && told;
+    if (!batch.announces.empty()) told = co_await send(std::move(batch)) && told;
     if (stopped_) co_return told;
   }
   co_return told;

@@ -1,6 +1,7 @@
-// Tells the coordinators of blobs what this node holds: soon after a blob has verified or its readers have left, all of
-// it after a start and after a change of the ring, and again now and then, because coordinators forget. In batches, one
-// request for many blobs; each blob to its coordinator and that one's successor, so that either may go.
+// Tells the coordinators of blobs what this node holds: soon after a blob has verified or its readers have left; after
+// a start, a change of the ring or the restart of a peer those who are coordinators now and have not been told; and
+// everybody again now and then, because coordinators forget. In batches, one request for many blobs; each blob to its
+// coordinator and that one's successor, so that either may go.
 // Thread rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
 #pragma once
 
@@ -8,7 +9,10 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "core/task.h"
 #include "mirror/blobs.h"
@@ -20,7 +24,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
  public:
   struct Options {
     std::chrono::milliseconds gather{200};     ///< before news are sent
-    std::chrono::milliseconds settle{2'000};   ///< after a change of the ring, before everything is said again
+    std::chrono::milliseconds settle{2'000};   ///< after the first of some changes of the ring
     std::chrono::milliseconds again{300'000};  ///< everything, jittered by a quarter
     std::size_t batch = 128;                   ///< blobs in one request
     std::size_t told = 2;                      ///< peers a blob is announced to
@@ -33,17 +37,26 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   void start();
   void stop();
   void holds(const Digest& digest);
-  /// The ring or a coordinator has changed: what is whose may be another's now.
-  void say_all_soon();
+  /// The ring has changed: what is whose may be another's now. Changes that come one after the other do not put it off.
+  void ring_changed();
+  /// That peer has been started anew, and knows nothing of what it was told.
+  void restarted(const std::string& name);
 
  private:
+  struct Batch;
+  enum class To : std::uint8_t { kAll, kNotTold };
+
   Task<> run(std::shared_ptr<Announcer> self);
   /// False: somebody could not be told.
-  Task<bool> say(std::vector<Digest> digests, bool with_midstates);
+  Task<bool> say(std::vector<Digest> digests, bool with_midstates, To to);
+  Task<bool> send(Batch batch);
+  void take_restarted();
+  void try_again_in(std::chrono::milliseconds wait);
   /// With midstates: they are long, and told once.
   std::optional<p2p::Announce> describe(const Digest& digest, bool with_midstates) const;
   std::vector<Digest> take_news();
-  std::vector<Digest> everything() const;
+  std::vector<Digest> everything();
+  std::chrono::milliseconds now() const;
 
   const Options options_;
   Blobs& blobs_;
@@ -52,9 +65,13 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Send send_;
   std::string name_;
   asio::steady_timer timer_;
-  std::mutex mutex_;  ///< news_
+  std::chrono::milliseconds all_due_{0};  ///< everybody, again
+  /// Who has been told of a blob, by the keys of their names. Of the loop.
+  std::unordered_map<Digest, std::vector<p2p::Key>, Digest::Hash> told_;
+  std::mutex mutex_;  ///< what follows
   std::unordered_set<Digest, Digest::Hash> news_;
-  std::atomic<std::int64_t> all_due_ms_{0};
+  std::vector<p2p::Key> restarted_;
+  std::optional<std::chrono::milliseconds> check_due_;  ///< those who are coordinators now
   std::atomic<bool> stopped_ = false;
 };
 

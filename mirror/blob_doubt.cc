@@ -267,12 +267,31 @@ bool BlobFetch::repair() {
   if (context_.peers == nullptr || corrupt_stripes_ >= context_.limits.corrupt_stripes_max) return false;
   if (!std::ranges::any_of(origins_, [](auto origin) { return origin != p2p::kUpstream; })) return false;
   ++corrupt_stripes_;
+  if (refuse_unvouched()) return true;
   if (!std::exchange(asked_to_repair_, true)) {
     // Somebody may have hashed it already and can say where it goes wrong.
     asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), true), asio::detached);
   } else {
     locate_wrong();
   }
+  return true;
+}
+
+/// The blob's hash was to vouch for who sent it, and does not: everything of theirs comes again, from elsewhere.
+bool BlobFetch::refuse_unvouched() {
+  std::vector<std::uint32_t> stripes;
+  for (auto& [peer, voucher] : vouchers_) {
+    if (voucher.given || voucher.refused || std::exchange(voucher.waiting, {}).empty()) continue;
+    voucher.refused = true;
+    for (std::uint32_t stripe = 0; stripe < blob_->geometry().stripes(); ++stripe) {
+      if (!blob_->has(stripe) || sender_of(stripe) != peer) continue;
+      if (stripes.empty()) context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
+      stripes.push_back(stripe);
+    }
+  }
+  if (stripes.empty()) return false;
+  trust_.drop_hint();  // it fits bytes that are wrong
+  replace(stripes);
   return true;
 }
 
@@ -315,8 +334,21 @@ void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {
   seek_vouchers();
 }
 
+/// A small blob whose readers all take it from its begin is soon hashed as a whole, which says more than one stripe of
+/// it: then that is waited for, and nothing comes from upstream to be compared.
+bool BlobFetch::waits_for_the_whole() const {
+  if (blob_->geometry().blob_bytes() > context_.limits.held_whole_bytes) return false;
+  if (!std::ranges::any_of(vouchers_, [](const auto& entry) { return !entry.second.waiting.empty(); })) return false;
+  return std::ranges::all_of(
+      readers_, [](const auto& entry) { return entry.second.wants.read_ahead && entry.second.start == 0; });
+}
+
 void BlobFetch::seek_vouchers() {
   if (!hints_answered_ || verified_) return;  // another's midstates may come yet
+  if (waits_for_the_whole()) {
+    pump();  // the readers' windows are all of it now
+    return;
+  }
   for (auto& [peer, voucher] : vouchers_) {
     if (voucher.given || voucher.refused || voucher.probe || voucher.waiting.empty()) continue;
     if (!unvouched(peer)) {
@@ -331,10 +363,29 @@ void BlobFetch::seek_vouchers() {
       continue;
     }
     voucher.probe = stripe;
+    voucher.probe_ends = now() + context_.limits.probe;
     voucher.sum = *sum;
     // No word against the peer: where upstream cannot be asked it may give the stripe again.
     replace({stripe}, false);
   }
+}
+
+/// Upstream is asked and does not answer: as good as refused.
+void BlobFetch::end_late_probes() {
+  for (auto& [peer, voucher] : vouchers_) {
+    if (!voucher.probe || voucher.given || voucher.refused || now() < voucher.probe_ends) continue;
+    const auto repair = running_.find(kRepairId | *voucher.probe);
+    if (repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
+  }
+}
+
+std::optional<p2p::Time> BlobFetch::next_probe_end() const {
+  std::optional<p2p::Time> next;
+  for (const auto& [peer, voucher] : vouchers_) {
+    if (!voucher.probe || voucher.given || voucher.refused || voucher.probe_ends <= now()) continue;
+    next = std::min(next.value_or(voucher.probe_ends), voucher.probe_ends);
+  }
+  return next;
 }
 
 /// The stripe has come from upstream, or `compared` is false and it cannot be had there: then nothing better is known.

@@ -215,6 +215,7 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   if (readers_.empty()) last_progress_ = now();
   readers_.emplace(id, std::move(reader));
   hasher_->poke();
+  seek_vouchers();
   pump();
 }
 
@@ -248,6 +249,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     if (reader.wants.read_ahead) continue;
     for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
+  const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants.read_ahead) continue;
     const auto& limits = context_.limits;
@@ -259,8 +261,9 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
       end_stripe = (end_stripe + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
     }
     const auto range = reader.wants.ranges.front();
-    const auto end =
-        reader.position >= held_begin(range) ? range.end : std::min(range.end, end_stripe * geometry.stripe_bytes());
+    const auto end = reader.position >= held_begin(range) || whole
+                         ? range.end
+                         : std::min(range.end, end_stripe * geometry.stripe_bytes());
     // A stripe that was dropped behind the reader is wanted too: the whole has to hash before it gets its end.
     const auto hashed = hasher_->position();
     add_missing(out, {reader.start <= hashed ? std::min(hashed, reader.position) : reader.position, end});
@@ -595,6 +598,7 @@ void BlobFetch::arm_timer() {
   auto at = last_progress_ + patience();
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
+  if (const auto probe = next_probe_end()) at = std::min(at, *probe);
   // A timer that fires early looks again; moving it with every byte would cost a system call each.
   if (armed_ && *armed_ <= at) return;
   armed_ = at;
@@ -609,6 +613,7 @@ void BlobFetch::arm_timer() {
 }
 
 void BlobFetch::on_timer() {
+  end_late_probes();
   if (strategy_timer_ && now() >= *strategy_timer_) {
     strategy_timer_.reset();
     p2p::TimerFired fired;

@@ -70,6 +70,8 @@ struct FetchLimits {
   std::chrono::milliseconds refused{2'000};              ///< the same when upstream has refused every reader
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
+  std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
+  std::uint64_t held_whole_bytes = 8ULL * 1024 * 1024;  ///< blobs up to this wait for their hash rather than a voucher
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
@@ -221,6 +223,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool unvouched(p2p::PeerId sender);
   void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
   void seek_vouchers();
+  bool waits_for_the_whole() const;
+  bool refuse_unvouched();
+  void end_late_probes();
+  std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
@@ -309,6 +315,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool given = false;
     bool refused = false;
     std::optional<std::uint32_t> probe;  ///< the stripe that upstream is asked for too
+    p2p::Time probe_ends{0};             ///< upstream has to have begun to answer by then
     Checksum sum;                        ///< of that stripe, as the peer sent it
     std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
   };

@@ -17,6 +17,7 @@
 #include "p2p/coordinator.h"
 #include "p2p/peer_service.h"
 #include "p2p/prober.h"
+#include "p2p/span_rank.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -213,7 +214,10 @@ Result<> Node::open(const config::Config& config) {
   prober_ = std::make_unique<p2p::Prober>(
       p2p::ProberOptions{}, table_, *client_, [this] { return hello(); }, parts_.loops.at(0), parts_.metrics,
       incarnation_);
-  prober_->on_new_incarnation([this](p2p::PeerId) { announcer_->say_all_soon(); });
+  prober_->on_new_incarnation([this](p2p::PeerId peer) {
+    const auto peers = table_.snapshot();
+    if (const auto* restarted = peers->find(peer)) announcer_->restarted(restarted->member.name);
+  });
   prober_->on_hello([this](p2p::PeerId, const p2p::Hello& other) { compare_settings(other); });
   return {};
 }
@@ -265,7 +269,7 @@ void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
   if (members_hash_.exchange(hash) != hash) {
     prober_->wake();
     log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
-    announcer_->say_all_soon();
+    announcer_->ring_changed();
   }
   const std::lock_guard lock(listeners_->mutex);
   for (const auto& [id, changed] : listeners_->all) changed();
@@ -328,14 +332,11 @@ void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
 }
 
 double Node::span_rank(const Digest& digest, std::uint32_t span) const {
-  constexpr std::size_t kLookedAt = 8;
   const auto snapshot = table_.snapshot();
-  if (snapshot->ring().size() == 0) return 0;
-  const auto order = snapshot->ring().walk(p2p::key_of(digest, span), kLookedAt, [](std::uint32_t) { return true; });
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    if (snapshot->peers()[order[i]].self) return -static_cast<double>(i);
-  }
-  return -static_cast<double>(kLookedAt);
+  const auto* self = snapshot->find(snapshot->self());
+  if (self == nullptr) return 0;
+  const auto index = static_cast<std::uint32_t>(self - snapshot->peers().data());
+  return p2p::span_rank(snapshot->ring(), index, p2p::key_of(digest, span), p2p::key_of(self_.name));
 }
 
 void Node::revoke(std::vector<std::string> names) {

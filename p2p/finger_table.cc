@@ -25,10 +25,10 @@ struct Candidate {
   const Peer* peer;
 };
 
-std::vector<Candidate> nearest(std::vector<Candidate> all) {
+std::vector<Candidate> nearest(std::vector<Candidate> all, const FingerTable::Near& near) {
   std::uint32_t best = 0;
-  for (const auto& one : all) best = std::max(best, tier(*one.peer));
-  std::erase_if(all, [best](const auto& one) { return tier(*one.peer) < best; });
+  for (const auto& one : all) best = std::max(best, near(*one.peer));
+  std::erase_if(all, [&](const auto& one) { return near(*one.peer) < best; });
   return all;
 }
 
@@ -86,6 +86,11 @@ const Peer* FingerTable::live_at(Key slot, std::uint32_t placed, const Live& liv
 }
 
 FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live) const {
+  return choose(fixed, coins, jitter, live, tier);
+}
+
+FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live,
+                                       const Near& near) const {
   Route route;
   std::vector<Candidate> candidates;
   for (std::uint32_t slot = 0; slot < level2_.size(); ++slot) {
@@ -93,7 +98,7 @@ FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitt
       candidates.push_back({slot, peer});
   }
   if (candidates.empty()) return route;
-  candidates = nearest(std::move(candidates));
+  candidates = nearest(std::move(candidates), near);
   const auto& chosen = candidates[fixed.below(static_cast<std::uint32_t>(candidates.size()))];
   route.h2 = chosen.peer;
 
@@ -105,7 +110,7 @@ FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitt
   }
   if (below.empty()) return route;
   const bool any = coins.uniform() < jitter;
-  if (!any) below = nearest(std::move(below));
+  if (!any) below = nearest(std::move(below), near);
   route.h1 = below[(any ? coins : fixed).below(static_cast<std::uint32_t>(below.size()))].peer;
   return route;
 }

@@ -20,6 +20,8 @@ class FingerTable {
  public:
   static constexpr std::uint32_t kSpread = 2;  ///< V
   using Live = std::function<bool(const Peer&)>;
+  /// How near a peer is to whoever chooses; more is nearer.
+  using Near = std::function<std::uint32_t(const Peer&)>;
 
   /// `peers` must have members.
   FingerTable(std::shared_ptr<const PeerSnapshot> peers, Key key, std::uint32_t spread = kSpread);
@@ -44,6 +46,8 @@ class FingerTable {
   /// is nearer than any other), then likewise a level-1 peer under it; with probability `jitter` any of them instead.
   /// `fixed` makes the choice that stays, `coins` the jitter.
   Route choose(Random& fixed, Random& coins, double jitter, const Live& live) const;
+  /// The same seen from another node: one table then serves many.
+  Route choose(Random& fixed, Random& coins, double jitter, const Live& live, const Near& near) const;
 
  private:
   const Peer* live_at(Key slot, std::uint32_t placed, const Live& live, const std::vector<std::uint32_t>& taken) const;

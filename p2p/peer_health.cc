@@ -64,6 +64,14 @@ bool PeerHealth::suspend(Time now, const PeerTableOptions& options) noexcept {
   return true;
 }
 
+PeerState PeerHealth::state(Time now, const PeerTableOptions& options, bool draining) const noexcept {
+  if (suspended(now)) return PeerState::kSuspended;
+  if (draining) return PeerState::kDraining;
+  if (silent(now, options)) return PeerState::kSilent;
+  if (circuit_open(now)) return PeerState::kCircuitOpen;
+  return PeerState::kEligible;
+}
+
 void PeerHealth::merge(const PeerHealth& other) noexcept {
   last_contact_ = std::max(last_contact_, other.last_contact_);
   last_try_ = std::max(last_try_, other.last_try_);

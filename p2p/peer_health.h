@@ -37,6 +37,8 @@ class PeerHealth {
   bool silent(Time now, const PeerTableOptions& options) const noexcept {
     return last_failure_ > last_contact_ && now - last_contact_ > kSilentIntervals * options.probe_interval;
   }
+  /// What follows from all of it, for a peer that speaks our version and was not revoked.
+  PeerState state(Time now, const PeerTableOptions& options, bool draining) const noexcept;
   Time suspended_until() const noexcept { return suspended_until_; }
   std::uint32_t openings() const noexcept { return openings_; }
   /// When it was last heard of or asked.

@@ -28,9 +28,13 @@ PeerIndex::PeerIndex(std::span<const Peer> peers) {
   std::vector<Member> members;
   members.reserve(peers.size());
   names_.reserve(peers.size());
+  by_id_.reserve(peers.size());
+  by_name_.reserve(peers.size());
   for (const auto& peer : peers) {
     const auto index = static_cast<std::uint32_t>(members.size());
-    members.push_back(peer.member);
+    auto& member = members.emplace_back();  // a ring needs no more of it
+    member.name = peer.member.name;
+    member.weight = peer.member.weight;
     names_.push_back(peer.member.name);
     by_id_.emplace(peer.id, index);
     by_name_.emplace(names_.back(), index);

@@ -282,11 +282,7 @@ PeerState PeerTable::state_of(const Entry& entry, Now now) const {
   const auto oldest = entry.facts ? entry.facts->protocol_oldest : entry.from_view.protocol_oldest;
   const auto newest = entry.facts ? entry.facts->protocol_newest : entry.from_view.protocol_newest;
   if (oldest > self_.protocol_newest || newest < self_.protocol_oldest) return PeerState::kIncompatible;
-  if (entry.health.suspended(now)) return PeerState::kSuspended;
-  if (entry.facts && entry.facts->draining) return PeerState::kDraining;
-  if (entry.health.silent(now, options_)) return PeerState::kSilent;
-  if (entry.health.circuit_open(now)) return PeerState::kCircuitOpen;
-  return PeerState::kEligible;
+  return entry.health.state(now, options_, entry.facts && entry.facts->draining);
 }
 
 bool PeerTable::outdated(const Entry& entry, Now now) const {

@@ -52,6 +52,8 @@ std::vector<std::unique_ptr<SimPart>> all_sim_parts() {
   out.push_back(make_sim_lookup());
   out.push_back(make_sim_topology());
   out.push_back(make_sim_selection());
+  out.push_back(make_sim_churn());
+  out.push_back(make_sim_capacity());
   return out;
 }
 

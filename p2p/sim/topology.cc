@@ -30,7 +30,7 @@ LoadRun run_load(const TopologyOptions& options, std::uint32_t clients, Topology
   const bool clients_serve = kind == TopologyKind::kRing || kind == TopologyKind::kRingReaders;
   const TopologyPlacement placement(kind, clients_serve ? clients : options.servers, options.replicas, options.keys,
                                     seed);
-  const Popularity popularity(options.keys, options.uniform);
+  const Popularity popularity(options.keys, options.uniform ? 0 : 1);
   TopologyBursts bursts(kind, placement, popularity, options, clients, seed);
   for (std::uint32_t i = 0; i < options.bursts; ++i) bursts.burst();
   const auto& counts = bursts.counts();
@@ -72,7 +72,7 @@ FailureRun run_failures(const TopologyOptions& options, std::uint32_t servers, T
   // With fewer keys than servers there would be servers without any.
   const auto keys = std::max(options.keys, kKeysPerServer * servers);
   const TopologyPlacement placement(kind, servers, options.replicas, keys, seed);
-  const Popularity popularity(keys, options.uniform);
+  const Popularity popularity(keys, options.uniform ? 0 : 1);
   Random random(seed);
   FailureRun run;
   for (const auto killed : killed_of(options))

@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "p2p/sim/popularity.h"
 #include "p2p/sim/topology_placement.h"
 
 namespace oxbow::p2p::sim {

@@ -2,6 +2,7 @@
 // Thread rule: pure functions.
 #pragma once
 
+#include "p2p/sim/popularity.h"
 #include "p2p/sim/topology_placement.h"
 
 namespace oxbow::p2p::sim {

@@ -41,15 +41,4 @@ TopologyPlacement::TopologyPlacement(TopologyKind kind, std::uint32_t servers, s
   OXBOW_INVARIANT(holders_.size() == std::size_t{keys} * copies_);
 }
 
-Popularity::Popularity(std::uint32_t keys, bool uniform) {
-  double sum = 0;
-  for (std::uint32_t key = 0; key < keys; ++key) sums_.push_back(sum += uniform ? 1.0 : 1.0 / (key + 1));
-}
-
-std::uint32_t Popularity::draw(Random& random) const {
-  const double at = random.uniform() * sums_.back();
-  const auto key = static_cast<std::uint32_t>(std::ranges::upper_bound(sums_, at) - sums_.begin());
-  return std::min(key, static_cast<std::uint32_t>(sums_.size() - 1));
-}
-
 }  // namespace oxbow::p2p::sim

@@ -30,14 +30,4 @@ class TopologyPlacement {
   std::vector<std::uint32_t> holders_;
 };
 
-class Popularity {
- public:
-  Popularity(std::uint32_t keys, bool uniform);
-  std::uint32_t draw(Random& random) const;
-  double share(std::uint32_t key) const { return (sums_[key] - (key == 0 ? 0 : sums_[key - 1])) / sums_.back(); }
-
- private:
-  std::vector<double> sums_;
-};
-
 }  // namespace oxbow::p2p::sim

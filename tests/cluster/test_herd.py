@@ -35,7 +35,8 @@ class Herd(Scenario):
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 3)
         later = cluster.upstream.mark()
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[3:]), digest, SIZE)
-        self.assert_from_upstream(cluster, later, SIZE, 0.0, 1, at_least=0)
+        # Peers that nothing vouches for yet may cost one stripe, which is compared with upstream (docs/decisions/0009).
+        self.assert_from_upstream(cluster, later, SIZE, 0.01, 1, at_least=0)
 
     # Many blobs at once, of all sizes down to less than a stripe.
     def test_many_sizes_at_once(self):

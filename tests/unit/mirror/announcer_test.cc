@@ -86,16 +86,54 @@ TEST_F(AnnouncerTest, NewsWaitForARing) {
   }
 }
 
-// Everything is said after a start and again after a change of the ring, without the long lists.
-TEST_F(AnnouncerTest, EverythingAfterAChange) {
+// Everything is said after a start, without the long lists; after a change of the ring only to those who have not been
+// told, and to a peer that was started anew.
+TEST_F(AnnouncerTest, AfterAChangeThoseWhoHaveNotBeenTold) {
   expect_right(read(whole()));
   settle();
   ring({"a", "b", "c"});
   start();
   ASSERT_TRUE(eventually([&] { return told().size() == 2; }));
   EXPECT_FALSE(told().front().second.midstates);
-  announcer_->say_all_soon();
+  const auto first = told().front().first;
+  const std::string coordinator = table_.snapshot()->find(first)->member.name;
+  announcer_->ring_changed();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(told().size(), 2U);
+  announcer_->restarted(coordinator);
+  ASSERT_TRUE(eventually([&] { return told().size() == 3; }));
+  EXPECT_EQ(told().back().first, first);
+  // Without that one another takes its turn, and hears of it.
+  std::vector<std::string> rest;
+  for (const std::string name : {"a", "b", "c"}) {
+    if (name != coordinator) rest.push_back(name);
+  }
+  ring(rest);
+  announcer_->ring_changed();
   ASSERT_TRUE(eventually([&] { return told().size() == 4; }));
+  EXPECT_NE(told().back().first, first);
+}
+
+// Changes that come faster than the ring settles do not put the announcements off for ever.
+TEST_F(AnnouncerTest, ChangesWithoutAnEnd) {
+  expect_right(read(whole()));
+  settle();
+  ring({"a", "b", "c"});
+  start();
+  EXPECT_TRUE(eventually([&] {
+    announcer_->ring_changed();
+    return told().size() == 2;
+  }));
+}
+
+// Now and then everybody is told again.
+TEST_F(AnnouncerTest, EverybodyAgain) {
+  options_.again = std::chrono::milliseconds(50);
+  expect_right(read(whole()));
+  settle();
+  ring({"a", "b", "c"});
+  start();
+  EXPECT_TRUE(eventually([&] { return told().size() >= 6; }));
 }
 
 // A coordinator that could not be told is told later.

@@ -9,6 +9,40 @@ using Names = std::vector<std::string>;
 
 class PeerFetchTest : public PeerSite {};
 
+/// Here the blob is small enough to be believed only when it has hashed.
+class SmallBlobTest : public PeerSite {
+ protected:
+  SmallBlobTest() : PeerSite(8ULL * 1024 * 1024) {
+    peers_.set_vetted(false);
+    peers_.real_strategy = p2p::StrategyKind::kSwarm;
+    peers_.reply.neighbours = {{"a", true, 8}};
+  }
+};
+
+// A peer that nothing vouches for has all of a small blob: its hash vouches for it, and nothing comes from upstream.
+TEST_F(SmallBlobTest, ItsHashVouchesForIt) {
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(source_->requests(), 0);
+}
+
+// The peer lies: nobody gets a byte of it, and the pull goes on without it.
+TEST_F(SmallBlobTest, TheLiarGivesNothing) {
+  wrong_at(kA, 3);
+  peers_.peer(kA).midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+}
+
+// Who wants only a part does not wait for a whole that nobody fetches: one stripe is compared with upstream.
+TEST_F(SmallBlobTest, APartIsComparedWithUpstream) {
+  const auto got = read(range(2 * kStripe, 3 * kStripe));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(2 * kStripe, kStripe));
+  EXPECT_EQ(source_->requests(), 1);
+}
+
 // Stripes from peers make the blob, verified, without a byte from upstream; the node says that it holds it.
 TEST_F(PeerFetchTest, StripesFromPeers) {
   peers_.script.otherwise = {kA};
@@ -41,6 +75,17 @@ TEST_F(PeerFetchTest, OnePeerAloneWhileUpstreamIsDown) {
   expect_right(read(whole()));
   EXPECT_TRUE(verified());
   EXPECT_EQ(peers_.bad_senders(), Ids());
+}
+
+// The same with an upstream that takes the question and never answers it: the peer is believed before the reader is
+// cut.
+TEST_F(PeerFetchTest, OnePeerAloneWhileUpstreamHangs) {
+  peers_.set_vetted(false);
+  peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  peers_.reply.neighbours = {{"a", true, 8}};
+  source_->hold_after(0);
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
 }
 
 // The same with upstream at hand, and the peer lies with list and bytes together: the comparison finds it, and the pull

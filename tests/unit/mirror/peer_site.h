@@ -16,7 +16,8 @@ inline constexpr std::size_t kStripe = 512UL * 1024;
 
 class PeerSite : public ::testing::Test {
  protected:
-  PeerSite() {
+  /// By default the blob is too large to wait for its hash.
+  explicit PeerSite(std::uint64_t held_whole_bytes = 1024ULL * 1024) {
     const std::filesystem::path memory = "/dev/shm";
     const auto root = ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
     std::string name = (root / "oxbow-peers-XXXXXX").string();
@@ -29,6 +30,7 @@ class PeerSite : public ::testing::Test {
     FetchLimits limits;
     limits.no_progress = std::chrono::milliseconds(5'000);
     limits.refused = std::chrono::milliseconds(300);
+    limits.held_whole_bytes = held_whole_bytes;
     limits.backoff_min = std::chrono::milliseconds(5);
     limits.backoff_max = std::chrono::milliseconds(20);
     blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits);
