@@ -19,7 +19,7 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
-root=$work/root
+root=$work/root  # of the image
 mkdir -p "$root"/{etc/oxbow,etc/ssl/certs,tmp,run/oxbow,var/lib/oxbow,var/lib/dpkg/status.d,usr/bin,usr/lib,usr/lib64,usr/sbin}
 for folder in bin lib lib64 sbin; do ln -s "usr/$folder" "$root/$folder"; done  # as Debian has it
 
@@ -49,12 +49,14 @@ printf 'root:x:0:0:root:/:/nonexistent\noxbow:x:%d:%d:oxbow:/var/lib/oxbow:/none
 printf 'root:x:0:\noxbow:x:%d:\n' $uid >"$root/etc/group"
 printf 'hosts: files dns\npasswd: files\ngroup: files\n' >"$root/etc/nsswitch.conf"
 chroot "$root" /usr/bin/oxbow version >/dev/null || { echo "build.sh: the program does not run in its image" >&2; exit 1; }
+chmod 0755 "$root"
 chmod 1777 "$root/tmp"
 chown -R $uid:$uid "$root/var/lib/oxbow" "$root/run/oxbow"
 
 # --- the image
 container=$(buildah from --arch "$architecture" scratch)
-buildah add --quiet "$container" "$root" / >/dev/null
+cp -a "$root/." "$(buildah mount "$container")/"  # `buildah add` would give all to root
+buildah umount "$container" >/dev/null
 buildah config --user $uid:$uid --workingdir / --port 5050 --volume /var/lib/oxbow --stop-signal SIGTERM \
   --entrypoint '["/usr/bin/oxbow"]' --cmd serve --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
   --label org.opencontainers.image.title=oxbow --label org.opencontainers.image.version="$version" \
