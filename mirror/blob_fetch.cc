@@ -241,6 +241,20 @@ void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range)
   }
 }
 
+/// So many missing stripes from `begin` on: what is here already leaves room for what is not, or a swarm in which all
+/// have nearly the same would wait for its slowest stripes (docs/simulation.md). To the end of a span: else the window
+/// would move on by a stripe and ask for a stripe, again and again.
+std::uint64_t BlobFetch::window_end(std::uint64_t begin, std::uint32_t missing) const {
+  constexpr std::uint64_t kFarthest = 4;  // windows: what is read ahead lies on the disk for a while
+  const auto stripes = std::uint64_t{blob_->geometry().stripes()};
+  const auto last = std::min(stripes, begin + kFarthest * missing);
+  auto end = begin;
+  for (std::uint32_t found = 0; end < last && found < missing; ++end) {
+    if (!blob_->has(static_cast<std::uint32_t>(end))) ++found;
+  }
+  return (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+}
+
 std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   const auto& geometry = blob_->geometry();
   std::vector<p2p::StripeRange> out;
@@ -256,9 +270,8 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
     if (taken >= limits.cautious_bytes) {
-      end_stripe += taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max;
-      // To the end of a span: else the window would move on by a stripe and ask for a stripe, again and again.
-      end_stripe = (end_stripe + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+      end_stripe =
+          window_end(end_stripe, taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max);
     }
     const auto range = reader.wants.ranges.front();
     const auto end = reader.position >= held_begin(range) || whole

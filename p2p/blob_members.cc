@@ -51,7 +51,7 @@ void BlobMembers::count_spans(const HaveMap& have, std::int32_t sign) {
     if (words[word] == 0) continue;
     for (std::uint32_t span = word * 8; span < std::min(word * 8 + 8, spans()); ++span) {
       if (span_bits(have, span) == full_mask(span, stripes_))
-        span_holders_[span] = static_cast<std::uint16_t>(span_holders_[span] + sign);
+        span_holders_[span] = static_cast<std::uint32_t>(static_cast<std::int32_t>(span_holders_[span]) + sign);
     }
   }
 }
@@ -97,6 +97,7 @@ void BlobMembers::drop_one(Random& random) {
   for (int draw = 0; draw < 8; ++draw) {
     victim = order_[random.below(static_cast<std::uint32_t>(order_.size()))];
     if (members_[victim].interest != Interest::kWanting) break;
+    if (draw >= 4 && leases_of(victim) == 0) break;
   }
   remove(victim);
 }

@@ -25,6 +25,7 @@ struct BlobMember {
   Time heard{0};
   Time slow_until{0};       ///< its leases crawled: others are asked first
   Time refused_since{0};    ///< asks in vain since, because it is slow; 0: it does not
+  std::uint32_t named = 0;  ///< how often it was named to others as a neighbour
   std::uint32_t place = 0;  ///< in BlobMembers::order
 };
 
@@ -46,7 +47,7 @@ class BlobMembers {
   void update(BlobMember& member, const Announce& announce, Time now);
   /// Its map counts no more until it is heard again; its leases end.
   void suspect(PeerId id);
-  /// Makes room: a random holder, or a random wanter when all are.
+  /// Makes room: a random holder, or a random wanter when all are; not one that holds a lease, if it can be helped.
   void drop_one(Random& random);
   void set_size(std::uint64_t size);
 
@@ -82,7 +83,7 @@ class BlobMembers {
 
   std::unordered_map<PeerId, BlobMember> members_;
   std::vector<PeerId> order_;                ///< for random picks
-  std::vector<std::uint16_t> span_holders_;  ///< without the complete members
+  std::vector<std::uint32_t> span_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;
   std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream

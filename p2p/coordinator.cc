@@ -234,18 +234,20 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
   struct Candidate {
     PeerId id;
     const Peer* peer;
+    BlobMember* member;
     std::uint32_t near;
+    std::uint32_t draw = 0;
   };
   const auto* asker = peers.find(from);
   std::vector<Candidate> candidates;
   const auto consider = [&](PeerId id) {
     if (id == from) return;
-    const auto* member = blob.find(id);
+    auto* member = blob.find(id);
     if (member->suspect || member->interest == Interest::kLeft) return;
     const auto* peer = peers.find(id);
     if (peer == nullptr || peer->state != PeerState::kEligible) return;
     candidates.push_back(
-        {id, peer, asker == nullptr ? 0 : shared_labels(asker->member.location, peer->member.location)});
+        {id, peer, member, asker == nullptr ? 0 : shared_labels(asker->member.location, peer->member.location)});
   };
   // A random run of the members is enough to find some of the asker's tier, and bounds the work with many members.
   const auto members = static_cast<std::uint32_t>(blob.size());
@@ -255,18 +257,22 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
   for (std::size_t i = candidates.size(); i > 1; --i)
     std::swap(candidates[i - 1], candidates[random.below(static_cast<std::uint32_t>(i))]);
   if (candidates.size() > options.neighbours) {
-    // The nearest first, for half of the places; the rest stays as shuffled.
-    std::ranges::sort(candidates, std::greater<>(), &Candidate::near);
-    for (std::size_t i = options.neighbours / 2; i < options.neighbours; ++i) {
-      const auto rest = static_cast<std::uint32_t>(candidates.size() - i);
-      std::swap(candidates[i], candidates[i + random.below(rest)]);
-    }
+    // The nearest for half of the places; any for the rest. Among equals whoever was named to the fewest: one that
+    // nobody knows gives nothing, and what only it has comes to nobody.
+    for (std::uint32_t i = 0; i < candidates.size(); ++i) candidates[i].draw = i;
+    const auto known_to_few = [](const Candidate& a, const Candidate& b) {
+      return a.member->named != b.member->named ? a.member->named < b.member->named : a.draw < b.draw;
+    };
+    std::ranges::sort(candidates, [&](const Candidate& a, const Candidate& b) {
+      return a.near != b.near ? a.near > b.near : known_to_few(a, b);
+    });
+    std::sort(candidates.begin() + options.neighbours / 2, candidates.end(), known_to_few);
     candidates.resize(options.neighbours);
   }
   for (const auto& one : candidates) {
-    const auto* member = blob.find(one.id);
-    reply.neighbours.push_back(
-        {one.peer->member.name, member->complete, member->complete ? blob.stripes() : member->have.count()});
+    ++one.member->named;
+    reply.neighbours.push_back({one.peer->member.name, one.member->complete,
+                                one.member->complete ? blob.stripes() : one.member->have.count()});
   }
 }
 
@@ -297,7 +303,9 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
 
   auto* member = blob.find(from);
   if (member == nullptr) {
-    if (blob.size() >= options.members_per_blob) blob.drop_one(impl_->random);
+    const bool holders_full =
+        announce.interest == Interest::kHolding && blob.size() - blob.wanters() >= options.holders_per_blob;
+    if (holders_full || blob.size() >= options.members_per_blob) blob.drop_one(impl_->random);
     member = &blob.add(from, now);
   }
   blob.update(*member, announce, now);

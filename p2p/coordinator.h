@@ -27,7 +27,8 @@ struct CoordinatorOptions {
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
   std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
   std::size_t blobs = 65'536;               ///< known at most; the one longest unheard of goes first
-  std::size_t members_per_blob = 512;       ///< remembered at most; random ones go first, wanters last
+  std::size_t members_per_blob = 16'384;    ///< remembered at most; random ones go first, wanters last
+  std::size_t holders_per_blob = 512;       ///< of them; a node that fetches finds enough in fewer
 };
 
 class Coordinator {

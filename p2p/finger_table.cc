@@ -16,8 +16,8 @@ bool contains(const std::vector<std::uint32_t>& members, std::uint32_t member) n
 }
 
 /// This node is nearer to itself than any other.
-std::uint32_t tier(const Peer& peer) noexcept {
-  return peer.self ? std::numeric_limits<std::uint32_t>::max() : peer.near;
+std::uint32_t tier(const PeerSnapshot& peers, const Peer& peer) noexcept {
+  return peers.is_self(peer) ? std::numeric_limits<std::uint32_t>::max() : peers.near(peer);
 }
 
 struct Candidate {
@@ -86,7 +86,7 @@ const Peer* FingerTable::live_at(Key slot, std::uint32_t placed, const Live& liv
 }
 
 FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live) const {
-  return choose(fixed, coins, jitter, live, tier);
+  return choose(fixed, coins, jitter, live, [this](const Peer& peer) { return tier(*peers_, peer); });
 }
 
 FingerTable::Route FingerTable::choose(Random& fixed, Random& coins, double jitter, const Live& live,

@@ -133,13 +133,13 @@ Fingers::Way Fingers::way_to(std::uint32_t number, std::uint32_t rung) {
   const auto is_live = [this](const Peer& peer) { return live(peer, false); };
   const auto* owner = table.live_owner([this](const Peer& peer) { return live(peer, true); });
   if (owner == nullptr) return {};
-  if (owner->self || rung >= 2) return {owner->id, {}, true};
+  if (peers_->is_self(*owner) || rung >= 2) return {owner->id, {}, true};
   // The choice is fixed for a key, but for the jitter: a client's requests of one key go the same way.
   Random fixed(context_.seed ^ number ^ (std::uint64_t{rung} << 32U));
   const auto route = table.choose(fixed, random_, 1.0 / FingerTable::fan_out(peers_->peers().size()), is_live);
   Way way;
   for (const auto* hop : {route.h2, route.h1}) {
-    if (hop == nullptr || hop->self || hop->id == owner->id) continue;
+    if (hop == nullptr || peers_->is_self(*hop) || hop->id == owner->id) continue;
     if (way.source == kNoPeer)
       way.source = hop->id;
     else
@@ -154,7 +154,7 @@ Fingers::Way Fingers::way_to(std::uint32_t number, std::uint32_t rung) {
 std::optional<PeerId> Fingers::holder() {
   std::erase_if(holders_, [this](PeerId id) {
     const auto* peer = peers_->find(id);
-    return peer == nullptr || peer->self || !live(*peer, false);
+    return peer == nullptr || peers_->is_self(*peer) || !live(*peer, false);
   });
   if (holders_.empty()) return std::nullopt;
   return holders_[random_.below(static_cast<std::uint32_t>(holders_.size()))];

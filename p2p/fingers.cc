@@ -168,7 +168,7 @@ void Fingers::on(const Replied& event) {
   holders_.clear();
   for (const auto& other : event.reply->neighbours) {
     const auto* peer = other.complete && peers_ != nullptr ? peers_->find(other.name) : nullptr;
-    if (peer != nullptr && !peer->self) holders_.push_back(peer->id);
+    if (peer != nullptr && !peers_->is_self(*peer)) holders_.push_back(peer->id);
   }
 }
 

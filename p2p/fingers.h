@@ -75,6 +75,7 @@ class Fingers final : public Strategy {
   void on(const PeersChanged& event);
   void on(const Replied& event);
   void on(const HaveChanged&) {}
+  void on(const HaveNews&) {}
   void on(const HaveEnded&) {}
   void pause();
   void decide();

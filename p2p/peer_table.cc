@@ -265,7 +265,7 @@ std::size_t PeerTable::unnamed() const {
 }
 
 bool PeerTable::passes_probation(const PeerSnapshot& snapshot, const Peer& peer, double share, double draw) noexcept {
-  if (peer.self || peer.vetted) return true;
+  if (snapshot.is_self(peer) || peer.vetted) return true;
   if (snapshot.vetted_others() * 2 < snapshot.eligible_others()) return true;
   return draw < share;
 }

@@ -42,9 +42,9 @@ struct Peer {
   PeerId id = kNoPeer;
   Member member;
   PeerState state = PeerState::kEligible;
-  bool self = false;
+  bool self = false;              ///< as the table's own node sees it; PeerSnapshot::is_self holds for every snapshot
   bool vetted = false;            ///< past probation: has served 32 verified stripes
-  std::uint32_t near = 0;         ///< labels that its location shares with ours
+  std::uint32_t near = 0;         ///< labels that its location shares with ours; PeerSnapshot::near, likewise
   double latency_ms = 0;          ///< EWMA of the time to the first byte; 0: unknown
   double goodput = 0;             ///< EWMA of bytes per second of one stripe; 0: unknown
   std::uint64_t incarnation = 0;  ///< of its process; another one: it has restarted and forgotten its soft state
@@ -76,11 +76,17 @@ class PeerSnapshot {
   PeerSnapshot(std::vector<Peer> peers, std::uint64_t revision);
   /// `index`: of the same members in the same order.
   PeerSnapshot(std::vector<Peer> peers, std::uint64_t revision, std::shared_ptr<const PeerIndex> index);
+  /// The same peers as another of them, `viewer`, sees them: it shares them with `common`, so that a simulation has
+  /// 100,000 nodes' views of 100,000 peers. No peer of `common` is marked as self.
+  PeerSnapshot(const PeerSnapshot& common, PeerId viewer);
 
-  const std::vector<Peer>& peers() const noexcept { return peers_; }
+  const std::vector<Peer>& peers() const noexcept { return *peers_; }
   const Ring& ring() const noexcept { return index_->ring(); }
   std::uint64_t revision() const noexcept { return revision_; }
   PeerId self() const noexcept { return self_; }
+  bool is_self(const Peer& peer) const noexcept { return peer.id == self_; }
+  /// Labels that its location shares with this node's.
+  std::uint32_t near(const Peer& peer) const noexcept;
   const Peer* find(PeerId id) const noexcept;
   const Peer* find(std::string_view name) const noexcept;
   /// The first `count` eligible peers in ring order for the key, this node among them where it is its turn.
@@ -91,10 +97,11 @@ class PeerSnapshot {
   std::size_t vetted_others() const noexcept { return vetted_others_; }
 
  private:
-  std::vector<Peer> peers_;
+  std::shared_ptr<const std::vector<Peer>> peers_;
   std::shared_ptr<const PeerIndex> index_;
   std::uint64_t revision_ = 0;
   PeerId self_ = kNoPeer;
+  const Peer* viewer_ = nullptr;  ///< of a shared view
   std::size_t eligible_others_ = 0;
   std::size_t vetted_others_ = 0;
 };

@@ -6,6 +6,13 @@
 
 namespace oxbow::p2p {
 
+void Strategy::on_events(Time now, std::span<const Event> events, std::vector<Action>& actions) {
+  for (const auto& event : events) {
+    auto more = on_event(now, event);
+    actions.insert(actions.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  }
+}
+
 std::string_view to_string(StrategyKind kind) noexcept {
   switch (kind) {
     case StrategyKind::kSwarm:

@@ -99,6 +99,20 @@ struct HaveChanged {
   PeerId peer = kNoPeer;
   HaveUpdate update;
 };
+/// The same, of one stripe or a load, without a map: what many have streams tell at once is a flat list of these.
+struct StripeNews {
+  enum class What : std::uint8_t { kHave, kArriving, kLost, kLoad };
+  PeerId peer = kNoPeer;
+  std::uint32_t stripe = 0;
+  What what = What::kHave;
+  std::uint16_t used = 0;  ///< with kLoad, as of `Load`
+  std::uint16_t slots = 0;
+  std::uint16_t waiting = 0;
+};
+/// Short news of any number of peers, in the order in which they came. Valid during the call.
+struct HaveNews {
+  std::span<const StripeNews> news;
+};
 /// A have stream ended: the peer does not know the blob (kNotFound), or is gone.
 struct HaveEnded {
   PeerId peer = kNoPeer;
@@ -106,7 +120,7 @@ struct HaveEnded {
 };
 
 using Event = std::variant<WindowChanged, SlotsFree, StripeArrived, FetchEnded, StripeLost, TimerFired, PeersChanged,
-                           Replied, HaveChanged, HaveEnded>;
+                           Replied, HaveChanged, HaveNews, HaveEnded>;
 
 // ---- actions ----
 
@@ -157,6 +171,10 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   virtual std::vector<Action> on_event(Time now, const Event& event) = 0;
+  /// Events that came at once. Appends to `actions`. A strategy may decide once, after the last of them.
+  virtual void on_events(Time now, std::span<const Event> events, std::vector<Action>& actions);
+  /// Whether it has room, so that news of peers' stripes could make it act. If not, they may wait for the next event.
+  virtual bool waits_for_news() const noexcept { return true; }
 };
 
 /// What a strategy is made from.

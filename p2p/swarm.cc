@@ -35,6 +35,18 @@ std::vector<Action> Swarm::on_event(Time now, const Event& event) {
   return std::move(actions_);
 }
 
+void Swarm::on_events(Time now, std::span<const Event> events, std::vector<Action>& actions) {
+  now_ = now;
+  actions_.swap(actions);
+  for (const auto& event : events) std::visit([this](const auto& one) { on(one); }, event);
+  decide();
+  actions_.swap(actions);
+}
+
+bool Swarm::waits_for_news() const noexcept {
+  return reading_ && from_peers_ < options_.peer_fetches && window_.any_open();
+}
+
 void Swarm::decide() {
   if (!reading_ || finished_) return;
   if (window_.present().complete()) {
@@ -169,6 +181,23 @@ void Swarm::on(const HaveChanged& event) {
   if (one->complete && one->watched) {
     act(UnwatchHave{one->id});
     one->watched = false;
+  }
+}
+
+void Swarm::on(const HaveNews& event) {
+  PeerId last = kNoPeer;
+  std::optional<std::uint32_t> place;
+  for (const auto& news : event.news) {
+    if (news.peer != last) place = neighbours_.place_of(news.peer);
+    last = news.peer;
+    if (!place) continue;
+    if (news.what == StripeNews::What::kLoad) neighbours_.at(*place).load_at = now_;
+    wishes_changed_ = wishes_changed_ || news.what == StripeNews::What::kLost;
+    if (neighbours_.apply(*place, news)) last_spread_ = now_;
+    if (!neighbours_.complete_at(*place)) continue;
+    auto& one = neighbours_.at(*place);
+    if (one.watched) act(UnwatchHave{one.id});
+    one.watched = false;
   }
 }
 

@@ -33,6 +33,8 @@ class Swarm final : public Strategy {
   explicit Swarm(StrategyContext context, SwarmOptions options = {});
 
   std::vector<Action> on_event(Time now, const Event& event) override;
+  void on_events(Time now, std::span<const Event> events, std::vector<Action>& actions) override;
+  bool waits_for_news() const noexcept override;
 
  private:
   struct Running : RunningFetch {
@@ -58,6 +60,7 @@ class Swarm final : public Strategy {
   void on(const PeersChanged& event);
   void on(const Replied& event);
   void on(const HaveChanged& event);
+  void on(const HaveNews& event);
   void on(const HaveEnded& event);
   void pause();
   void finish();
@@ -138,6 +141,9 @@ class Swarm final : public Strategy {
   Time took_over_{0};           ///< when the coordinator last changed because one was silent
   Time next_announce_{0};
   Time last_announce_{0};
+  std::uint32_t times_named_ = 0;  ///< replies that named neighbours
+  Time last_named_{0};
+  std::uint32_t replaced_ = 0;  ///< neighbours that made room for those of this reply
   std::vector<std::uint32_t> last_ask_;
   bool wishes_changed_ = false;  ///< since `last_ask_`, perhaps
   std::vector<std::uint32_t> released_;

@@ -10,11 +10,13 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kSpansAsked = 16;
 constexpr std::size_t kReported = 16;
-constexpr auto kAskEvery = 50ms;      // new wishes are told at once, but not more often
-constexpr auto kIdleLease = 150ms;    // a lease under which nothing can be fetched is given back
-constexpr auto kFirstMap = 300ms;     // upstream waits for the first map of a neighbour
-constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
-constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
+constexpr std::uint32_t kNamedAtStart = 3;  // announcements that ask for neighbours whether or not there are enough,
+constexpr auto kNameAgain = 3'000ms;        // and then again so often
+constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but not more often
+constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
+constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
+constexpr auto kTakeOver = 3'000ms;         // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;        // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
 constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
@@ -123,7 +125,10 @@ void Swarm::announce(Interest interest) {
   message.may_fetch = may_fetch_;
   message.released = std::move(released_);
   released_.clear();
-  message.want_neighbours = interest == Interest::kWanting && neighbours_.live() < options_.neighbours * 4 / 5;
+  // Later ones too: whoever came after this node can be known to nobody else, and may have what nobody near has.
+  message.want_neighbours =
+      interest == Interest::kWanting && (neighbours_.live() < options_.neighbours * 4 / 5 ||
+                                         times_named_ < kNamedAtStart || now_ - last_named_ >= kNameAgain);
   if (interest == Interest::kWanting) {
     message.ask = spans_to_ask();
     last_ask_ = message.ask;
@@ -163,6 +168,11 @@ void Swarm::announce_if_due() {
 
 void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   bool holders = false;
+  replaced_ = 0;
+  if (!reply.neighbours.empty()) {
+    ++times_named_;
+    last_named_ = now_;
+  }
   for (const auto& one : reply.neighbours) {
     holders = holders || one.complete || one.stripes > 0;
     add_neighbour(one.name, one.complete);

@@ -21,138 +21,173 @@ constexpr double kMedianStep = 1.1;
 
 }  // namespace
 
-SwarmNeighbours::SwarmNeighbours(std::uint32_t stripes, Limits limits)
-    : limits_(limits), holders_(stripes), arriving_(stripes) {}
+SwarmNeighbours::SwarmNeighbours(std::uint32_t stripes, Limits limits) : limits_(limits), stripes_(stripes) {}
 
 SwarmNeighbour* SwarmNeighbours::find(PeerId id) {
-  const auto found = places_.find(id);
-  return found == places_.end() ? nullptr : &all_[found->second];
+  const auto place = place_of(id);
+  return place ? &all_[*place] : nullptr;
+}
+
+std::optional<std::uint32_t> SwarmNeighbours::place_of(PeerId id) const {
+  const auto found = std::ranges::find(ids_, id);
+  return found == ids_.end() ? std::nullopt : std::optional(static_cast<std::uint32_t>(found - ids_.begin()));
 }
 
 SwarmNeighbour& SwarmNeighbours::add(PeerId id) {
-  places_.emplace(id, static_cast<std::uint32_t>(all_.size()));
+  OXBOW_INVARIANT(all_.size() < kMost);
+  ids_.push_back(id);
+  held_.push_back(0);
   auto& neighbour = all_.emplace_back();
   neighbour.id = id;
   return neighbour;
 }
 
-void SwarmNeighbours::remove(PeerId id) {
-  const auto found = places_.find(id);
-  if (found == places_.end()) return;
-  const auto place = found->second;
-  if (all_[place].away)
-    --away_;
-  else
-    count(all_[place], -1);
-  places_.erase(found);
-  if (place + 1 != all_.size()) {
-    all_[place] = std::move(all_.back());
-    places_[all_[place].id] = place;
-  }
-  all_.pop_back();
+void SwarmNeighbours::set_ranked(SwarmNeighbour& one, bool ranked) {
+  one.ranked = ranked;
+  put(ranked_, bit(one), ranked);
 }
 
-std::optional<PeerId> SwarmNeighbours::worst() const {
+/// The last one takes its place, and with it its bit.
+void SwarmNeighbours::remove(PeerId id) {
+  auto* found = find(id);
+  if (found == nullptr) return;
+  const auto gone = bit(*found);
+  const auto last = bit(all_.back());
+  const auto move = [gone, last](Places& places) {
+    put(places, gone, (places & last) != 0);
+    places &= ~last;
+  };
+  for (auto& stripe : stripes_) {
+    move(stripe.held);
+    move(stripe.coming);
+  }
+  for (auto* places : {&complete_, &away_, &mapped_, &ranked_}) move(*places);
+  if (found != &all_.back()) *found = all_.back();
+  ids_[place(*found)] = ids_.back();
+  held_[place(*found)] = held_.back();
+  all_.pop_back();
+  ids_.pop_back();
+  held_.pop_back();
+}
+
+std::optional<PeerId> SwarmNeighbours::worst(Random* random) const {
   const SwarmNeighbour* worst = nullptr;
   for (const auto& one : all_) {
     if (one.away && one.outstanding == 0 && (worst == nullptr || one.away_count > worst->away_count)) worst = &one;
   }
+  for (int draw = 0; worst == nullptr && random != nullptr && draw < 8; ++draw) {
+    const auto& one = all_[random->below(static_cast<std::uint32_t>(all_.size()))];
+    if (one.outstanding == 0 && !one.ranked && !one.complete) worst = &one;
+  }
   return worst == nullptr ? std::nullopt : std::optional(worst->id);
 }
 
-bool SwarmNeighbours::any_ranked_lives() const noexcept {
-  return std::ranges::any_of(all_, [](const SwarmNeighbour& one) { return one.ranked && !one.away && one.mapped; });
-}
-
-void SwarmNeighbours::count(const SwarmNeighbour& neighbour, int sign) {
-  if (neighbour.complete) complete_ += static_cast<std::uint32_t>(sign);
-  for (const auto stripe : neighbour.arriving) arriving_[stripe] = static_cast<std::uint16_t>(arriving_[stripe] + sign);
-  const auto words = neighbour.have.words();
-  for (std::uint32_t word = 0; word < words.size(); ++word) {
-    for (auto bits = words[word]; bits != 0; bits &= bits - 1) {
-      const auto stripe = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      holders_[stripe] = static_cast<std::uint16_t>(holders_[stripe] + sign);
-    }
-  }
-}
+bool SwarmNeighbours::any_ranked_lives() const noexcept { return (ranked_ & mapped_ & ~away_) != 0; }
 
 bool SwarmNeighbours::apply(SwarmNeighbour& one, const HaveUpdate& update) {
   if (update.load) one.load = *update.load;
-  const auto stripes = static_cast<std::uint32_t>(holders_.size());
-  if (update.map && update.map->size() == stripes) {
-    if (!one.away) count(one, -1);
-    one.mapped = true;
-    one.complete = update.map->complete();
-    one.have = one.complete ? HaveMap() : *update.map;
-    one.arriving.clear();
-    if (!one.away) count(one, +1);
-  }
-  const bool known = one.mapped && !one.complete;
-  bool came = false;
-  const auto drop_arriving = [&](std::uint32_t stripe) {
-    if (std::erase(one.arriving, stripe) > 0 && !one.away) --arriving_[stripe];
-  };
-  for (const auto stripe : update.have) {
-    if (!known || stripe >= stripes) continue;
-    drop_arriving(stripe);
-    if (one.have.has(stripe)) continue;
-    came = true;
-    one.have.set(stripe);
-    if (!one.away) ++holders_[stripe];
-  }
-  for (const auto stripe : update.arriving) {
-    if (!known || stripe >= stripes || one.have.has(stripe) || one.arriving.size() >= kArrivingMax) continue;
-    if (std::ranges::find(one.arriving, stripe) != one.arriving.end()) continue;
-    one.arriving.push_back(stripe);
-    if (!one.away) ++arriving_[stripe];
-  }
+  if (update.map && update.map->size() == stripes_.size()) set_map(one, *update.map);
+  bool any = false;
+  for (const auto stripe : update.have) any = came(place(one), stripe) || any;
+  for (const auto stripe : update.arriving) arrives(place(one), stripe);
   for (const auto stripe : update.lost) forget_stripe(one, stripe);
-  if (known && one.have.complete()) set_complete(one);
-  return came;
+  return any;
+}
+
+bool SwarmNeighbours::apply(std::uint32_t place, const StripeNews& news) {
+  switch (news.what) {
+    case StripeNews::What::kHave:
+      return came(place, news.stripe);
+    case StripeNews::What::kArriving:
+      arrives(place, news.stripe);
+      break;
+    case StripeNews::What::kLost:
+      forget_stripe(all_[place], news.stripe);
+      break;
+    case StripeNews::What::kLoad:
+      all_[place].load = {news.used, news.slots, news.waiting};
+  }
+  return false;
+}
+
+void SwarmNeighbours::set_map(SwarmNeighbour& one, const HaveMap& map) {
+  forget_map(one);
+  one.mapped = true;
+  mapped_ |= bit(one);
+  if (map.complete()) return set_complete(one);
+  const auto words = map.words();
+  for (std::uint32_t word = 0; word < words.size(); ++word) {
+    for (auto bits = words[word]; bits != 0; bits &= bits - 1)
+      stripes_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))].held |= bit(one);
+  }
+  held_[place(one)] = map.count();
+}
+
+bool SwarmNeighbours::came(std::uint32_t place, std::uint32_t stripe) {
+  const auto own = Places{1} << place;
+  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return false;
+  auto& there = stripes_[stripe];
+  if ((there.held & own) != 0) return false;
+  if ((there.coming & own) != 0) {
+    there.coming &= ~own;
+    --all_[place].arriving;
+  }
+  there.held |= own;
+  if (++held_[place] == stripes_.size()) set_complete(all_[place]);
+  return true;
+}
+
+void SwarmNeighbours::arrives(std::uint32_t place, std::uint32_t stripe) {
+  const auto own = Places{1} << place;
+  if ((mapped_ & ~complete_ & own) == 0 || stripe >= stripes_.size()) return;
+  auto& there = stripes_[stripe];
+  if (((there.held | there.coming) & own) != 0 || all_[place].arriving >= kArrivingMax) return;
+  there.coming |= own;
+  ++all_[place].arriving;
 }
 
 void SwarmNeighbours::set_complete(SwarmNeighbour& one) {
-  if (!one.away) count(one, -1);
   one.complete = true;
   one.mapped = true;
-  one.have = HaveMap();
-  one.arriving.clear();
-  if (!one.away) count(one, +1);
+  complete_ |= bit(one);
+  mapped_ |= bit(one);
 }
 
 void SwarmNeighbours::forget_map(SwarmNeighbour& one) {
-  if (!one.away) count(one, -1);
+  const auto own = bit(one);
+  for (auto* places : {&complete_, &mapped_}) *places &= ~own;
+  for (auto& stripe : stripes_) {
+    stripe.held &= ~own;
+    stripe.coming &= ~own;
+  }
   one.complete = false;
   one.mapped = false;
-  one.have = HaveMap();
-  one.arriving.clear();
+  held_[place(one)] = 0;
+  one.arriving = 0;
 }
 
 void SwarmNeighbours::forget_stripe(SwarmNeighbour& one, std::uint32_t stripe) {
-  if (stripe >= holders_.size()) return;
+  if (stripe >= stripes_.size()) return;
   if (one.complete) {
-    // It has lost something: all but that may still be there.
-    forget_map(one);
-    one.have = HaveMap(static_cast<std::uint32_t>(holders_.size()), true);
-    one.have.clear(stripe);
-    one.mapped = true;
-    if (!one.away) count(one, +1);
-    return;
+    HaveMap rest(static_cast<std::uint32_t>(stripes_.size()), true);
+    rest.clear(stripe);
+    set_map(one, rest);
   }
-  if (std::erase(one.arriving, stripe) > 0 && !one.away) --arriving_[stripe];
-  if (!one.have.has(stripe)) return;
-  one.have.clear(stripe);
-  if (!one.away) --holders_[stripe];
+  const auto own = bit(one);
+  auto& there = stripes_[stripe];
+  if ((there.coming & own) != 0) --one.arriving;
+  if ((there.held & own) != 0) --held_[place(one)];
+  there.coming &= ~own;
+  there.held &= ~own;
 }
 
 void SwarmNeighbours::set_away(SwarmNeighbour& one, Time until) {
   one.away_until = until;
   if (one.away) return;
-  count(one, -1);
   one.away = true;
   one.on_trial = true;
   ++one.away_count;
-  ++away_;
+  away_ |= bit(one);
 }
 
 void SwarmNeighbours::failed(SwarmNeighbour& one, Time now, std::chrono::milliseconds for_at_least) {
@@ -179,10 +214,8 @@ void SwarmNeighbours::learn_speed(SwarmNeighbour& one, double rate, double& typi
 }
 
 void SwarmNeighbours::set_back(SwarmNeighbour& one) {
-  if (!one.away) return;
   one.away = false;
-  --away_;
-  count(one, +1);
+  away_ &= ~bit(one);
 }
 
 bool SwarmNeighbours::askable(const SwarmNeighbour& one, Time now, double typical) const {
@@ -195,12 +228,19 @@ bool SwarmNeighbours::askable(const SwarmNeighbour& one, Time now, double typica
   return one.outstanding < (slow ? 1 : share);
 }
 
-bool SwarmNeighbours::useful(const SwarmNeighbour& one, const SwarmWindow& window) const {
-  if (one.complete) return window.any_open();
+/// Who has, or is getting, an open stripe of the window.
+SwarmNeighbours::Places SwarmNeighbours::useful(const SwarmWindow& window) const {
+  Places places = 0;
+  bool any = false;
   for (const auto word : window.words()) {
-    if ((window.open_word(word) & one.have.words()[word]) != 0) return true;
+    auto bits = window.open_word(word);
+    any = any || bits != 0;
+    for (; bits != 0; bits &= bits - 1) {
+      const auto stripe = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      places |= stripes_[stripe].held | stripes_[stripe].coming;
+    }
   }
-  return std::ranges::any_of(one.arriving, [&](std::uint32_t stripe) { return window.open(stripe); });
+  return any ? places | complete_ : 0;
 }
 
 /// What one more stripe from this peer would cost: its queue over its speed, dearer from far away.
@@ -225,8 +265,10 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   std::uint32_t best_rank = std::numeric_limits<std::uint32_t>::max();
   std::uint32_t ties = 0;
   const auto urgent_end = window.ranges().front().begin + kEarlyStripes;
+  const auto own = Places{1} << place;
+  const auto counted = ~(away_ | complete_);
   const auto consider = [&](std::uint32_t stripe, bool cut_through) {
-    std::uint32_t rank = 4 * (holders_[stripe] + 1U);
+    auto rank = 4 * (static_cast<std::uint32_t>(std::popcount(stripes_[stripe].held & counted)) + 1U);
     if (stripe < urgent_end && stripe >= window.ranges().front().begin) rank /= kEarlyFactor;
     if (rank > best_rank) return;
     ties = rank < best_rank ? 1 : ties + 1;
@@ -234,12 +276,13 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
     if (ties == 1 || random.below(ties) == 0) best = SwarmChoice{place, stripe, cut_through};
   };
   for (const auto word : window.words()) {
-    auto bits = window.open_word(word);
-    if (!one.complete) bits &= one.have.words()[word];
-    for (; bits != 0; bits &= bits - 1) consider(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)), false);
-  }
-  for (const auto stripe : one.arriving) {
-    if (window.open(stripe)) consider(stripe, true);
+    for (auto bits = window.open_word(word); bits != 0; bits &= bits - 1) {
+      const auto stripe = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      if (one.complete || (stripes_[stripe].held & own) != 0)
+        consider(stripe, false);
+      else if ((stripes_[stripe].coming & own) != 0)
+        consider(stripe, true);
+    }
   }
   return best;
 }
@@ -249,19 +292,24 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
   const auto count = static_cast<std::uint32_t>(all_.size());
   if (count == 0 || window.empty()) return std::nullopt;
   const auto first = random.below(count);
+  auto places = useful(window) & mapped_ & ~away_;
+  if (!anybody) places &= ranked_;
+  // Those from `first` on, then those before it.
+  const auto after = places & (~Places{0} << first);
   std::optional<std::uint32_t> best;
   double best_cost = 0;
   std::uint32_t probed = 0;
-  for (std::uint32_t i = 0; i < count && probed < limits_.probes; ++i) {
-    const auto place = (first + i) % count;
-    const auto& one = all_[place];
-    if (!anybody && !one.ranked) continue;
-    if (!askable(one, now, typical) || !useful(one, window)) continue;
-    ++probed;
-    const double price = cost(one, peers, typical, random);
-    if (best && price >= best_cost) continue;
-    best = place;
-    best_cost = price;
+  for (auto part : {after, places & ~after}) {
+    for (; part != 0 && probed < limits_.probes; part &= part - 1) {
+      const auto place = static_cast<std::uint32_t>(std::countr_zero(part));
+      const auto& one = all_[place];
+      if (!askable(one, now, typical)) continue;
+      ++probed;
+      const double price = cost(one, peers, typical, random);
+      if (best && price >= best_cost) continue;
+      best = place;
+      best_cost = price;
+    }
   }
   return best ? choose_stripe(*best, window, random) : std::nullopt;
 }
@@ -273,8 +321,9 @@ std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t str
   for (std::uint32_t place = 0; place < all_.size(); ++place) {
     const auto& one = all_[place];
     if (one.id == except || !askable(one, now, typical)) continue;
-    const bool here = one.complete || one.have.has(stripe);
-    if (!here && std::ranges::find(one.arriving, stripe) == one.arriving.end()) continue;
+    const auto own = Places{1} << place;
+    const bool here = one.complete || (stripes_[stripe].held & own) != 0;
+    if (!here && (stripes_[stripe].coming & own) == 0) continue;
     const double price = cost(one, peers, typical, random);
     if (best && price >= best_cost) continue;
     best = SwarmChoice{place, stripe, !here};

@@ -1,12 +1,12 @@
 // The neighbours of a swarm: which stripes they have or are getting from upstream, how fast and how loaded they are,
-// and the choice among them. Keeps the count of holders of every stripe as news come, so that no choice looks at all
-// neighbours times all stripes. Part of p2p/swarm.
-// Thread rule and lifetime: as the strategy that owns it.
+// and the choice among them. A neighbour is a bit: of every stripe one word says who holds it and one who is getting
+// it, so that news are one bit, and who is of use for a window is a few words of arithmetic. Part of p2p/swarm. Thread
+// rule and lifetime: as the strategy that owns it.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "p2p/random.h"
@@ -15,28 +15,29 @@
 
 namespace oxbow::p2p {
 
-struct SwarmNeighbour {
-  PeerId id = kNoPeer;
-  HaveMap have;
-  std::vector<std::uint32_t> arriving;  ///< from upstream, at this moment
-  bool complete = false;
-  bool mapped = false;    ///< its map is known
-  bool watched = false;   ///< its have stream is open
-  bool away = false;      ///< did not answer: not counted, not asked before `away_until`
-  bool ranked = false;    ///< one of the ranked holders of the blob
-  bool on_trial = false;  ///< was away and has not brought a stripe since
-  Load load;
-  Time load_at{0};      ///< when it told its load
-  Time asked_since{0};  ///< the first map is awaited since
+struct alignas(64) SwarmNeighbour {
+  // What a choice looks at:
   Time busy_until{0};
-  Time watch_after{0};
-  Time away_until{0};
-  std::uint32_t away_count = 0;
+  Time load_at{0};  ///< when it told its load
+  Load load;
   std::uint32_t outstanding = 0;
-  double goodput = 0;     ///< EWMA, bytes per second of one fetch; 0: unknown
-  double latency_ms = 0;  ///< EWMA
+  double goodput = 0;  ///< EWMA, bytes per second of one fetch; 0: unknown
+  PeerId id = kNoPeer;
   std::uint32_t near = 0;
   bool vetted = true;
+  bool on_trial = false;  ///< was away and has not brought a stripe since
+  bool away = false;      ///< did not answer: not counted, not asked before `away_until`
+  bool complete = false;
+  bool mapped = false;   ///< its map is known
+  bool watched = false;  ///< its have stream is open
+  bool ranked = false;   ///< one of the ranked holders of the blob
+  // The rest:
+  Time asked_since{0};  ///< the first map is awaited since
+  Time watch_after{0};
+  Time away_until{0};
+  double latency_ms = 0;  ///< EWMA
+  std::uint32_t away_count = 0;
+  std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment
 };
 
 struct SwarmChoice {
@@ -47,6 +48,8 @@ struct SwarmChoice {
 
 class SwarmNeighbours {
  public:
+  static constexpr std::size_t kMost = 64;
+
   struct Limits {
     std::uint32_t fetches = 8;   ///< from all peers
     std::uint32_t per_peer = 2;  ///< of them, with many neighbours
@@ -57,18 +60,23 @@ class SwarmNeighbours {
   SwarmNeighbours(std::uint32_t stripes, Limits limits);
 
   std::size_t size() const noexcept { return all_.size(); }
-  std::size_t live() const noexcept { return all_.size() - away_; }
+  std::size_t live() const noexcept { return all_.size() - static_cast<std::size_t>(std::popcount(away_)); }
   SwarmNeighbour& at(std::size_t place) { return all_[place]; }
   const SwarmNeighbour& at(std::size_t place) const { return all_[place]; }
   bool any_ranked_lives() const noexcept;
   SwarmNeighbour* find(PeerId id);
+  std::optional<std::uint32_t> place_of(PeerId id) const;
+  /// At most kMost.
   SwarmNeighbour& add(PeerId id);
+  void set_ranked(SwarmNeighbour& neighbour, bool ranked);
   void remove(PeerId id);
-  /// Somebody who is away longest, to make room.
-  std::optional<PeerId> worst() const;
+  /// Somebody to make room: who was away most often; with `random` else any of whom nothing is asked.
+  std::optional<PeerId> worst(Random* random) const;
 
   /// Says whether it has a stripe that it was not known to have.
   bool apply(SwarmNeighbour& neighbour, const HaveUpdate& update);
+  bool apply(std::uint32_t place, const StripeNews& news);
+  bool complete_at(std::uint32_t place) const noexcept { return (complete_ >> place & 1U) != 0; }
   void set_complete(SwarmNeighbour& neighbour);
   void forget_map(SwarmNeighbour& neighbour);
   void forget_stripe(SwarmNeighbour& neighbour, std::uint32_t stripe);
@@ -85,10 +93,10 @@ class SwarmNeighbours {
 
   /// Held, or on its way from upstream, at somebody who answers.
   bool somewhere(std::uint32_t stripe) const noexcept {
-    return complete_ > 0 || holders_[stripe] > 0 || arriving_[stripe] > 0;
+    return ((complete_ | stripes_[stripe].held | stripes_[stripe].coming) & ~away_) != 0;
   }
-  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return arriving_[stripe] > 0; }
-  std::uint32_t complete() const noexcept { return complete_; }
+  bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (stripes_[stripe].coming & ~away_) != 0; }
+  std::uint32_t complete() const noexcept { return static_cast<std::uint32_t>(std::popcount(complete_ & ~away_)); }
 
   /// Peer first, then the stripe. Only among the ranked holders, unless `anybody`.
   std::optional<SwarmChoice> pick(Time now, const SwarmWindow& window, bool anybody, const PeerSnapshot& peers,
@@ -98,19 +106,35 @@ class SwarmNeighbours {
                                       double typical, Random& random) const;
 
  private:
-  void count(const SwarmNeighbour& neighbour, int sign);
+  using Places = std::uint64_t;  ///< a bit each
+  struct Stripe {
+    Places held = 0;    ///< who has it; of the complete ones it may say nothing
+    Places coming = 0;  ///< who gets it from upstream
+  };
+
+  Places bit(const SwarmNeighbour& one) const noexcept { return Places{1} << (&one - all_.data()); }
+  static void put(Places& places, Places bits, bool in) noexcept { places = in ? places | bits : places & ~bits; }
+  void set_map(SwarmNeighbour& neighbour, const HaveMap& map);
+  std::uint32_t place(const SwarmNeighbour& one) const noexcept {
+    return static_cast<std::uint32_t>(&one - all_.data());
+  }
+  bool came(std::uint32_t place, std::uint32_t stripe);
+  void arrives(std::uint32_t place, std::uint32_t stripe);
+  Places useful(const SwarmWindow& window) const;
   bool askable(const SwarmNeighbour& one, Time now, double typical) const;
-  bool useful(const SwarmNeighbour& one, const SwarmWindow& window) const;
   double cost(const SwarmNeighbour& one, const PeerSnapshot& peers, double typical, Random& random) const;
   std::optional<SwarmChoice> choose_stripe(std::uint32_t place, const SwarmWindow& window, Random& random) const;
 
   const Limits limits_;
   std::vector<SwarmNeighbour> all_;
-  std::unordered_map<PeerId, std::uint32_t> places_;
-  std::vector<std::uint16_t> holders_;   ///< by stripe, without the complete ones
-  std::vector<std::uint16_t> arriving_;  ///< by stripe
-  std::uint32_t complete_ = 0;
-  std::uint32_t away_ = 0;
+  // News are most of what comes, so what they look at is kept apart and close together.
+  std::vector<PeerId> ids_;  ///< by neighbour
+  std::vector<Stripe> stripes_;
+  std::vector<std::uint32_t> held_;  ///< by neighbour: stripes of its map
+  Places complete_ = 0;
+  Places away_ = 0;
+  Places mapped_ = 0;
+  Places ranked_ = 0;
 };
 
 }  // namespace oxbow::p2p

@@ -9,6 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kRingGivesWay = 1'000ms;
+constexpr std::uint32_t kReplacedAtOnce = 8;  // neighbours that answer, by new ones
 
 }  // namespace
 
@@ -43,12 +44,13 @@ void Swarm::fetch_from(const SwarmChoice& choice, FetchId hedge_of) {
 
 void Swarm::add_neighbour(std::string_view name, bool complete) {
   const auto* peer = peers_ == nullptr ? nullptr : peers_->find(name);
-  if (peer == nullptr || peer->self || peer->state != PeerState::kEligible) return;
+  if (peer == nullptr || peers_->is_self(*peer) || peer->state != PeerState::kEligible) return;
   auto* one = neighbours_.find(peer->id);
   if (one == nullptr) {
-    if (neighbours_.size() >= options_.neighbours) {
-      const auto worst = neighbours_.worst();
+    if (neighbours_.size() >= std::min<std::size_t>(options_.neighbours, SwarmNeighbours::kMost)) {
+      const auto worst = neighbours_.worst(replaced_ < kReplacedAtOnce ? &random_ : nullptr);
       if (!worst) return;
+      ++replaced_;
       if (neighbours_.find(*worst)->watched) act(UnwatchHave{*worst});
       neighbours_.remove(*worst);
     }
@@ -65,9 +67,9 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
 
 void Swarm::sync_neighbour(SwarmNeighbour& one) {
   const auto* peer = peers_->find(one.id);
-  one.near = peer->near;
+  one.near = peers_->near(*peer);
   one.vetted = peer->vetted;
-  one.ranked = std::ranges::find(ranked_, one.id) != ranked_.end();
+  neighbours_.set_ranked(one, std::ranges::find(ranked_, one.id) != ranked_.end());
   if (one.goodput <= 0) one.goodput = peer->goodput;
   if (one.latency_ms <= 0) one.latency_ms = peer->latency_ms;
 }

@@ -17,7 +17,7 @@ peers that did not answer (circuit breakers and probes); the swarm and the finge
   oxbow sim churn                                    1,000 and 10,000 nodes
   oxbow sim churn --nodes 1000 --rate 0.1 --stale-s 300 --strategy fingers
   oxbow sim churn --nodes 100000 --rate 0.01 --stale-s 30 --strategy swarm --scenario steady
-  oxbow sim churn --reannounce moved                 with another rule of telling coordinators who holds what
+  oxbow sim churn --reannounce settled               with another rule of telling coordinators who holds what
 A pull asks a coordinator and holders, or goes along fingers; a dead peer costs the daemon's own time-outs. Bandwidth and
 eviction do not exist here: a node keeps what it has pulled.
 )";
@@ -32,7 +32,7 @@ class SimChurn final : public SimPart {
   std::vector<double> stale_s_;
   std::string strategy_ = "both";
   std::string scenario_ = "all";
-  std::string reannounce_ = "settled";
+  std::string reannounce_ = "moved";
 };
 
 CLI::App* SimChurn::add(CLI::App& sim) {
@@ -52,7 +52,7 @@ CLI::App* SimChurn::add(CLI::App& sim) {
       ->check(CLI::Range(0.0, 3'600.0));
   choice("--strategy", strategy_, "swarm, fingers, or both after each other", {"swarm", "fingers", "both"});
   choice("--scenario", scenario_, "steady, rack, rolling, or all three", {"steady", "rack", "rolling", "all"});
-  choice("--reannounce", reannounce_, "When holders tell again: settled, as the daemon does; or moved",
+  choice("--reannounce", reannounce_, "When holders tell again: moved, as the daemon does; or settled",
          {"settled", "moved"});
   number("--blobs", base.blobs, "That are pulled", 1U, 100'000U);
   number("--alpha", base.alpha, "Of their Zipf popularity; 0: all alike", 0.0, 4.0);

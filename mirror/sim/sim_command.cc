@@ -49,6 +49,7 @@ std::string command_line(const CLI::App& command) {
 std::vector<std::unique_ptr<SimPart>> all_sim_parts() {
   std::vector<std::unique_ptr<SimPart>> out;
   out.push_back(make_sim_seed());
+  out.push_back(make_sim_crowd());
   out.push_back(make_sim_lookup());
   out.push_back(make_sim_topology());
   out.push_back(make_sim_selection());

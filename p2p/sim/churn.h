@@ -28,8 +28,8 @@ enum class ChurnScenario : std::uint8_t {
 };
 /// When a holder tells coordinators again what it has, besides every five minutes.
 enum class ReannounceRule : std::uint8_t {
-  kSettled,  ///< everything, once its view has not changed for two seconds: the daemon's rule
-  kMoved,    ///< what has another coordinator or successor than before, two seconds after each change
+  kSettled,  ///< everything, once its view has not changed for two seconds
+  kMoved,  ///< what has another coordinator or successor than before, two seconds after each change: the daemon's rule
 };
 std::string_view to_string(ChurnStrategy strategy) noexcept;
 std::string_view to_string(ChurnScenario scenario) noexcept;
@@ -46,7 +46,7 @@ struct ChurnOptions {
   std::uint32_t down_ms = 20'000;  ///< of a restart
   std::uint32_t stale_ms = 0;      ///< mean age of the views; nodes differ by half of it; 0: within a second
   bool breakers = true;            ///< nodes remember who did not answer, and probe
-  ReannounceRule reannounce = ReannounceRule::kSettled;
+  ReannounceRule reannounce = ReannounceRule::kMoved;
   std::uint32_t blobs = 500;
   double alpha = 1;                 ///< of their Zipf popularity
   std::uint32_t held_per_node = 8;  ///< blobs in a node's cache at the start

@@ -136,6 +136,7 @@ class ScriptedStrategy final : public p2p::Strategy {
   }
   void on(const p2p::Replied&) { replied_ = true; }
   void on(const p2p::HaveChanged&) { ++news_; }
+  void on(const p2p::HaveNews&) { ++news_; }
   void on(const p2p::HaveEnded&) {}
   void on(const p2p::StripeArrived& event) { present_.set(event.stripe); }
   void on(const p2p::StripeLost& event) {

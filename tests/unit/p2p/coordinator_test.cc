@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 namespace oxbow::p2p {
@@ -256,6 +257,27 @@ TEST_F(ManyMembers, NamesTheNearAndTheFar) {
     near += peers_->find(neighbour.name)->member.location.front() == "zone-a" ? 1 : 0;
   EXPECT_GE(near, 16U);
   EXPECT_LT(near, 32U);
+}
+
+// Whoever was named to nobody yet comes first: one that came last is known to others as soon as they ask again.
+TEST_F(ManyMembers, NamesWhoIsKnownToFewest) {
+  for (PeerId peer = 1; peer <= 100; ++peer) tell(peer, wanting());
+  std::map<std::string, int> named;
+  for (PeerId peer = 1; peer <= 100; ++peer) {
+    for (const auto& neighbour : tell(peer, wanting()).neighbours) ++named[neighbour.name];
+  }
+  EXPECT_EQ(named.size(), 100U);
+  for (PeerId peer = 97; peer <= 100; ++peer) EXPECT_GE(named[fmt::format("node-{}", peer)], 16);
+}
+
+// With more members than it remembers a coordinator forgets others before those that fetch under a lease.
+TEST_F(ManyMembers, KeepsThoseWithLeases) {
+  CoordinatorOptions options;
+  options.members_per_blob = 64;
+  Coordinator small(options, 1, Time{0});
+  EXPECT_EQ(small.on_announce(now_, 1, wanting({0}), *peers_).granted.size(), 1U);
+  for (PeerId peer = 2; peer <= 600; ++peer) small.on_announce(now_, peer, wanting(), *peers_);
+  EXPECT_EQ(small.leases(), 1U);
 }
 
 }  // namespace
