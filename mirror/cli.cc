@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
+#include "mirror/install/install_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
 
@@ -111,6 +112,9 @@ int run_cli(int argc, char** argv) {
 
   const CaCommand ca_command(app);
   SimCommand sim_command(app);
+  InstallCommand install_command(app);
+  arguments.add_to(install_command.app());
+  const UninstallCommand uninstall_command(app);
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -126,12 +130,14 @@ int run_cli(int argc, char** argv) {
     return ca_command.run(now, stdout, stderr);
   }
   if (sim_command.parsed()) return sim_command.run(stdout, stderr);
+  if (uninstall_command.parsed()) return uninstall_command.run(stdout, stderr);
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);
     return 0;
   }
   const auto config = load_or_explain(arguments);
   if (!config) return 2;
+  if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "config/loader.h"
+#include "core/http/listener.h"
 #include "core/http/server.h"
 #include "core/log.h"
 #include "core/sd_notify.h"
@@ -82,6 +83,15 @@ sigset_t handled_signals() {
   return set;
 }
 
+/// What systemd listens on for this service must be served.
+Result<> check_handed_over(const config::Config& config) {
+  auto named = config.client.listen;
+  for (const auto& address : {config.admin.listen, config.peer.listen}) {
+    if (!address.empty()) named.push_back(address);
+  }
+  return http::check_inherited(named);
+}
+
 void log_addresses(std::string_view what, const http::Server& server) {
   for (const auto& address : server.addresses()) log::info("listening", {{"for", what}, {"address", address}});
 }
@@ -139,6 +149,7 @@ Result<> run_daemon(DaemonOptions options) {
   raise_file_limit();
 
   const auto& config = options.config;
+  if (auto served = check_handed_over(config); !served) return std::unexpected(std::move(served.error()));
   Ground ground;
   gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
       .Add({{"version", options.version}})

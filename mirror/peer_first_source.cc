@@ -7,6 +7,13 @@ namespace {
 
 /// Peers asked for one stripe before upstream is.
 constexpr std::size_t kAskedMax = 3;
+/// Peers that are fetching the blob themselves get a stripe any moment; who runs ahead of them, in order, would be
+/// ahead of them to the end and bring a second copy from upstream. Waited in vain, the patience halves; served, it is
+/// whole again.
+constexpr std::chrono::milliseconds kPatience{2'000};
+constexpr std::chrono::milliseconds kAskAgain{100};
+/// Between questions to the coordinator: who comes first knows of nobody, and others come.
+constexpr std::chrono::milliseconds kLookAgain{500};
 
 Task<> find_holders(FetchPeers& peers, Digest digest, std::uint64_t blob_bytes,
                     std::function<void(std::vector<p2p::PeerId>)> done) {
@@ -35,10 +42,16 @@ Task<> find_holders(FetchPeers& peers, Digest digest, std::uint64_t blob_bytes,
 class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, public SpanSink {
  public:
   PeerFirstRequest(PeerFirstSource& source, Loop& loop, ByteRange range, SpanSink& sink)
-      : source_(source), loop_(loop), range_(range), sink_(sink), alive_(std::make_shared<PeerFirstRequest*>(this)) {}
+      : source_(source),
+        loop_(loop),
+        range_(range),
+        sink_(sink),
+        timer_(loop),
+        alive_(std::make_shared<PeerFirstRequest*>(this)) {}
   ~PeerFirstRequest() override { *alive_ = nullptr; }
 
-  void start() {
+  void look() {
+    looked_ = std::chrono::steady_clock::now();
     asio::co_spawn(loop_,
                    find_holders(source_.peers_, source_.digest_, source_.geometry_.blob_bytes(),
                                 [alive = alive_](std::vector<p2p::PeerId> holders) {
@@ -64,10 +77,14 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     return taken == wanted.size() ? bytes.size() : taken;
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {
-    if (outcome)
-      asked_ = 0;
-    else
+    if (outcome) {
+      arrived();
+      patience_ = kPatience;
+    } else {
       ++at_;  // not this one again
+      const auto code = outcome.error().code();
+      may_come_ = may_come_ || code == Errc::kNotFound || code == Errc::kBusy;
+    }
     later();
   }
 
@@ -82,13 +99,40 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   void on_done(Result<> outcome) override {
     if (refused_) outcome = std::unexpected(*refused_);
     if (!outcome) return sink_.on_done(std::move(outcome));
-    asked_ = 0;
+    arrived();
     later();
   }
 
  private:
   void head() {
     if (!std::exchange(headed_, true)) sink_.on_head({range_.begin, false, source_.geometry_.blob_bytes()});
+  }
+  void arrived() {
+    asked_ = 0;
+    waited_ = {};
+    may_come_ = looked_again_ = false;
+  }
+  /// False: long enough.
+  bool wait_for_peers() {
+    if (!std::exchange(may_come_, false)) return false;
+    if (waited_ >= patience_) {
+      patience_ /= 2;
+      return false;
+    }
+    waited_ += kAskAgain;
+    asked_ = 0;
+    timer_.expires_after(kAskAgain);
+    timer_.async_wait([alive = alive_](const boost::system::error_code& error) {
+      if (!error && *alive != nullptr) (*alive)->next();
+    });
+    return true;
+  }
+  /// Once for a stripe: peers that hang must not keep the reader from upstream.
+  bool look_again() {
+    if (std::chrono::steady_clock::now() - looked_ < kLookAgain || std::exchange(looked_again_, true)) return false;
+    asked_ = 0;
+    look();
+    return true;
   }
   /// Posted: a call must not be ended from within its own callback.
   void later() {
@@ -104,6 +148,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     const auto stripe = source_.geometry_.stripe_at(range_.begin);
     const auto bytes = source_.geometry_.stripe(stripe);
     if (asked_ >= std::min(kAskedMax, holders_.size())) {
+      if (wait_for_peers() || look_again()) return;
       upstream_ = source_.upstream_->request(loop_, {range_.begin, std::min(bytes.end, range_.end)}, *this);
       return;
     }
@@ -120,9 +165,15 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   Loop& loop_;
   ByteRange range_;  ///< what is still to come
   SpanSink& sink_;
+  std::chrono::steady_clock::time_point looked_{};
   std::vector<p2p::PeerId> holders_;
   std::size_t at_ = 0;
   std::size_t asked_ = 0;  ///< for the stripe at range_.begin
+  bool looked_again_ = false;
+  bool may_come_ = false;  ///< somebody who was asked for it may get it yet
+  std::chrono::milliseconds waited_{0};
+  std::chrono::milliseconds patience_ = kPatience;
+  asio::steady_timer timer_;
   bool headed_ = false;
   std::optional<Error> refused_;
   std::shared_ptr<PeerFirstRequest*> alive_;
@@ -132,7 +183,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
 
 std::unique_ptr<SpanRequest> PeerFirstSource::request(Loop& loop, ByteRange range, SpanSink& sink) {
   auto request = std::make_unique<PeerFirstRequest>(*this, loop, range, sink);
-  request->start();
+  request->look();
   return request;
 }
 

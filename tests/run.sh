@@ -112,7 +112,11 @@ part_format() {
 
 part_unit() { build release && units release; }
 
-part_integration() { build release && counted "integration (release)" integration release; }
+# A whole booted system and an image made of packages take minutes: not in the fast tier.
+slow_integration=(--skip test_operations --skip test_oci_image)
+if $all; then slow_integration=(); fi
+
+part_integration() { build release && counted "integration (release)" integration release "${slow_integration[@]}"; }
 
 part_cluster() {
   build release oxbow || return
@@ -133,7 +137,8 @@ part_asan() {
   build asan || return
   units asan
   # Clients that were built elsewhere gain nothing from an instrumented daemon twice.
-  counted "integration (asan)" integration asan --skip test_go_clients --skip Containerd2
+  counted "integration (asan)" integration asan --skip test_go_clients --skip Containerd2 --skip test_packaging \
+    --skip test_operations --skip test_oci_image --skip test_monitoring
 }
 
 part_tsan() {

@@ -11,6 +11,8 @@ namespace {
 
 /// RFC 9113, section 3.4.
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Who has just connected is about to ask, and many clients do not ask again when a new connection ends unanswered.
+constexpr std::chrono::milliseconds kFirstRequestInDrain{1'000};
 
 }  // namespace
 
@@ -101,9 +103,16 @@ void Connection::speak(std::unique_ptr<Protocol> protocol, std::string_view firs
   protocol_ = std::move(protocol);
   idle_since_ = worker_.now();
   deadline_ = worker_.now() + limits().idle_timeout;
+  // HTTP/2 can say which requests it will not answer, HTTP/1.1 only ends: its first request is waited for.
+  const bool knows_of_end = !first_bytes.empty() || transport_.alpn() == "h2";
   const std::string kept = first_bytes.data() == first_bytes_.data() ? std::exchange(first_bytes_, {}) : std::string();
   protocol_->start(kept.empty() ? first_bytes : std::string_view(kept));
+  if (!worker_.draining() || phase_ != Phase::kProtocol) return;
+  if (knows_of_end) return protocol_->drain();
+  expect_first_request();
 }
+
+void Connection::expect_first_request() { deadline_ = std::min(deadline_, worker_.now() + kFirstRequestInDrain); }
 
 void Connection::on_deadline() {
   if (phase_ == Phase::kClosed) return;
@@ -113,7 +122,8 @@ void Connection::on_deadline() {
       context().limits.tls_timeout.Increment();
       return close();
     case Phase::kDetect:
-      (first_bytes_.empty() ? context().limits.idle_timeout : context().limits.header_timeout).Increment();
+      if (!worker_.draining())
+        (first_bytes_.empty() ? context().limits.idle_timeout : context().limits.header_timeout).Increment();
       return linger();
     case Phase::kProtocol:
       return protocol_->on_deadline();
@@ -128,9 +138,8 @@ void Connection::on_deadline() {
 void Connection::drain() {
   switch (phase_) {
     case Phase::kHandshake:
-      return close();
     case Phase::kDetect:
-      return linger();
+      return expect_first_request();
     case Phase::kProtocol:
       return protocol_->drain();
     case Phase::kLinger:
@@ -140,7 +149,17 @@ void Connection::drain() {
 }
 
 void Connection::cut() {
-  if (phase_ == Phase::kProtocol) protocol_->cut();
+  switch (phase_) {
+    case Phase::kHandshake:
+      return close();
+    case Phase::kDetect:
+      return linger();
+    case Phase::kProtocol:
+      return protocol_->cut();
+    case Phase::kLinger:
+    case Phase::kClosed:
+      return;
+  }
 }
 
 void Connection::linger() {

@@ -76,6 +76,7 @@ class Connection final : public EventTarget, public std::enable_shared_from_this
   void handshake();
   void detect();
   void speak(std::unique_ptr<Protocol> protocol, std::string_view first_bytes);
+  void expect_first_request();
   void read_away();
 
   Worker& worker_;

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "core/http/inherited.h"
 #include "core/log.h"
 
 namespace oxbow::http {
@@ -70,6 +71,14 @@ void set_congestion_control(int fd) noexcept {
   ::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, kUnpaced.data(), static_cast<socklen_t>(kUnpaced.size()));
 }
 
+Result<BoundSocket> take_over(int fd, const std::string& address) {
+  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (own < 0) return std::unexpected(errno_error(errno, address));
+  ::fcntl(own, F_SETFL, ::fcntl(own, F_GETFL) | O_NONBLOCK);
+  set_congestion_control(own);
+  return BoundSocket{own, bound_address(own)};
+}
+
 Result<BoundSocket> inherited(const std::string& address) {
   int fd = -1;
   if (!parse_number(std::string_view(address).substr(3), fd) || fd < 0) {
@@ -80,11 +89,7 @@ Result<BoundSocket> inherited(const std::string& address) {
   if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) != 0 || listening == 0) {
     return fail(Errc::kInvalid, fmt::format("{} is not a listening socket", address));
   }
-  const int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  if (own < 0) return std::unexpected(errno_error(errno, address));
-  ::fcntl(own, F_SETFL, ::fcntl(own, F_GETFL) | O_NONBLOCK);
-  set_congestion_control(own);
-  return BoundSocket{own, bound_address(own)};
+  return take_over(fd, address);
 }
 
 Result<socklen_t> parse_address(const std::string& address, sockaddr_storage& out) {
@@ -125,6 +130,7 @@ Result<BoundSocket> bind_address(const std::string& address) {
   sockaddr_storage storage{};
   const auto length = parse_address(address, storage);
   if (!length) return std::unexpected(length.error());
+  if (const auto held = find_socket(inherited_sockets(), storage)) return take_over(*held, address);
   const int fd = ::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const auto no_ipv6 = [&] { return fail(Errc::kUnsupported, address + ": this machine has no IPv6"); };
   if (fd < 0 && lacks_ipv6(errno, storage)) return no_ipv6();
@@ -141,6 +147,26 @@ Result<BoundSocket> bind_address(const std::string& address) {
   }
   set_congestion_control(fd);
   return BoundSocket{fd, bound_address(fd)};
+}
+
+Result<> check_inherited(const std::vector<std::string>& addresses) {
+  auto unnamed = inherited_sockets();
+  for (const auto& address : addresses) {
+    sockaddr_storage storage{};
+    std::optional<int> named;
+    int number = -1;
+    if (address.starts_with("fd:")) {
+      if (parse_number(std::string_view(address).substr(3), number)) named = number;
+    } else if (parse_address(address, storage)) {
+      named = find_socket(unnamed, storage);
+    }
+    if (named) std::erase(unnamed, *named);
+  }
+  if (unnamed.empty()) return {};
+  return fail(Errc::kInvalid,
+              fmt::format("systemd listens on {} for this service, but nobody would serve it; change client.listen, or "
+                          "ListenStream= by `systemctl edit oxbow.socket`",
+                          bound_address(unnamed.front())));
 }
 
 Listener::Listener(int fd, std::vector<std::shared_ptr<Worker>> workers) : fd_(fd), workers_(std::move(workers)) {}

@@ -18,8 +18,13 @@ struct BoundSocket {
 
 /// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo,
 /// kUnsupported (`[::1]` on a machine without IPv6).
+/// An address that systemd listens on for this service (core/http/inherited.h) is taken over, not bound again.
 /// What a loopback address accepts does not pace its packets, whatever the machine's congestion control.
 Result<BoundSocket> bind_address(const std::string& address);
+
+/// systemd accepts connections on what it handed over whether or not it is served: kInvalid, with the address, for a
+/// socket that none of `addresses` names, where clients would wait for ever.
+Result<> check_inherited(const std::vector<std::string>& addresses);
 
 class Listener final : public EventTarget {
  public:

@@ -53,7 +53,7 @@ void Worker::start() {
 }
 
 void Worker::adopt(int fd, std::string remote) {
-  if (stopped_ || draining_) {
+  if (stopped_) {
     ::close(fd);
     load_.fetch_sub(1, std::memory_order_relaxed);
     --context_->connections;
@@ -70,6 +70,7 @@ void Worker::adopt(int fd, std::string remote) {
     return;
   }
   connection->start();
+  if (draining_) connection->drain();  // accepted before the listener stopped: as good as those that were here
 }
 
 void Worker::forget(Connection& connection) {

@@ -28,9 +28,12 @@ struct Hidden {
   std::vector<std::string> folders;
 };
 const std::vector<Hidden> kHidden{
-    {"nghttp2/", {"core/http/"}}, {"rocksdb/", {"storage/"}},
-    {"liburing", {"storage/"}},   {"curl/", {"mirror/upstream", "p2p/membership/"}},
-    {"toml++/", {"config/"}},     {"CLI/", {"mirror/"}},
+    {"nghttp2/", {"core/http/"}},
+    {"rocksdb/", {"storage/"}},
+    {"liburing", {"storage/"}},
+    {"curl/", {"mirror/upstream", "p2p/membership/"}},
+    {"toml++/", {"config/", "mirror/install/"}},
+    {"CLI/", {"mirror/"}},
 };
 
 /// The path between quotes or brackets of an #include line; empty for other lines.
