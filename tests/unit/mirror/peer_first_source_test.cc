@@ -1,0 +1,102 @@
+// Window mode with peers: who has it is asked before upstream, and a little patience saves a second copy.
+#include "mirror/peer_first_source.h"
+
+#include "peer_site.h"
+
+namespace oxbow::mirror {
+namespace {
+
+class Sink final : public SpanSink {
+ public:
+  void on_head(const SpanHead& head) override { begin = head.begin; }
+  std::size_t on_data(std::span<const std::byte> bytes) override {
+    got.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return bytes.size();
+  }
+  void on_done(Result<> outcome) override { done.set_value(std::move(outcome)); }
+
+  std::optional<std::uint64_t> begin;
+  std::string got;
+  std::promise<Result<>> done;
+};
+
+class PeerFirstSourceTest : public PeerSite {
+ protected:
+  /// `meanwhile` runs on the loop `after_ms` after the request was made.
+  Result<> fetch(ByteRange range, int after_ms = 0, std::function<void()> meanwhile = [] {}) {
+    auto& loop = loops_.at(0);
+    std::unique_ptr<SpanRequest> request;
+    asio::steady_timer timer(loop);
+    asio::post(loop, [&] {
+      request = source().request(loop, range, sink_);
+      timer.expires_after(std::chrono::milliseconds(after_ms));
+      timer.async_wait([meanwhile](const boost::system::error_code&) { meanwhile(); });
+    });
+    auto ended = sink_.done.get_future();
+    const bool in_time = ended.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    std::promise<void> gone;
+    asio::post(loop, [&] {
+      timer.cancel();
+      request.reset();
+      gone.set_value();
+    });
+    gone.get_future().wait();
+    settle();
+    return in_time ? ended.get() : fail(Errc::kTimeout, "it does not end");
+  }
+  PeerFirstSource& source() {
+    if (!peer_first_) peer_first_ = std::make_unique<PeerFirstSource>(peers_, source_, digest_, content_.size());
+    return *peer_first_;
+  }
+
+  std::unique_ptr<PeerFirstSource> peer_first_;
+  Sink sink_;
+};
+
+// Holders give everything, from the middle too; upstream is not asked.
+TEST_F(PeerFirstSourceTest, PeersGiveIt) {
+  peers_.reply.neighbours = {{"a", true, 8}};
+  ASSERT_TRUE(fetch({1000, content_.size()}));
+  EXPECT_EQ(sink_.begin, 1000U);
+  EXPECT_TRUE(sink_.got == content_.substr(1000));
+  EXPECT_EQ(source_->requests(), 0);
+}
+
+// Nobody has it, nobody wants it: upstream at once.
+TEST_F(PeerFirstSourceTest, NobodyHasIt) {
+  ASSERT_TRUE(fetch({0, kStripe}));
+  EXPECT_TRUE(sink_.got == content_.substr(0, kStripe));
+  EXPECT_EQ(source_->requests(), 1);
+}
+
+// A peer that is fetching the blob itself does not have it yet, and has it soon.
+TEST_F(PeerFirstSourceTest, APeerThatGetsItItselfIsWaitedFor) {
+  peers_.reply.neighbours = {{"a", false, 0}};
+  peers_.peer(kA).knows_nothing = true;
+  ASSERT_TRUE(fetch({0, content_.size()}, 250, [&] { peers_.peer(kA).knows_nothing = false; }));
+  EXPECT_TRUE(sink_.got == content_);
+  EXPECT_EQ(source_->requests(), 0);
+}
+
+// It never gets it: the patience runs out, and is shorter each time.
+TEST_F(PeerFirstSourceTest, PatienceEnds) {
+  peers_.reply.neighbours = {{"a", false, 0}};
+  peers_.peer(kA).knows_nothing = true;
+  ASSERT_TRUE(fetch({0, content_.size()}));
+  EXPECT_TRUE(sink_.got == content_);
+  EXPECT_EQ(source_->requests(), 8);
+}
+
+// Who came first knew of nobody; the coordinator is asked again when others have come.
+TEST_F(PeerFirstSourceTest, OthersComeLater) {
+  source_->hold();
+  ASSERT_TRUE(fetch({0, content_.size()}, 600, [&] {
+    peers_.reply.neighbours = {{"a", true, 8}};
+    source_->release();
+  }));
+  EXPECT_TRUE(sink_.got == content_);
+  EXPECT_LT(source_->requests(), 8);
+}
+
+}  // namespace
+}  // namespace oxbow::mirror
