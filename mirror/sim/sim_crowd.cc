@@ -59,10 +59,10 @@ CLI::App* SimCrowd::add(CLI::App& sim) {
   };
   out->add_option("--strategy", strategies_,
                   "swarm, ring, single: the daemon's; hierarchy, tree, spegel, dragonfly, kraken, gantry")
-      ->capture_default_str()
+      ->option_text("NAME,NAME=swarm")
       ->delimiter(',');
   out->add_option("--scenario", scenarios_, "flash, staggered, partial, slow, warm, deaths; or all")
-      ->capture_default_str()
+      ->option_text("NAME,NAME=flash")
       ->delimiter(',');
   std::string names;
   for (const auto name : crowd_option_names()) names += (names.empty() ? "" : ", ") + std::string(name);

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 _HEADER = re.compile(r"^[A-Z\[][^\s].*:$")
 _ROW = re.compile(r"^  (\S.*?)(?:\s{2,}(\S.*))?$")
+_COLUMN = 30  # where texts begin
 _MORE = re.compile(r"^ {20,}(\S.*)$")
 
 
@@ -42,7 +43,8 @@ def _parse(path, said):
     body, _, footer = said.partition("\n\n\n")
     command = Command(path, footer=footer.strip("\n"))
     sections, about, rows = {"Subcommands": []}, [], None
-    for line in body.splitlines():
+    lines = body.splitlines()
+    for number, line in enumerate(lines):
         if line.startswith("Usage: "):
             command.usage = re.sub(r"^Usage: \S*?oxbow\b", "oxbow", line)
         elif _HEADER.match(line) and command.usage:
@@ -52,7 +54,11 @@ def _parse(path, said):
         elif more := _MORE.match(line):
             rows[-1].text = f"{rows[-1].text} {more[1]}".strip()
         elif row := _ROW.match(line):
-            rows.append(_row(row[1], row[2]))
+            left, text = row[1], row[2]
+            continued = number + 1 < len(lines) and _MORE.match(lines[number + 1])
+            if not text and not continued and line[_COLUMN - 1 : _COLUMN] == " ":
+                left, text = line[:_COLUMN].strip(), line[_COLUMN:]  # it fills its column: one space before the text
+            rows.append(_row(left, text))
     command.about = " ".join(about).strip()
     children = [row.names[0] for row in sections.pop("Subcommands")]
     command.positionals = sections.pop("Positionals", [])
