@@ -86,6 +86,9 @@ void check_fields(std::string_view text, std::uint32_t stripe) {
   if (const auto facts = parse_answer_fields(200, headers, stripe % 128, kBlobBytes, 0)) {
     require(facts->length == oxbow::Geometry(kBlobBytes).stripe(stripe % 128).size());
   }
+  if (const auto news = parse_answer_news(headers, kBlobBytes); news && news->have) {
+    require(news->have->first + news->have->have.size() <= oxbow::Geometry(kBlobBytes).stripes());
+  }
 }
 
 }  // namespace
