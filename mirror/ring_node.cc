@@ -23,8 +23,8 @@ namespace oxbow::mirror {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
-/// A coordinator that does not answer within this is silent: its successor is asked. Two coordinators give out two copies,
-/// and where a link of 100 Mbit/s is full of stripes an answer takes a second (docs/benchmarks.md).
+/// A coordinator that does not answer within this is silent: its successor is asked. Two coordinators give out two
+/// copies, and where a link of 100 Mbit/s is full of stripes an answer takes a second (docs/benchmarks.md).
 constexpr std::chrono::milliseconds kAnnounceTimeout{2'500};
 
 /// Peers know each other by the certificate: one with another name than this node's would be refused by all of them.
