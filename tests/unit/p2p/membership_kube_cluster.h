@@ -8,8 +8,8 @@ namespace oxbow::p2p::test {
 
 inline constexpr const char* kToken = "token.1";
 
-struct Cluster {
-  Cluster() {
+struct KubeCluster {
+  KubeCluster() {
     write_file(account / "token", std::string(kToken) + "\n");
     write_file(account / "namespace", "infra");
     options.api_server = kube.url();

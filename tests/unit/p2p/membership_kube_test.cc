@@ -9,7 +9,7 @@ using Words = std::vector<std::string>;
 
 /// One node of the cluster.
 struct Node {
-  Node(Cluster& cluster, const std::string& name) : options(cluster.options) { self.name = name; }
+  Node(KubeCluster& cluster, const std::string& name) : options(cluster.options) { self.name = name; }
   void start() {
     membership = make_kubernetes_membership(options, self, metrics);
     const auto started = membership->start(views.callback());
@@ -40,7 +40,7 @@ const std::vector<FakeEndpoint> kThree{{"n1", "10.0.0.1"}, {"n2", "10.0.0.2"}, {
 
 // A member for each node of the Service's slices, by the port's name; changes come by the one watch.
 TEST(KubernetesMembership, FollowsTheSlicesOfItsService) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   cluster.kube.put_slice("other-a", {{"n9", "10.0.0.9"}}, "other");
   Node a(cluster, "n1");
@@ -63,7 +63,7 @@ TEST(KubernetesMembership, FollowsTheSlicesOfItsService) {
 
 // A broken watch, and one that the server ends, go on from what was seen last, a bookmark included, without a list.
 TEST(KubernetesMembership, ResumesAWatchFromABookmark) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.start();
@@ -90,7 +90,7 @@ TEST(KubernetesMembership, ResumesAWatchFromABookmark) {
 // 410 Gone, as an answer or within the stream: everything is listed again, not older than what was known.
 TEST(KubernetesMembership, ListsAgainWhenTheVersionIsGone) {
   for (const bool by_status : {true, false}) {
-    Cluster cluster;
+    KubeCluster cluster;
     cluster.kube.put_slice("oxbow-a", kTwo);
     Node a(cluster, "n1");
     a.start();
@@ -110,7 +110,7 @@ TEST(KubernetesMembership, ListsAgainWhenTheVersionIsGone) {
 
 // When the cache cannot answer, the store does.
 TEST(KubernetesMembership, ListsPastTheCache) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   cluster.kube.lose_cache(true);
   Node a(cluster, "n1");
@@ -121,7 +121,7 @@ TEST(KubernetesMembership, ListsPastTheCache) {
 
 // A store that was restored from a backup counts from an earlier version.
 TEST(KubernetesMembership, FollowsARestoredStore) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.start();
@@ -135,7 +135,7 @@ TEST(KubernetesMembership, FollowsARestoredStore) {
 
 // The kubelet writes a new token before the old one ends; neither is ever in what is said.
 TEST(KubernetesMembership, ReadsATokenThatWasReplaced) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.start();
@@ -152,7 +152,7 @@ TEST(KubernetesMembership, ReadsATokenThatWasReplaced) {
 
 // An outage keeps the view and says why; afterwards all is well without a new view.
 TEST(KubernetesMembership, KeepsTheViewInAnOutage) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.start();
@@ -168,7 +168,7 @@ TEST(KubernetesMembership, KeepsTheViewInAnOutage) {
 
 // Nobody is there at the start: that is no error, and the view comes when the API server does.
 TEST(KubernetesMembership, StartsBeforeTheApiServer) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   cluster.kube.go_away(true);
   Node a(cluster, "n1");
@@ -181,7 +181,7 @@ TEST(KubernetesMembership, StartsBeforeTheApiServer) {
 
 // An API server that takes requests and says nothing does not hold up a stop.
 TEST(KubernetesMembership, StopEndsAWaitAtOnce) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.fall_silent(true);
   Node a(cluster, "n1");
   a.start();
@@ -193,7 +193,7 @@ TEST(KubernetesMembership, StopEndsAWaitAtOnce) {
 
 // A role that may not is said as the API server says it.
 TEST(KubernetesMembership, SaysWhatItMayNot) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.forbid("endpointslices");
   Node a(cluster, "n1");
   a.start();
@@ -202,7 +202,7 @@ TEST(KubernetesMembership, SaysWhatItMayNot) {
 
 // The labels of the own node make its location; of others the zone is known, and with it the region of one's own zone.
 TEST(KubernetesMembership, LocatesByTheOwnNodesLabels) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", {{"n1", "10.0.0.1", "z1"}, {"n2", "10.0.0.2", "z1"}, {"n3", "10.0.0.3", "z2"}});
   cluster.kube.put_node(
       "n1",
@@ -219,7 +219,7 @@ TEST(KubernetesMembership, LocatesByTheOwnNodesLabels) {
 
 // Where nodes may not be read, the zone of the slices is the location of all.
 TEST(KubernetesMembership, LocatesByZonesWhereNodesMayNotBeRead) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", {{"n1", "10.0.0.1", "z1"}, {"n3", "10.0.0.3", "z2"}});
   cluster.kube.forbid("nodes");
   Node a(cluster, "n1");
@@ -233,7 +233,7 @@ TEST(KubernetesMembership, LocatesByZonesWhereNodesMayNotBeRead) {
 
 // A location in the config is the location, and no node is read.
 TEST(KubernetesMembership, AConfiguredLocationReadsNoNode) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.self.location = {"here"};
@@ -244,7 +244,7 @@ TEST(KubernetesMembership, AConfiguredLocationReadsNoNode) {
 
 // A Service that is deleted and made again takes nobody out of the view.
 TEST(KubernetesMembership, HoldsTheViewWhenEverybodyIsGoneAtOnce) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   Node a(cluster, "n1");
   a.start();
@@ -258,7 +258,7 @@ TEST(KubernetesMembership, HoldsTheViewWhenEverybodyIsGoneAtOnce) {
 
 // Lines that make no sense cost a reconnection and no more.
 TEST(KubernetesMembership, SurvivesWhatIsBroken) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.put_slice("oxbow-a", kTwo);
   cluster.kube.say_next_watch(R"({"type":"MODIFIED","object":{"kind":"Pod","metadata":{"name":"x"}}})");
   Node a(cluster, "n1");
@@ -271,7 +271,7 @@ TEST(KubernetesMembership, SurvivesWhatIsBroken) {
 
 // What can never work is refused, with what to do.
 TEST(KubernetesMembership, RefusesBadOptions) {
-  Cluster cluster;
+  KubeCluster cluster;
   MetricsRegistry metrics;
   Views views;
   Member self;

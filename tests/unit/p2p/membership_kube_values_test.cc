@@ -30,7 +30,7 @@ class Told {
 
 // Of two that swap from the same version one wins, and the other is told to read again; other keys stay.
 TEST(KubernetesValues, CompareAndSwap) {
-  Cluster cluster;
+  KubeCluster cluster;
   const auto values = make_kubernetes_values(cluster.options);
   EXPECT_EQ(*values->get("k"), std::nullopt);
   const auto first = values->compare_and_swap("k", std::nullopt, "1");
@@ -57,7 +57,7 @@ TEST(KubernetesValues, CompareAndSwap) {
 
 // Many that add one to a number: none is lost.
 TEST(KubernetesValues, RacesLoseNothing) {
-  Cluster cluster;
+  KubeCluster cluster;
   constexpr int kThreads = 4;
   constexpr int kEach = 10;
   std::vector<std::thread> threads;
@@ -80,7 +80,7 @@ TEST(KubernetesValues, RacesLoseNothing) {
 // Watches of several keys share one of the API server's and tell changes of their own key only, through a broken
 // stream and a ConfigMap that is deleted.
 TEST(KubernetesValues, Watch) {
-  Cluster cluster;
+  KubeCluster cluster;
   Told k, other;
   const auto values = make_kubernetes_values(cluster.options);
   values->watch("k", k.callback());
@@ -103,7 +103,7 @@ TEST(KubernetesValues, Watch) {
 
 // An API server that is away is kUnavailable.
 TEST(KubernetesValues, Unavailable) {
-  Cluster cluster;
+  KubeCluster cluster;
   cluster.kube.go_away(true);
   const auto values = make_kubernetes_values(cluster.options);
   EXPECT_EQ(values->get("k").error().code(), Errc::kUnavailable);
