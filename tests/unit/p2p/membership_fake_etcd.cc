@@ -1,9 +1,5 @@
 #include "tests/unit/p2p/membership_fake_etcd.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <nlohmann/json.hpp>
 
 #include "core/encoding.h"
@@ -19,101 +15,16 @@ std::int64_t number(const Json& json, const char* key) {
 std::string bytes(const Json& json, const char* key) {
   return json.contains(key) ? base64_decode(json.at(key).get<std::string>()).value_or("") : "";
 }
-bool send_all(int socket, const std::string& text) {
-  return ::send(socket, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-}
-std::string reply(int status, const std::string& body) {
-  return fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", status,
-                     body.size(), body);
-}
 bool within(const std::string& key, const std::string& begin, const std::string& end) {
   return end.empty() ? key == begin : key >= begin && key < end;
 }
 
 }  // namespace
 
-FakeEtcd::FakeEtcd() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(listener_, 64) != 0) std::abort();
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
-  port_ = ntohs(at.sin_port);
-  acceptor_ = std::thread([this] { accept_loop(); });
-}
-
-FakeEtcd::~FakeEtcd() {
+bool FakeEtcd::answer(int socket, const Request& request) {
+  const auto& [path, body, authorization] = std::tie(request.path, request.body, request.authorization);
   {
     const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    for (auto& one : connections_) ::shutdown(one.socket, SHUT_RDWR);
-    changed_.notify_all();
-  }
-  ::shutdown(listener_, SHUT_RDWR);
-  acceptor_.join();
-  for (auto& one : connections_) {
-    one.thread.join();
-    ::close(one.socket);
-  }
-  ::close(listener_);
-}
-
-void FakeEtcd::accept_loop() {
-  for (;;) {
-    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    const std::lock_guard lock(mutex_);
-    if (socket < 0 || stopping_) {
-      if (socket >= 0) ::close(socket);
-      return;
-    }
-    connections_.push_back({socket, std::thread([this, socket] {
-                              serve(socket);
-                              ::shutdown(socket, SHUT_RDWR);
-                            })});
-  }
-}
-
-void FakeEtcd::serve(int socket) {
-  std::string input;
-  char buffer[65536];
-  for (;;) {
-    const auto head = input.find("\r\n\r\n");
-    std::size_t length = 0;
-    std::string authorization;
-    if (head != std::string::npos) {
-      for (std::size_t at = 0; at < head;) {
-        const auto end = input.find("\r\n", at);
-        const auto line = input.substr(at, end - at);
-        const auto colon = line.find(": ");
-        if (colon != std::string::npos && iequals(line.substr(0, colon), "content-length"))
-          length = std::stoul(line.substr(colon + 2));
-        if (colon != std::string::npos && iequals(line.substr(0, colon), "authorization"))
-          authorization = line.substr(colon + 2);
-        at = end + 2;
-      }
-      if (input.size() >= head + 4 + length) {
-        const auto path = input.substr(5, input.find(' ', 5) - 5);
-        const auto body = input.substr(head + 4, length);
-        input.erase(0, head + 4 + length);
-        if (!answer(socket, path, authorization, body)) return;
-        continue;
-      }
-    }
-    const auto got = ::recv(socket, buffer, sizeof buffer, 0);
-    if (got <= 0) return;
-    input.append(buffer, static_cast<std::size_t>(got));
-  }
-}
-
-bool FakeEtcd::answer(int socket, const std::string& path, const std::string& authorization, const std::string& body) {
-  {
-    std::unique_lock lock(mutex_);
-    ++calls_[path];
-    authorizations_.push_back(authorization);
-    changed_.wait(lock, [&] { return !silent_ || stopping_; });
-    if (stopping_) return false;
-    if (away_) return send_all(socket, reply(503, "busy elsewhere"));
     const bool refused = !name_.empty() && path != "/v3/auth/authenticate" && !tokens_.contains(authorization);
     if (refused) return send_all(socket, reply(401, R"({"error":"etcdserver: invalid auth token","code":16})"));
   }
@@ -198,7 +109,7 @@ void FakeEtcd::watch(int socket, const std::string& body) {
   auto next = number(create, "start_revision");
   std::unique_lock lock(mutex_);
   starts_.push_back(next);
-  const int generation = watch_generation_;
+  const int generation = broken_;
   if (!send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) return;
   if (!next_line_.empty()) {
     send_line(socket, std::exchange(next_line_, ""));
@@ -212,7 +123,7 @@ void FakeEtcd::watch(int socket, const std::string& body) {
   }
   ++standing_;
   changed_.notify_all();
-  while (!stopping_ && !away_ && generation == watch_generation_) {
+  while (!stopping_ && !away_ && generation == broken_) {
     bool alive = true;
     for (const auto& change : history_) {
       if (change.revision >= next && within(change.key, key, end))
@@ -220,19 +131,9 @@ void FakeEtcd::watch(int socket, const std::string& body) {
     }
     next = std::max(next, revision_ + 1);
     if (!alive) break;
-    changed_.wait_for(lock, std::chrono::milliseconds(20));
-    char byte;
-    if (::recv(socket, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0) break;  // the client has left
+    if (!wait_for_news(lock, socket)) break;
   }
   --standing_;
-}
-
-bool FakeEtcd::send_line(int socket, const std::string& line) {
-  // In two chunks, as a gateway may cut anywhere.
-  const auto text = line + "\n";
-  const auto half = text.size() / 2;
-  return send_all(socket, fmt::format("{:x}\r\n{}\r\n", half, text.substr(0, half))) &&
-         send_all(socket, fmt::format("{:x}\r\n{}\r\n", text.size() - half, text.substr(half)));
 }
 
 std::string FakeEtcd::event_line(const Change& change) const {
@@ -269,11 +170,6 @@ std::string FakeEtcd::value(const std::string& key) {
   const auto found = store_.find(key);
   return found == store_.end() ? "" : found->second.value;
 }
-void FakeEtcd::break_watches() {
-  const std::lock_guard lock(mutex_);
-  ++watch_generation_;
-  changed_.notify_all();
-}
 void FakeEtcd::compact() {
   const std::lock_guard lock(mutex_);
   compacted_ = revision_;
@@ -290,24 +186,12 @@ void FakeEtcd::drop_leases() {
 }
 void FakeEtcd::lose_data() {
   const std::lock_guard lock(mutex_);
-  ++watch_generation_;
+  ++broken_;
   leases_.clear();
   store_.clear();
   history_.clear();
   revision_ = 1;
   compacted_ = 0;
-  changed_.notify_all();
-}
-void FakeEtcd::go_away(bool away) {
-  const std::lock_guard lock(mutex_);
-  away_ = away;
-  ++watch_generation_;
-  changed_.notify_all();
-}
-void FakeEtcd::fall_silent(bool silent) {
-  const std::lock_guard lock(mutex_);
-  silent_ = silent;
-  ++watch_generation_;
   changed_.notify_all();
 }
 void FakeEtcd::require(const std::string& name, const std::string& password) {
@@ -319,32 +203,16 @@ void FakeEtcd::require(const std::string& name, const std::string& password) {
 void FakeEtcd::end_tokens() {
   const std::lock_guard lock(mutex_);
   tokens_.clear();
-  ++watch_generation_;
+  ++broken_;
   changed_.notify_all();
-}
-void FakeEtcd::say_next_watch(const std::string& line) {
-  const std::lock_guard lock(mutex_);
-  next_line_ = line;
 }
 std::int64_t FakeEtcd::revision() {
   const std::lock_guard lock(mutex_);
   return revision_;
 }
-int FakeEtcd::calls(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  return calls_[path];
-}
-int FakeEtcd::watches() {
-  const std::lock_guard lock(mutex_);
-  return standing_;
-}
 std::vector<std::int64_t> FakeEtcd::watch_starts() {
   const std::lock_guard lock(mutex_);
   return starts_;
-}
-std::vector<std::string> FakeEtcd::authorizations() {
-  const std::lock_guard lock(mutex_);
-  return authorizations_;
 }
 
 }  // namespace oxbow::p2p::test

@@ -1,9 +1,5 @@
 #include "tests/unit/p2p/membership_fake_kube.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "core/encoding.h"
 
 namespace oxbow::p2p::test {
@@ -11,20 +7,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-bool send_all(int socket, const std::string& text) {
-  return ::send(socket, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-}
-std::string reply(int status, const std::string& body) {
-  return fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}", status,
-                     body.size(), body);
-}
-bool send_line(int socket, const std::string& line) {
-  // In two chunks, as a stream may be cut anywhere.
-  const auto text = line + "\n";
-  const auto half = text.size() / 2;
-  return send_all(socket, fmt::format("{:x}\r\n{}\r\n", half, text.substr(0, half))) &&
-         send_all(socket, fmt::format("{:x}\r\n{}\r\n", text.size() - half, text.substr(half)));
-}
 std::string resource_of(const std::string& kind) {
   return kind == "EndpointSlice" ? "endpointslices" : kind == "ConfigMap" ? "configmaps" : "nodes";
 }
@@ -34,9 +16,9 @@ std::string kind_of(const std::string& resource) {
 
 }  // namespace
 
-std::string FakeKube::Request::parameter(const std::string& key) const { return query_value(query, key).value_or(""); }
+std::string FakeKube::Asked::parameter(const std::string& key) const { return query_value(query, key).value_or(""); }
 
-bool FakeKube::Request::selects(const Json& object) const {
+bool FakeKube::Asked::selects(const Json& object) const {
   const auto& metadata = object.at("metadata");
   const auto label = parameter("labelSelector");
   const auto field = parameter("fieldSelector");
@@ -47,112 +29,38 @@ bool FakeKube::Request::selects(const Json& object) const {
   return field.empty() || field == "metadata.name=" + metadata.at("name").get<std::string>();
 }
 
-FakeKube::FakeKube(std::string token)
-    : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), token_(std::move(token)) {
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
-  if (::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(listener_, 64) != 0) std::abort();
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
-  port_ = ntohs(at.sin_port);
-  acceptor_ = std::thread([this] { accept_loop(); });
-}
-
-FakeKube::~FakeKube() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    for (auto& one : connections_) ::shutdown(one.socket, SHUT_RDWR);
-    changed_.notify_all();
-  }
-  ::shutdown(listener_, SHUT_RDWR);
-  acceptor_.join();
-  for (auto& one : connections_) {
-    one.thread.join();
-    ::close(one.socket);
-  }
-  ::close(listener_);
-}
-
-void FakeKube::accept_loop() {
-  for (;;) {
-    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    const std::lock_guard lock(mutex_);
-    if (socket < 0 || stopping_) {
-      if (socket >= 0) ::close(socket);
-      return;
-    }
-    connections_.push_back({socket, std::thread([this, socket] {
-                              serve(socket);
-                              ::shutdown(socket, SHUT_RDWR);
-                            })});
-  }
-}
-
-void FakeKube::serve(int socket) {
-  std::string input;
-  char buffer[65536];
-  for (;;) {
-    if (const auto head = input.find("\r\n\r\n"); head != std::string::npos) {
-      Request request;
-      std::size_t length = 0;
-      for (std::size_t at = 0; at < head;) {
-        const auto end = input.find("\r\n", at);
-        const auto line = input.substr(at, end - at);
-        const auto colon = line.find(": ");
-        const auto name = line.substr(0, colon);
-        if (iequals(name, "content-length")) length = std::stoul(line.substr(colon + 2));
-        if (iequals(name, "authorization")) request.authorization = line.substr(colon + 2);
-        if (iequals(name, "content-type")) request.content_type = line.substr(colon + 2);
-        at = end + 2;
-      }
-      if (input.size() >= head + 4 + length) {
-        const auto space = input.find(' ');
-        const auto target = input.substr(space + 1, input.find(' ', space + 1) - space - 1);
-        request.method = input.substr(0, space);
-        request.path = target.substr(0, target.find('?'));
-        if (target.contains('?')) request.query = target.substr(target.find('?') + 1);
-        request.body = input.substr(head + 4, length);
-        input.erase(0, head + 4 + length);
-        if (!answer(socket, request)) return;
-        continue;
-      }
-    }
-    const auto got = ::recv(socket, buffer, sizeof buffer, 0);
-    if (got <= 0) return;
-    input.append(buffer, static_cast<std::size_t>(got));
-  }
-}
-
-bool FakeKube::answer(int socket, const Request& asked) {
-  Request request = asked;
+FakeKube::Asked::Asked(const Request& request) : Request(request) {
   for (const std::string prefix : {"/apis/discovery.k8s.io/v1/namespaces/infra/endpointslices",
                                    "/api/v1/namespaces/infra/configmaps", "/api/v1/nodes"}) {
-    if (!request.path.starts_with(prefix)) continue;
-    request.resource = prefix.substr(prefix.rfind('/') + 1);
-    if (request.path.size() > prefix.size()) request.name = request.path.substr(prefix.size() + 1);
+    if (!path.starts_with(prefix)) continue;
+    resource = prefix.substr(prefix.rfind('/') + 1);
+    if (path.size() > prefix.size()) name = path.substr(prefix.size() + 1);
   }
-  const bool watching = request.parameter("watch") == "1";
-  const auto verb = watching                    ? "watch"
-                    : request.method == "POST"  ? "create"
-                    : request.method == "PATCH" ? "patch"
-                    : request.name.empty()      ? "list"
-                                                : "get";
+  verb = parameter("watch") == "1" ? "watch"
+         : method == "POST"        ? "create"
+         : method == "PATCH"       ? "patch"
+         : name.empty()            ? "list"
+                                   : "get";
+}
+
+std::string FakeKube::call_of(const Request& request) const {
+  const Asked asked(request);
+  return asked.verb + " " + asked.resource;
+}
+
+bool FakeKube::answer(int socket, const Request& said) {
+  const Asked request(said);
+  const bool watching = request.verb == "watch";
   int status = 200;
   Json body;
   {
-    std::unique_lock lock(mutex_);
-    ++calls_[fmt::format("{} {}", verb, request.resource)];
-    changed_.wait(lock, [&] { return !silent_ || stopping_; });
-    if (stopping_) return false;
-    if (away_) return send_all(socket, reply(503, "busy elsewhere"));
+    const std::lock_guard lock(mutex_);
     if (request.authorization != "Bearer " + token_) {
       body = status_of(status = 401, "Unauthorized", "Unauthorized");
     } else if (forbidden_.contains(request.resource)) {
       body = status_of(status = 403, "Forbidden",
                        fmt::format("{} is forbidden: User \"system:serviceaccount:infra:oxbow\" cannot {} resource",
-                                   request.resource, verb));
+                                   request.resource, request.verb));
     } else if (!watching) {
       body = respond(request, status);
     }
@@ -168,7 +76,7 @@ FakeKube::Json FakeKube::status_of(int code, const std::string& reason, const st
           {"code", code}};
 }
 
-FakeKube::Json FakeKube::respond(const Request& request, int& status) {
+FakeKube::Json FakeKube::respond(const Asked& request, int& status) {
   if (request.method == "GET" && request.name.empty()) return list(request, status);
   if (request.method == "PATCH") return patch(request, status);
   if (request.method == "POST") {
@@ -186,7 +94,7 @@ FakeKube::Json FakeKube::respond(const Request& request, int& status) {
   return found->second;
 }
 
-FakeKube::Json FakeKube::list(const Request& request, int& status) {
+FakeKube::Json FakeKube::list(const Asked& request, int& status) {
   const auto version = request.parameter("resourceVersion");
   lists_.push_back(version);
   if (!version.empty()) {  // of the cache
@@ -208,7 +116,7 @@ FakeKube::Json FakeKube::list(const Request& request, int& status) {
           {"items", std::move(items)}};
 }
 
-FakeKube::Json FakeKube::patch(const Request& request, int& status) {
+FakeKube::Json FakeKube::patch(const Asked& request, int& status) {
   const auto found = objects_.find({request.resource, request.name});
   if (found == objects_.end())
     return status_of(status = 404, "NotFound", fmt::format("{} \"{}\" not found", request.resource, request.name));
@@ -225,7 +133,7 @@ FakeKube::Json FakeKube::patch(const Request& request, int& status) {
   return objects_.at({request.resource, request.name});
 }
 
-void FakeKube::watch(int socket, const Request& request) {
+void FakeKube::watch(int socket, const Asked& request) {
   std::unique_lock lock(mutex_);
   const auto text = request.parameter("resourceVersion");
   long seen = std::stol(text);
@@ -271,9 +179,7 @@ void FakeKube::watch(int socket, const Request& request) {
     }
     if (std::exchange(bookmarks, bookmarks_) != bookmarks_ && --bookmarks_due_ == 0) changed_.notify_all();
     if (!alive) break;
-    changed_.wait_for(lock, std::chrono::milliseconds(20));
-    char byte;
-    if (::recv(socket, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0) break;  // the client has left
+    if (!wait_for_news(lock, socket)) break;
   }
   if (ended != ended_) send_all(socket, "0\r\n\r\n");
   --standing_;
@@ -335,11 +241,6 @@ FakeKube::Json FakeKube::config(const std::string& name) {
   const auto found = objects_.find({"configmaps", name});
   return found == objects_.end() ? Json() : found->second.value("data", Json::object());
 }
-void FakeKube::break_watches() {
-  const std::lock_guard lock(mutex_);
-  ++broken_;
-  changed_.notify_all();
-}
 void FakeKube::end_watches() {
   const std::lock_guard lock(mutex_);
   ++ended_;
@@ -371,18 +272,6 @@ void FakeKube::lose_cache(bool lost) {
   const std::lock_guard lock(mutex_);
   cache_lost_ = lost;
 }
-void FakeKube::go_away(bool away) {
-  const std::lock_guard lock(mutex_);
-  away_ = away;
-  ++broken_;
-  changed_.notify_all();
-}
-void FakeKube::fall_silent(bool silent) {
-  const std::lock_guard lock(mutex_);
-  silent_ = silent;
-  ++broken_;
-  changed_.notify_all();
-}
 void FakeKube::set_token(const std::string& token) {
   const std::lock_guard lock(mutex_);
   token_ = token;
@@ -391,21 +280,9 @@ void FakeKube::forbid(const std::string& resource) {
   const std::lock_guard lock(mutex_);
   forbidden_.insert(resource);
 }
-void FakeKube::say_next_watch(const std::string& line) {
-  const std::lock_guard lock(mutex_);
-  next_line_ = line;
-}
 long FakeKube::version() {
   const std::lock_guard lock(mutex_);
   return version_;
-}
-int FakeKube::calls(const std::string& what) {
-  const std::lock_guard lock(mutex_);
-  return calls_[what];
-}
-int FakeKube::watches() {
-  const std::lock_guard lock(mutex_);
-  return standing_;
 }
 std::vector<std::string> FakeKube::watch_starts() {
   const std::lock_guard lock(mutex_);

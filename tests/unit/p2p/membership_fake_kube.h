@@ -4,15 +4,13 @@
 // store that was restored, tokens that end, rights that are missing, an API server that is away or silent.
 #pragma once
 
-#include <condition_variable>
-#include <list>
 #include <map>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
+
+#include "tests/unit/p2p/membership_fake_server.h"
 
 namespace oxbow::p2p::test {
 
@@ -25,16 +23,12 @@ struct FakeEndpoint {
   bool terminating = false;
 };
 
-class FakeKube {
+class FakeKube final : public FakeServer {
  public:
   using Json = nlohmann::json;
 
-  explicit FakeKube(std::string token);
-  FakeKube(const FakeKube&) = delete;
-  FakeKube& operator=(const FakeKube&) = delete;
-  ~FakeKube();
-
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  explicit FakeKube(std::string token) : token_(std::move(token)) {}
+  ~FakeKube() override { stop(); }
 
   // Objects, in the namespace "infra":
   void put_slice(const std::string& name, const std::vector<FakeEndpoint>& endpoints,
@@ -45,25 +39,18 @@ class FakeKube {
   Json config(const std::string& name);                           ///< its data
 
   // Faults:
-  void break_watches();  ///< in the middle of the stream
-  void end_watches();    ///< in good order, as timeoutSeconds does
-  void bookmark();       ///< to every watch that stands and allows it; waits until it is sent
+  void end_watches();  ///< in good order, as timeoutSeconds does
+  void bookmark();     ///< to every watch that stands and allows it; waits until it is sent
   /// Versions up to now are gone. `by_status`: watches get HTTP 410; else an ERROR event in a stream.
   void compact(bool by_status);
   /// All versions begin again at 1, with the objects that are there.
   void restore();
   /// Lists of the cache are refused as too old, so that only the store answers.
   void lose_cache(bool lost);
-  void go_away(bool away);
-  void fall_silent(bool silent);
   void set_token(const std::string& token);
   void forbid(const std::string& resource);  ///< "nodes", ...
-  void say_next_watch(const std::string& line);
 
   long version();
-  int calls(
-      const std::string& what);  ///< "list endpointslices", "watch configmaps", "get nodes", "patch configmaps", ...
-  int watches();                 ///< that stand now
   std::vector<std::string> watch_starts();
   std::vector<std::string> list_versions();  ///< the resourceVersion of each list so far
 
@@ -73,50 +60,34 @@ class FakeKube {
     std::string type;
     Json object;
   };
-  struct Connection {
-    int socket;
-    std::thread thread;
-  };
-  struct Request {
-    std::string method, path, query, authorization, content_type, body;
-    std::string resource, name;
+  /// A request as the API server reads it; counted as "list endpointslices", "watch configmaps", "get nodes", ...
+  struct Asked : Request {
+    explicit Asked(const Request& request);
+    std::string resource, name, verb;
     std::string parameter(const std::string& key) const;
     bool selects(const Json& object) const;
   };
 
-  void accept_loop();
-  void serve(int socket);
-  bool answer(int socket, const Request& request);
-  Json respond(const Request& request, int& status);
-  Json list(const Request& request, int& status);
-  Json patch(const Request& request, int& status);
-  void watch(int socket, const Request& request);
+  std::string call_of(const Request& request) const override;
+  bool answer(int socket, const Request& request) override;
+  Json respond(const Asked& request, int& status);
+  Json list(const Asked& request, int& status);
+  Json patch(const Asked& request, int& status);
+  void watch(int socket, const Asked& request);
   void store(Json object, const std::string& kind, const std::string& name);
   static Json status_of(int code, const std::string& reason, const std::string& message);
 
-  int listener_ = -1;
-  int port_ = 0;
-  std::thread acceptor_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool stopping_ = false;
-  bool away_ = false;
-  bool silent_ = false;
   bool cache_lost_ = false;
   bool gone_by_status_ = false;
-  int broken_ = 0;
   int ended_ = 0;
   int bookmarks_ = 0;
   int bookmarks_due_ = 0;
-  int standing_ = 0;
-  std::list<Connection> connections_;
   std::map<std::pair<std::string, std::string>, Json> objects_;  ///< by resource and name
   std::vector<Change> history_;
   long version_ = 1000;
   long compacted_ = 0;
-  std::string token_, next_line_;
+  std::string token_;
   std::set<std::string> forbidden_;
-  std::map<std::string, int> calls_;
   std::vector<std::string> starts_, lists_;
 };
 
