@@ -3,6 +3,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "p2p/membership/foreign_json.h"
+
 #include "core/encoding.h"
 
 namespace oxbow::p2p::etcd {
@@ -25,21 +27,6 @@ std::unexpected<Error> strange(std::string_view what) {
   return fail(Errc::kUnavailable, "etcd's answer is not understood: " + std::string(what));
 }
 
-/// Their words, fit for a log line.
-std::string sayable(std::string_view text) {
-  std::string out(text.substr(0, kMaxReasonBytes));
-  std::ranges::replace_if(out, [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-  return out;
-}
-
-/// A member of an object, or null.
-const Json& member(const Json& object, const char* key) {
-  static const Json null;
-  if (!object.is_object()) return null;
-  const auto found = object.find(key);
-  return found == object.end() ? null : *found;
-}
-
 /// Absent is 0, as proto3 leaves it out.
 std::optional<std::int64_t> number(const Json& value) {
   if (value.is_null()) return 0;
@@ -58,11 +45,9 @@ std::optional<std::string> bytes(const Json& value) {
   return base64_decode(value.get_ref<const std::string&>());
 }
 
-std::string text(const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
-bool flag(const Json& value) { return value.is_boolean() && value.get<bool>(); }
-
 Error said(std::int64_t grpc_code, const std::string& message) {
-  const auto words = "etcd says: " + sayable(message.empty() ? "error " + std::to_string(grpc_code) : message);
+  const auto words =
+      "etcd says: " + sayable(message.empty() ? "error " + std::to_string(grpc_code) : message, kMaxReasonBytes);
   switch (grpc_code) {
     case kGrpcInvalidArgument:
       return {Errc::kInvalid, words};
@@ -80,11 +65,12 @@ Error said(std::int64_t grpc_code, const std::string& message) {
 /// The error in an answer: {"error": "...", "code": 5} of a call, {"error": {"grpc_code": 5, "message": "..."}} of a
 /// stream.
 std::optional<Error> error_in(const Json& json) {
-  const auto& error = member(json, "error");
-  if (error.is_string()) return said(number(member(json, "code")).value_or(0), text(error));
+  const auto& error = json_member(json, "error");
+  if (error.is_string()) return said(number(json_member(json, "code")).value_or(0), json_text(error));
   if (!error.is_object()) return std::nullopt;
-  const auto& code = member(error, "grpc_code").is_null() ? member(error, "code") : member(error, "grpc_code");
-  return said(number(code).value_or(0), text(member(error, "message")));
+  const auto& code =
+      json_member(error, "grpc_code").is_null() ? json_member(error, "code") : json_member(error, "grpc_code");
+  return said(number(code).value_or(0), json_text(json_member(error, "message")));
 }
 
 Result<Json> read(std::string_view input) {
@@ -95,23 +81,23 @@ Result<Json> read(std::string_view input) {
 }
 
 Result<std::int64_t> header_revision(const Json& json) {
-  const auto revision = number(member(member(json, "header"), "revision"));
+  const auto revision = number(json_member(json_member(json, "header"), "revision"));
   if (!revision || *revision < 0) return strange("revision");
   return *revision;
 }
 
 Result<KeyValue> read_entry(const Json& json) {
-  auto key = bytes(member(json, "key"));
-  auto value = bytes(member(json, "value"));
-  const auto revision = number(member(json, "mod_revision"));
+  auto key = bytes(json_member(json, "key"));
+  auto value = bytes(json_member(json, "value"));
+  const auto revision = number(json_member(json, "mod_revision"));
   if (!key || key->empty() || !value || !revision || *revision < 0) return strange("a key and its value");
   return KeyValue{std::move(*key), std::move(*value), *revision};
 }
 
 Result<Event> read_event(const Json& json) {
-  auto entry = read_entry(member(json, "kv"));
+  auto entry = read_entry(json_member(json, "kv"));
   if (!entry) return std::unexpected(entry.error());
-  const auto& type = member(json, "type");
+  const auto& type = json_member(json, "type");
   return Event{type == "DELETE" || type == 1, std::move(*entry)};
 }
 
@@ -163,7 +149,7 @@ Result<Range> parse_range(std::string_view input) {
   const auto revision = header_revision(*json);
   if (!revision) return std::unexpected(revision.error());
   Range range{.revision = *revision, .entries = {}};
-  const auto& entries = member(*json, "kvs");
+  const auto& entries = json_member(*json, "kvs");
   if (!entries.is_null() && !entries.is_array()) return strange("kvs");
   for (const auto& one : entries) {
     auto entry = read_entry(one);
@@ -176,19 +162,19 @@ Result<Range> parse_range(std::string_view input) {
 Result<WatchAnswer> parse_watch(std::string_view line) {
   const auto json = read(line);
   if (!json) return std::unexpected(json.error());
-  const auto& result = member(*json, "result");
+  const auto& result = json_member(*json, "result");
   if (!result.is_object()) return strange("no result");
   const auto revision = header_revision(result);
-  const auto compacted = number(member(result, "compact_revision"));
-  const auto& events = member(result, "events");
+  const auto compacted = number(json_member(result, "compact_revision"));
+  const auto& events = json_member(result, "events");
   if (!revision) return std::unexpected(revision.error());
   if (!compacted || *compacted < 0) return strange("compact_revision");
   if (!events.is_null() && !events.is_array()) return strange("events");
   WatchAnswer answer{.revision = *revision,
-                     .created = flag(member(result, "created")),
-                     .canceled = flag(member(result, "canceled")),
+                     .created = json_flag(json_member(result, "created")),
+                     .canceled = json_flag(json_member(result, "canceled")),
                      .compact_revision = *compacted,
-                     .cancel_reason = sayable(text(member(result, "cancel_reason"))),
+                     .cancel_reason = sayable(json_text(json_member(result, "cancel_reason")), kMaxReasonBytes),
                      .events = {}};
   for (const auto& one : events) {
     auto event = read_event(one);
@@ -202,8 +188,8 @@ Result<Lease> parse_lease(std::string_view input) {
   const auto json = read(input);
   if (!json) return std::unexpected(json.error());
   const auto& lease = json->contains("result") ? json->at("result") : *json;
-  const auto id = number(member(lease, "ID"));
-  const auto ttl = number(member(lease, "TTL"));
+  const auto id = number(json_member(lease, "ID"));
+  const auto ttl = number(json_member(lease, "TTL"));
   if (!id || !ttl || *id == 0) return strange("a lease");
   return Lease{*id, std::clamp<std::int64_t>(*ttl, 0, 1'000'000'000)};
 }
@@ -213,13 +199,13 @@ Result<Swap> parse_swap(std::string_view input) {
   if (!json) return std::unexpected(json.error());
   const auto revision = header_revision(*json);
   if (!revision) return std::unexpected(revision.error());
-  return Swap{flag(member(*json, "succeeded")), *revision};
+  return Swap{json_flag(json_member(*json, "succeeded")), *revision};
 }
 
 Result<std::string> parse_token(std::string_view input) {
   const auto json = read(input);
   if (!json) return std::unexpected(json.error());
-  auto token = text(member(*json, "token"));
+  auto token = json_text(json_member(*json, "token"));
   const bool fits = !token.empty() && token.size() <= kMaxTokenBytes &&
                     std::ranges::all_of(token, [](char c) { return c > ' ' && c < '\x7f'; });
   if (!fits) return strange("token");

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "p2p/membership/foreign_json.h"
+
 namespace oxbow::p2p::kube {
 namespace {
 
@@ -15,37 +17,19 @@ std::unexpected<Error> strange(std::string_view what) {
   return fail(Errc::kUnavailable, "the API server's answer is not understood: " + std::string(what));
 }
 
-/// Their words, fit for a log line.
-std::string sayable(std::string_view text) {
-  std::string out(text.substr(0, kMaxWordsBytes));
-  std::ranges::replace_if(out, [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-  return out;
-}
-
-/// A member of an object, or null.
-const Json& member(const Json& object, const char* key) {
-  static const Json null;
-  if (!object.is_object()) return null;
-  const auto found = object.find(key);
-  return found == object.end() ? null : *found;
-}
-
-std::string text(const Json& value) { return value.is_string() ? value.get<std::string>() : std::string(); }
-bool flag(const Json& value) { return value.is_boolean() && value.get<bool>(); }
-
 /// Words that may stand in a line of a log, a name or a URL; nothing else becomes a name or a label.
 bool plain(std::string_view word, std::size_t max_bytes) {
   return !word.empty() && word.size() <= max_bytes &&
          std::ranges::all_of(word, [](unsigned char c) { return c > 0x20 && c < 0x7f; });
 }
 std::string plain_or_empty(const Json& value) {
-  auto word = text(value);
+  auto word = json_text(value);
   return plain(word, kMaxNameBytes) ? word : std::string();
 }
 
 Error said(std::int64_t code, const std::string& reason, const std::string& message) {
-  auto words =
-      "the API server says: " + (message.empty() ? fmt::format("{} {}", code, sayable(reason)) : sayable(message));
+  auto words = "the API server says: " + (message.empty() ? fmt::format("{} {}", code, sayable(reason, kMaxWordsBytes))
+                                                          : sayable(message, kMaxWordsBytes));
   // Not there yet, on a server that lags or that was restored from a backup.
   if (message.find("Too large resource version") != std::string::npos) return {Errc::kOutOfRange, words};
   switch (code) {
@@ -73,10 +57,10 @@ Error said(std::int64_t code, const std::string& reason, const std::string& mess
 }
 
 Error said(const Json& status, long http_status) {
-  const auto& code = member(status, "code");
+  const auto& code = json_member(status, "code");
   const bool fits = code.is_number_integer() && code.get<std::int64_t>() >= 400 && code.get<std::int64_t>() < 600;
-  return said(fits ? code.get<std::int64_t>() : http_status, text(member(status, "reason")),
-              text(member(status, "message")));
+  return said(fits ? code.get<std::int64_t>() : http_status, json_text(json_member(status, "reason")),
+              json_text(json_member(status, "message")));
 }
 
 Result<Json> read(std::string_view input) {
@@ -86,36 +70,36 @@ Result<Json> read(std::string_view input) {
 }
 
 Result<ResourceVersion> read_version(const Json& json) {
-  auto version = text(member(member(json, "metadata"), "resourceVersion"));
+  auto version = json_text(json_member(json_member(json, "metadata"), "resourceVersion"));
   if (!plain(version, kMaxVersionBytes)) return strange("resourceVersion");
   return version;
 }
 
 Slice read_slice(const Json& json) {
   Slice slice;
-  const auto& ports = member(json, "ports");
+  const auto& ports = json_member(json, "ports");
   for (const auto& one : ports.is_array() ? ports : Json::array()) {
-    const auto& number = member(one, "port");
+    const auto& number = json_member(one, "port");
     // No number means all ports, which is no port that could be dialled.
     if (!number.is_number_integer() || number.get<std::int64_t>() < 1 || number.get<std::int64_t>() > 65'535) continue;
-    slice.ports.push_back({text(member(one, "name")), number.get<std::uint16_t>()});
+    slice.ports.push_back({json_text(json_member(one, "name")), number.get<std::uint16_t>()});
   }
-  const auto& endpoints = member(json, "endpoints");
+  const auto& endpoints = json_member(json, "endpoints");
   for (const auto& one : endpoints.is_array() ? endpoints : Json::array()) {
-    const auto& addresses = member(one, "addresses");
+    const auto& addresses = json_member(one, "addresses");
     // All of them are the same place, and the first is the one to use.
     if (!addresses.is_array() || addresses.empty()) continue;
     slice.endpoints.push_back({.address = plain_or_empty(addresses.front()),
-                               .node = plain_or_empty(member(one, "nodeName")),
-                               .zone = plain_or_empty(member(one, "zone")),
-                               .terminating = flag(member(member(one, "conditions"), "terminating"))});
+                               .node = plain_or_empty(json_member(one, "nodeName")),
+                               .zone = plain_or_empty(json_member(one, "zone")),
+                               .terminating = json_flag(json_member(json_member(one, "conditions"), "terminating"))});
   }
   return slice;
 }
 
 ConfigMap read_config_map(const Json& json) {
   ConfigMap map;
-  const auto& data = member(json, "data");
+  const auto& data = json_member(json, "data");
   if (!data.is_object()) return map;
   for (const auto& [key, value] : data.items()) {
     if (value.is_string()) map.data.emplace(key, value.get<std::string>());
@@ -126,7 +110,7 @@ ConfigMap read_config_map(const Json& json) {
 /// `kind`: the items of a list do not say theirs.
 Result<Object> read_object(const Json& json, std::string_view kind) {
   Object object;
-  object.name = text(member(member(json, "metadata"), "name"));
+  object.name = json_text(json_member(json_member(json, "metadata"), "name"));
   if (!plain(object.name, kMaxNameBytes)) return strange("an object without a name");
   auto version = read_version(json);
   if (!version) return std::unexpected(version.error());
@@ -136,7 +120,7 @@ Result<Object> read_object(const Json& json, std::string_view kind) {
   } else if (kind == "ConfigMap") {
     object.content = read_config_map(json);
   } else {
-    return strange("an object of the kind " + sayable(kind));
+    return strange("an object of the kind " + sayable(kind, kMaxWordsBytes));
   }
   return object;
 }
@@ -154,12 +138,12 @@ Result<std::string> write(const Json& json) {
 Result<List> parse_list(std::string_view input) {
   const auto json = read(input);
   if (!json) return std::unexpected(json.error());
-  const auto kind = text(member(*json, "kind"));
+  const auto kind = json_text(json_member(*json, "kind"));
   if (!kind.ends_with("List")) return strange("no list");
   auto version = read_version(*json);
   if (!version) return std::unexpected(version.error());
   List list{.version = std::move(*version), .objects = {}};
-  const auto& items = member(*json, "items");
+  const auto& items = json_member(*json, "items");
   if (!items.is_null() && !items.is_array()) return strange("items");
   for (const auto& item : items) {
     auto object = read_object(item, std::string_view(kind).substr(0, kind.size() - 4));
@@ -172,8 +156,8 @@ Result<List> parse_list(std::string_view input) {
 Result<Event> parse_event(std::string_view line) {
   const auto json = read(line);
   if (!json) return std::unexpected(json.error());
-  const auto type = text(member(*json, "type"));
-  const auto& object = member(*json, "object");
+  const auto type = json_text(json_member(*json, "type"));
+  const auto& object = json_member(*json, "object");
   if (type == "ERROR") return std::unexpected(said(object, 500));
   Event event;
   if (type == "BOOKMARK") {
@@ -184,9 +168,9 @@ Result<Event> parse_event(std::string_view line) {
     return event;
   }
   if (type != "ADDED" && type != "MODIFIED" && type != "DELETED")
-    return strange("an event of the type " + sayable(type));
+    return strange("an event of the type " + sayable(type, kMaxWordsBytes));
   event.type = type == "DELETED" ? EventType::kRemoved : EventType::kChanged;
-  auto read = read_object(object, text(member(object, "kind")));
+  auto read = read_object(object, json_text(json_member(object, "kind")));
   if (!read) return std::unexpected(read.error());
   event.object = std::move(*read);
   return event;
@@ -195,15 +179,15 @@ Result<Event> parse_event(std::string_view line) {
 Result<Object> parse_object(std::string_view input) {
   const auto json = read(input);
   if (!json) return std::unexpected(json.error());
-  return read_object(*json, text(member(*json, "kind")));
+  return read_object(*json, json_text(json_member(*json, "kind")));
 }
 
 Result<std::map<std::string, std::string>> parse_labels(std::string_view input) {
   const auto json = read(input);
   if (!json) return std::unexpected(json.error());
-  if (member(*json, "kind") != "Node") return strange("no Node");
+  if (json_member(*json, "kind") != "Node") return strange("no Node");
   std::map<std::string, std::string> out;
-  const auto& labels = member(member(*json, "metadata"), "labels");
+  const auto& labels = json_member(json_member(*json, "metadata"), "labels");
   if (!labels.is_object()) return out;
   for (const auto& [key, value] : labels.items()) {
     if (auto word = plain_or_empty(value); !word.empty()) out.emplace(key, std::move(word));
@@ -213,7 +197,7 @@ Result<std::map<std::string, std::string>> parse_labels(std::string_view input) 
 
 Error parse_status(long status, std::string_view input) {
   const auto json = Json::parse(input, nullptr, false);
-  if (member(json, "kind") == "Status") return said(json, status);
+  if (json_member(json, "kind") == "Status") return said(json, status);
   // A proxy or load balancer before it.
   return said(status, "is what was answered, without a Status", {});
 }
