@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "command_run.h"
 #include "config/loader.h"
 
 namespace oxbow::mirror {
@@ -18,11 +19,6 @@ namespace fs = std::filesystem;
 using std::chrono::days;
 
 constexpr std::chrono::sys_seconds kNow{std::chrono::seconds(1'790'000'000)};
-
-struct Outcome {
-  int code = -1;
-  std::string out, errors;
-};
 
 std::string text_of(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
@@ -45,37 +41,12 @@ class CaCommandTest : public testing::Test {
     CLI::App app;
     app.require_subcommand(1);
     const CaCommand command(app);
-    Outcome out;
-    try {
-      std::ranges::reverse(arguments);  // as CLI11 takes a vector
-      arguments.emplace_back("ca");
-      app.parse(arguments);
-    } catch (const CLI::ParseError& wrong) {
-      std::ostringstream said, complained;
-      out.code = app.exit(wrong, said, complained) == 0 ? 0 : 2;
-      out.out = said.str();
-      out.errors = complained.str();
-      return out;
-    }
-    EXPECT_TRUE(command.parsed());
-    std::FILE* said = std::tmpfile();
-    std::FILE* complained = std::tmpfile();
-    out.code = command.run(now, said, complained);
-    out.out = content(said);
-    out.errors = content(complained);
-    return out;
+    return run_command(app, "ca", std::move(arguments), [&](std::FILE* said, std::FILE* complained) {
+      EXPECT_TRUE(command.parsed());
+      return command.run(now, said, complained);
+    });
   }
 
- private:
-  static std::string content(std::FILE* file) {
-    std::rewind(file);
-    std::string out;
-    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) out += static_cast<char>(c);
-    std::fclose(file);
-    return out;
-  }
-
- protected:
   fs::path root_, ca_;
 };
 

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "mirror/sim/sim_watch.h"
+#include "tests/unit/mirror/command_run.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -51,19 +52,6 @@ class FakePart final : public SimPart {
 
 Result<Report> good(Report report, Progress&) { return report; }
 
-struct Outcome {
-  int code = -1;
-  std::string out, errors;
-};
-
-std::string content(std::FILE* file) {
-  std::rewind(file);
-  std::string out;
-  for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) out += static_cast<char>(c);
-  std::fclose(file);
-  return out;
-}
-
 class SimCommandTest : public testing::Test {
  protected:
   Outcome run(std::vector<std::string> arguments) {
@@ -73,25 +61,10 @@ class SimCommandTest : public testing::Test {
     parts.push_back(std::make_unique<FakePart>("one", asked_one_, ending_));
     parts.push_back(std::make_unique<FakePart>("two", asked_two_, good));
     SimCommand command(app, std::move(parts));
-    Outcome out;
-    try {
-      std::ranges::reverse(arguments);  // as CLI11 takes a vector
-      arguments.emplace_back("sim");
-      app.parse(arguments);
-    } catch (const CLI::ParseError& wrong) {
-      std::ostringstream said, complained;
-      out.code = app.exit(wrong, said, complained) == 0 ? 0 : 2;
-      out.out = said.str();
-      out.errors = complained.str();
-      return out;
-    }
-    EXPECT_TRUE(command.parsed());
-    std::FILE* said = std::tmpfile();
-    std::FILE* complained = std::tmpfile();
-    out.code = command.run(said, complained);
-    out.out = content(said);
-    out.errors = content(complained);
-    return out;
+    return run_command(app, "sim", std::move(arguments), [&](std::FILE* said, std::FILE* complained) {
+      EXPECT_TRUE(command.parsed());
+      return command.run(said, complained);
+    });
   }
 
   FakePart::Ending ending_ = good;

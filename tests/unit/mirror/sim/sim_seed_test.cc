@@ -5,35 +5,16 @@
 #include <nlohmann/json.hpp>
 
 #include "mirror/sim/sim_command.h"
+#include "tests/unit/mirror/command_run.h"
 
 namespace oxbow::mirror {
 namespace {
 
-struct Outcome {
-  int code = -1;
-  std::string out;
-};
-
 Outcome sim(std::vector<std::string> arguments) {
   CLI::App app;
   SimCommand command(app);
-  std::ranges::reverse(arguments);  // as CLI11 takes a vector
-  arguments.emplace_back("sim");
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& wrong) {
-    std::ostringstream said, complained;
-    const int code = app.exit(wrong, said, complained) == 0 ? 0 : 2;
-    return {code, said.str()};
-  }
-  std::FILE* said = std::tmpfile();
-  std::FILE* complained = std::tmpfile();
-  Outcome out{command.run(said, complained), {}};
-  std::rewind(said);
-  for (int c = std::fgetc(said); c != EOF; c = std::fgetc(said)) out.out += static_cast<char>(c);
-  std::fclose(said);
-  std::fclose(complained);
-  return out;
+  return run_command(app, "sim", std::move(arguments),
+                     [&](std::FILE* said, std::FILE* complained) { return command.run(said, complained); });
 }
 
 const std::vector<std::string> kSmall{"seed", "--nodes", "64", "--seeds",    "2", "--rack-nodes", "4", "--row-racks",
