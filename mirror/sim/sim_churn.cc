@@ -87,7 +87,7 @@ Result<Report> SimChurn::run(const SimCommon& common, Progress& progress) {
   if (scenario_ == "steady") study.scenarios = {ChurnScenario::kSteady};
   if (scenario_ == "rack") study.scenarios = {ChurnScenario::kRack};
   if (scenario_ == "rolling") study.scenarios = {ChurnScenario::kRolling};
-  if (reannounce_ == "moved") study.base.reannounce = ReannounceRule::kMoved;
+  study.base.reannounce = reannounce_ == "moved" ? ReannounceRule::kMoved : ReannounceRule::kSettled;
   const auto arms = run_churn_study(study, progress);
   if (!arms) return std::unexpected(arms.error());
   return churn_report(study, *arms);
