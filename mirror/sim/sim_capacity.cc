@@ -61,13 +61,7 @@ CLI::App* SimCapacity::add(CLI::App& sim) {
 
 Result<Report> SimCapacity::run(const SimCommon& common, Progress& progress) {
   auto study = study_;
-  study.first_seed = common.first_seed;
-  study.threads = common.threads;
-  if (common.seeds != 0) study.seeds = common.seeds;
-  if (!common.nodes.empty())
-    study.nodes = common.nodes;
-  else if (common.quick)
-    study.nodes = {200};
+  take_common(common, study, study.nodes, {200});
   if (common.quick) study.sweep_requests_per_node = 300;
   if (load_ == "images") study.loads = {CapacityLoad::kImages};
   if (load_ == "model") study.loads = {CapacityLoad::kModel};

@@ -70,13 +70,7 @@ CLI::App* SimChurn::add(CLI::App& sim) {
 
 Result<Report> SimChurn::run(const SimCommon& common, Progress& progress) {
   auto study = study_;
-  study.first_seed = common.first_seed;
-  study.threads = common.threads;
-  if (common.seeds != 0) study.seeds = common.seeds;
-  if (!common.nodes.empty())
-    study.nodes = common.nodes;
-  else if (common.quick)
-    study.nodes = {300};
+  take_common(common, study, study.nodes, {300});
   if (common.quick) study.base.pulls = 2'000;
   if (std::ranges::any_of(study.nodes, [](std::uint32_t nodes) { return nodes < 3; }))
     return fail(Errc::kInvalid, "--nodes: churn needs three nodes at least");

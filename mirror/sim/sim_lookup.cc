@@ -59,13 +59,7 @@ CLI::App* SimLookup::add(CLI::App& sim) {
 
 Result<Report> SimLookup::run(const SimCommon& common, Progress& progress) {
   auto options = options_;
-  options.first_seed = common.first_seed;
-  options.threads = common.threads;
-  if (common.seeds != 0) options.seeds = common.seeds;
-  if (!common.nodes.empty())
-    options.nodes = common.nodes;
-  else if (common.quick)
-    options.nodes = {100, 1'000, 10'000};
+  take_common(common, options, options.nodes, {100, 1'000, 10'000});
   options.leaves.clear();
   for (const auto percent : churn_percent_) options.leaves.push_back(percent / 100);
   // What is too long is refused by the simulation itself; this keeps the numbers in range.

@@ -27,6 +27,20 @@ struct SimCommon {
   bool quick = false;
 };
 
+/// Takes them over into a simulation's own options; `sizes` is the list that --nodes means there, `quick_sizes` what
+/// `oxbow sim all` makes of it (none: the simulation's own).
+template <typename Options>
+void take_common(const SimCommon& common, Options& options, std::vector<std::uint32_t>& sizes,
+                 std::vector<std::uint32_t> quick_sizes = {}) {
+  options.first_seed = common.first_seed;
+  options.threads = common.threads;
+  if (common.seeds != 0) options.seeds = common.seeds;
+  if (!common.nodes.empty())
+    sizes = common.nodes;
+  else if (common.quick && !quick_sizes.empty())
+    sizes = std::move(quick_sizes);
+}
+
 class SimPart {
  public:
   virtual ~SimPart() = default;

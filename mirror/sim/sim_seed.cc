@@ -63,15 +63,10 @@ CLI::App* SimSeed::add(CLI::App& sim) {
 
 Result<Report> SimSeed::run(const SimCommon& common, Progress& progress) {
   auto options = options_;
-  options.first_seed = common.first_seed;
-  options.threads = common.threads;
+  // The published comparison needs all 30 seeds at 1,024 nodes, which are quick.
+  take_common(common, options, options.nodes, {1024, 4096});
   options.tier_sampling = !first_nearest_;
   options.pinned = !no_pins_;
-  if (common.seeds != 0) options.seeds = common.seeds;
-  if (!common.nodes.empty()) options.nodes = common.nodes;
-  // The published comparison needs all 30 seeds at 1,024 nodes, which are quick.
-  else if (common.quick)
-    options.nodes = {1024, 4096};
   if (fixes_) {
     const auto fixes = run_seed_fixes(options, progress);
     if (!fixes) return std::unexpected(fixes.error());

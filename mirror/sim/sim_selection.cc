@@ -59,12 +59,9 @@ Result<Report> SimSelection::run(const SimCommon& common, Progress& progress) {
   // The peer tables would tell of every peer that dies here as if it were one.
   log::set_level(log::Level::kError);
   auto options = options_;
-  options.first_seed = common.first_seed;
-  options.threads = common.threads;
+  take_common(common, options, options.nodes);
   options.slow_share = slow_percent_ / 100;
   options.leaves = leave_percent_ / 100;
-  if (common.seeds != 0) options.seeds = common.seeds;
-  if (!common.nodes.empty()) options.nodes = common.nodes;
   if (common.quick) {
     options.refresh_s = {1, 30, 300};
     options.measured_s = 60;

@@ -50,13 +50,7 @@ CLI::App* SimTopology::add(CLI::App& sim) {
 
 Result<Report> SimTopology::run(const SimCommon& common, Progress& progress) {
   auto options = options_;
-  options.first_seed = common.first_seed;
-  options.threads = common.threads;
-  if (common.seeds != 0) options.seeds = common.seeds;
-  if (!common.nodes.empty())
-    options.clients = common.nodes;
-  else if (common.quick)
-    options.clients = {1, 10, 100, 1'000, 10'000};
+  take_common(common, options, options.clients, {1, 10, 100, 1'000, 10'000});
   const auto result = run_topology(options, progress);
   if (!result) return std::unexpected(result.error());
   return topology_report(options, *result);
