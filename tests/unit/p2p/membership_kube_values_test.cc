@@ -1,5 +1,6 @@
 #include "p2p/cluster_values.h"
 #include "tests/unit/p2p/membership_kube_cluster.h"
+#include "tests/unit/p2p/membership_values_support.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -7,50 +8,18 @@ namespace {
 using namespace test;
 using Words = std::vector<std::string>;
 
-/// The values that a watch has told, "-" for none.
-class Told {
- public:
-  std::function<void(std::optional<ClusterValue>)> callback() {
-    return [this](std::optional<ClusterValue> value) {
-      const std::lock_guard lock(mutex_);
-      all_.push_back(value ? value->value : "-");
-      changed_.notify_all();
-    };
-  }
-  bool reach(const Words& wanted) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return all_ == wanted; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  Words all_;
-};
-
 // Of two that swap from the same version one wins, and the other is told to read again; other keys stay.
 TEST(KubernetesValues, CompareAndSwap) {
   KubeCluster cluster;
   const auto values = make_kubernetes_values(cluster.options);
-  EXPECT_EQ(*values->get("k"), std::nullopt);
-  const auto first = values->compare_and_swap("k", std::nullopt, "1");
-  ASSERT_TRUE(first) << first.error().what();
-  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "x").error().code(), Errc::kBusy);
-  const auto second = values->compare_and_swap("k", *first, "2");
-  ASSERT_TRUE(second);
-  EXPECT_NE(*first, *second);
-  EXPECT_EQ(values->compare_and_swap("k", *first, "x").error().code(), Errc::kBusy);
-  EXPECT_EQ(values->compare_and_swap("k", "of another store", "x").error().code(), Errc::kBusy);
-  const auto now = values->get("k");
-  ASSERT_TRUE(now && *now);
-  EXPECT_EQ((*now)->value, "2");
-  EXPECT_EQ((*now)->revision, *second);
+  ValueRevision last;
+  ASSERT_NO_FATAL_FAILURE(swap_twice(*values, last));
   ASSERT_TRUE(values->compare_and_swap("other", std::nullopt, "o"));
-  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);  // one version for all keys
+  EXPECT_EQ(values->compare_and_swap("k", last, "x").error().code(), Errc::kBusy);  // one version for all keys
   EXPECT_EQ(cluster.kube.config("oxbow-cluster"), (FakeKube::Json{{"k", "2"}, {"other", "o"}}));
   cluster.kube.remove("ConfigMap", "oxbow-cluster");
-  EXPECT_EQ(values->compare_and_swap("k", *second, "x").error().code(), Errc::kBusy);
-  EXPECT_EQ(values->compare_and_swap("k", *second, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
+  EXPECT_EQ(values->compare_and_swap("k", last, "x").error().code(), Errc::kBusy);
+  EXPECT_EQ(values->compare_and_swap("k", last, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
   EXPECT_EQ(values->compare_and_swap("a/b", std::nullopt, "x").error().code(), Errc::kInvalid);
   EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "\xff").error().code(), Errc::kInvalid);
 }

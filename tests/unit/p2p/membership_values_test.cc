@@ -1,6 +1,6 @@
 #include "p2p/cluster_values.h"
 #include "tests/unit/p2p/membership_fake_etcd.h"
-#include "tests/unit/p2p/membership_support.h"
+#include "tests/unit/p2p/membership_values_support.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -13,45 +13,13 @@ std::unique_ptr<ClusterValues> values_of(FakeEtcd& etcd) {
   return make_etcd_values(options);
 }
 
-/// The values that a watch has told, "-" for none.
-class Told {
- public:
-  std::function<void(std::optional<ClusterValue>)> callback() {
-    return [this](std::optional<ClusterValue> value) {
-      const std::lock_guard lock(mutex_);
-      all_.push_back(value ? value->value : "-");
-      changed_.notify_all();
-    };
-  }
-  bool reach(const std::vector<std::string>& wanted) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return all_ == wanted; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::string> all_;
-};
-
 // Of two that swap from the same revision one wins, and the other is told to read again.
 TEST(EtcdValues, CompareAndSwap) {
   FakeEtcd etcd;
   const auto values = values_of(etcd);
-  EXPECT_EQ(*values->get("k"), std::nullopt);
-  const auto first = values->compare_and_swap("k", std::nullopt, "1");
-  ASSERT_TRUE(first) << first.error().what();
-  EXPECT_EQ(values->compare_and_swap("k", std::nullopt, "x").error().code(), Errc::kBusy);
-  const auto second = values->compare_and_swap("k", *first, "2");
-  ASSERT_TRUE(second);
-  EXPECT_NE(*first, *second);
-  EXPECT_EQ(values->compare_and_swap("k", *first, "x").error().code(), Errc::kBusy);
-  EXPECT_EQ(values->compare_and_swap("k", "of another store", "x").error().code(), Errc::kBusy);
-  const auto now = values->get("k");
-  ASSERT_TRUE(now && *now);
-  EXPECT_EQ((*now)->value, "2");
-  EXPECT_EQ((*now)->revision, *second);
-  EXPECT_EQ(values->compare_and_swap("k", *second, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
+  ValueRevision last;
+  ASSERT_NO_FATAL_FAILURE(swap_twice(*values, last));
+  EXPECT_EQ(values->compare_and_swap("k", last, std::string(2 << 20, 'x')).error().code(), Errc::kLimit);
 }
 
 // A watch tells the value now and every change, through a broken stream and lost data.
