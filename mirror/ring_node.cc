@@ -1,5 +1,6 @@
 #include "mirror/ring_node.h"
 
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <boost/asio/redirect_error.hpp>
@@ -95,8 +96,20 @@ class Node final : public RingNode {
   p2p::Time now() const { return std::chrono::duration_cast<p2p::Time>(parts_.clock.steady().time_since_epoch()); }
   p2p::AnnounceReply coordinate(p2p::PeerId from, const p2p::Announce& announce) {
     const auto snapshot = table_.snapshot();
-    const std::lock_guard lock(coordinator_mutex_);
-    return coordinator_.on_announce(now(), from, announce, *snapshot);
+    auto reply = [&] {
+      const std::lock_guard lock(coordinator_mutex_);
+      return coordinator_.on_announce(now(), from, announce, *snapshot);
+    }();
+    if ((!reply.lost.empty() || !reply.granted.empty()) && log::enabled(log::Level::kDebug)) log_leases(from, reply);
+    return reply;
+  }
+  static void log_leases(p2p::PeerId to, const p2p::AnnounceReply& reply) {
+    std::vector<std::uint32_t> granted;
+    for (const auto& grant : reply.granted) granted.push_back(grant.span);
+    log::debug("leases", {{"digest", reply.digest.to_string()},
+                          {"peer", to},
+                          {"granted", fmt::to_string(fmt::join(granted, ","))},
+                          {"lost", fmt::to_string(fmt::join(reply.lost, ","))}});
   }
   p2p::Hello hello() const;
   std::vector<std::string> alternatives(const Digest& digest, std::uint32_t stripe) const;
@@ -310,7 +323,11 @@ Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce 
   std::vector<p2p::Announce> one;
   one.push_back(std::move(announce));
   auto replies = co_await client_->announce(peer, std::move(one), kAnnounceTimeout);
-  if (!replies) co_return std::unexpected(std::move(replies.error()));
+  if (!replies) {
+    log::debug("a coordinator does not answer",
+               {{"digest", digest.to_string()}, {"peer", peer}, log::Field(replies.error())});
+    co_return std::unexpected(std::move(replies.error()));
+  }
   if (replies->size() != 1 || replies->front().digest != digest)
     co_return fail(Errc::kInvalid, "the coordinator answered for another blob");
   co_return std::move(replies->front());

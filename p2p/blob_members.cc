@@ -1,6 +1,7 @@
 #include "p2p/blob_members.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace oxbow::p2p {
 namespace {
@@ -45,13 +46,12 @@ void BlobMembers::remove(PeerId id) {
   end_leases_of(id);
 }
 
-void BlobMembers::count_spans(const HaveMap& have, std::int32_t sign) {
+void BlobMembers::count_stripes(const HaveMap& have, std::int32_t sign) {
   const auto words = have.words();
   for (std::uint32_t word = 0; word < words.size(); ++word) {
-    if (words[word] == 0) continue;
-    for (std::uint32_t span = word * 8; span < std::min(word * 8 + 8, spans()); ++span) {
-      if (span_bits(have, span) == full_mask(span, stripes_))
-        span_holders_[span] = static_cast<std::uint32_t>(static_cast<std::int32_t>(span_holders_[span]) + sign);
+    for (auto bits = words[word]; bits != 0; bits &= bits - 1) {
+      auto& holders = stripe_holders_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))];
+      holders = static_cast<std::uint16_t>(holders + sign);
     }
   }
 }
@@ -66,10 +66,15 @@ void BlobMembers::count(const BlobMember& member, std::int32_t sign) {
   if (member.complete)
     complete_ += step;
   else
-    count_spans(member.have, sign);
+    count_stripes(member.have, sign);
 }
 
 void BlobMembers::update(BlobMember& member, const Announce& announce, Time now) {
+  if (announce.have == member.have && announce.interest == member.interest && announce.may_fetch == member.may_fetch &&
+      !member.suspect && !announce.have.complete()) {
+    member.heard = now;
+    return;
+  }
   count(member, -1);
   member.suspect = false;
   member.interest = announce.interest;
@@ -106,7 +111,27 @@ void BlobMembers::set_size(std::uint64_t size) {
   blob_bytes = size;
   const Geometry geometry(size);
   stripes_ = geometry.stripes();
-  span_holders_.assign(geometry.spans(), 0);
+  stripe_holders_.assign(stripes_, 0);
+}
+
+bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept {
+  const auto member_of = [this](PeerId id) -> const BlobMember* {
+    const auto found = members_.find(id);
+    if (found == members_.end() || found->second.suspect || found->second.interest == Interest::kLeft) return nullptr;
+    return &found->second;
+  };
+  const auto* own = member_of(asker);
+  const auto end = std::min((span + 1) * kStripesPerSpan, stripes_);
+  for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+    if (own != nullptr && (own->complete || own->have.has(stripe))) continue;
+    std::uint32_t holders = complete_ + stripe_holders_[stripe];
+    for (const auto id : without) {
+      const auto* member = member_of(id);
+      if (member != nullptr && holders > 0 && (member->complete || member->have.has(stripe))) --holders;
+    }
+    if (holders == 0) return false;
+  }
+  return true;
 }
 
 bool BlobMembers::holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept {

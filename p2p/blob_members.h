@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -51,14 +52,12 @@ class BlobMembers {
   void drop_one(Random& random);
   void set_size(std::uint64_t size);
 
-  /// Members that hold all of a span.
-  std::uint32_t holders_of(std::uint32_t span) const noexcept {
-    return complete_ + (span < span_holders_.size() ? span_holders_[span] : 0U);
-  }
+  /// Whether every stripe of the span is at the asker or at some member, those of `without` not counted.
+  bool held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept;
   static bool holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept;
   std::uint32_t wanters() const noexcept { return wanters_; }
   std::uint32_t fetchers() const noexcept { return fetchers_; }
-  std::uint32_t spans() const noexcept { return static_cast<std::uint32_t>(span_holders_.size()); }
+  std::uint32_t spans() const noexcept { return (stripes_ + kStripesPerSpan - 1) / kStripesPerSpan; }
   std::uint32_t stripes() const noexcept { return stripes_; }
   std::size_t size() const noexcept { return order_.size(); }
   PeerId at(std::size_t place) const noexcept { return order_[place]; }
@@ -79,11 +78,11 @@ class BlobMembers {
 
  private:
   void count(const BlobMember& member, std::int32_t sign);
-  void count_spans(const HaveMap& have, std::int32_t sign);
+  void count_stripes(const HaveMap& have, std::int32_t sign);
 
   std::unordered_map<PeerId, BlobMember> members_;
-  std::vector<PeerId> order_;                ///< for random picks
-  std::vector<std::uint32_t> span_holders_;  ///< without the complete members
+  std::vector<PeerId> order_;                  ///< for random picks
+  std::vector<std::uint16_t> stripe_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;
   std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream

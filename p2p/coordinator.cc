@@ -39,10 +39,12 @@ struct Coordinator::Impl {
                    AnnounceReply& reply);
   void grant(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, const PeerSnapshot& peers,
              Time now, AnnounceReply& reply);
-  bool held_for(BlobMembers& blob, PeerId from, const std::vector<PeerId>& out_of_reach, std::uint32_t span) const;
   void name_neighbours(BlobMembers& blob, PeerId from, const PeerSnapshot& peers, AnnounceReply& reply);
   std::chrono::milliseconds ttl(const BlobMembers& blob) const;
   std::chrono::milliseconds again(const BlobMembers& blob, const BlobMember& member) const;
+  bool overdue(const BlobMembers& blob, const BlobMember& member, Time now) const {
+    return now - member.heard > 2 * again(blob, member);
+  }
   static bool crawls(const BlobMembers& blob, const BlobLease& lease, Time now);
 
   const CoordinatorOptions options;
@@ -108,21 +110,34 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
     // for them the report alone must do, and only for the reporter (see held_for).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
-    if (now - member->heard > 2 * again(blob, *member)) blob.suspect(peer->id);
+    if (overdue(blob, *member, now)) blob.suspect(peer->id);
   }
 }
 
+/// Of a node's leases the quickest counts: one that gets nothing by itself ends by its time. Compared is with what the
+/// others get now, too, since the registry's link may carry less to everybody than it did.
 bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, Time now) {
   if (now - lease.granted < kJudgedAfter) return false;
-  const auto rate_of = [now](const BlobLease& one) {
+  double own = 0;
+  double others = 0;
+  std::size_t compared = 0;
+  for (const auto& one : blob.leases) {
+    if (one.holder != lease.holder && now - one.granted < kJudgedAfter) continue;
     const auto ms = static_cast<double>(std::max<std::int64_t>((now - one.granted).count(), 1));
-    return static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
-  };
-  double usual = blob.lease_rate;
-  if (usual <= 0) {
-    for (const auto& other : blob.leases) usual = std::max(usual, rate_of(other));
+    const auto rate = static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
+    if (one.holder == lease.holder) {
+      own = std::max(own, rate);
+    } else {
+      others += rate;
+      ++compared;
+    }
   }
-  return rate_of(lease) < kSlowShare * usual;
+  double usual = blob.lease_rate;
+  if (compared > 0) {
+    const auto mean = others / static_cast<double>(compared);
+    usual = usual > 0 ? std::min(usual, mean) : mean;
+  }
+  return own < kSlowShare * usual;
 }
 
 void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now) {
@@ -178,20 +193,6 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
   }
 }
 
-/// Whether somebody whom the asker can reach has the span already.
-bool Coordinator::Impl::held_for(BlobMembers& blob, PeerId from, const std::vector<PeerId>& out_of_reach,
-                                 std::uint32_t span) const {
-  auto holders = blob.holders_of(span);
-  if (holders == 0) return false;
-  const auto not_for_it = [&](PeerId id) {
-    const auto* member = blob.find(id);
-    if (member != nullptr && holders > 0 && BlobMembers::holds(*member, span, blob.stripes())) --holders;
-  };
-  not_for_it(from);
-  for (const auto id : out_of_reach) not_for_it(id);
-  return holders > 0;
-}
-
 void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce,
                               const PeerSnapshot& peers, Time now, AnnounceReply& reply) {
   if (!announce.may_fetch || announce.interest != Interest::kWanting || announce.ask.empty()) {
@@ -207,7 +208,11 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
 
   std::vector<PeerId> out_of_reach;
   for (std::size_t i = 0; i < std::min(announce.unreachable.size(), kReportsConsidered); ++i) {
-    if (const auto* peer = peers.find(announce.unreachable[i]); peer != nullptr && peer->id != from)
+    const auto* peer = peers.find(announce.unreachable[i]);
+    if (peer == nullptr || peer->id == from) continue;
+    // What a wanter has that announces in time reaches the asker through the others, if not from itself.
+    const auto* reported = blob.find(peer->id);
+    if (reported == nullptr || reported->interest != Interest::kWanting || overdue(blob, *reported, now))
       out_of_reach.push_back(peer->id);
   }
   const auto fetchers = std::max(blob.fetchers(), 1U);
@@ -222,7 +227,8 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       continue;
     }
     if (own >= share || blob.leases.size() >= options.parallel_leases) break;
-    if (held_for(blob, from, out_of_reach, span)) continue;
+    // The asker's news of what others have may be late: here it is known stripe by stripe.
+    if (blob.held(span, from, out_of_reach)) continue;
     blob.leases.push_back({span, from, now, now + ttl(blob), 0, 0});
     reply.granted.push_back({span, ttl(blob)});
     ++own;

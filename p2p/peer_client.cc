@@ -27,24 +27,34 @@ struct Reached {
   std::optional<std::string> certificate_name;
 };
 
-/// On the link's loop: a small exchange, at the address that works.
-Task<Result<Reached>> exchange_with(std::shared_ptr<PeerLink> link, ClientRequest request,
-                                    std::chrono::milliseconds timeout, std::size_t max_bytes) {
-  const auto end = std::chrono::steady_clock::now() + timeout;
+/// On the link's loop: a small exchange, at the address that works. Errors: as http::exchange; kBusy instead of
+/// kTimeout where other bytes of the peer have come meanwhile.
+Task<Result<Reached>> exchange_with(std::shared_ptr<PeerLink> link, ClientRequest request, http::Patience patience,
+                                    std::size_t max_bytes) {
+  using std::chrono::milliseconds;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto end = begin + patience.at_most;
   Attempts attempts;
   for (;;) {
     const auto connection = link->connection();
     if (!connection) co_return std::unexpected(connection.error());
     attempts.begin((*connection)->connected());
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    auto answer =
-        co_await http::exchange(*connection, request, std::max(left, std::chrono::milliseconds(1)), max_bytes);
+    const auto left = std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
+    auto answer = co_await http::exchange(*connection, request,
+                                          http::Patience(patience.quiet, std::max(left, milliseconds(1))), max_bytes);
     if (answer) co_return Reached{std::move(*answer), (*connection)->peer_name()};
+    if (answer.error().code() == Errc::kTimeout && (*connection)->heard() > begin) {
+      co_return fail(Errc::kBusy, answer.error().what());
+    }
     if (std::chrono::steady_clock::now() >= end || !attempts.again(*link, *connection, answer.error())) {
       co_return std::unexpected(std::move(answer.error()));
     }
   }
 }
+
+/// What no client waits for may be late while the peer sends other things: links full of stripes hold an answer back
+/// for seconds, and whoever takes that for silence asks another coordinator, whose leases cost second copies.
+http::Patience patient(std::chrono::milliseconds quiet) { return {quiet, 4 * quiet}; }
 
 class Client final : public PeerClient {
  public:
@@ -64,10 +74,10 @@ class Client final : public PeerClient {
                                        std::function<void(HaveUpdate)> on_update,
                                        std::function<void(Error)> on_end) override;
   Task<Result<std::vector<AnnounceReply>>> announce(PeerId peer, std::vector<Announce> announces,
-                                                    std::chrono::milliseconds timeout) override;
+                                                    std::chrono::milliseconds quiet) override;
   Task<Result<BlobFacts>> facts(PeerId peer, Digest digest, bool with_midstates,
                                 std::chrono::milliseconds timeout) override;
-  Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) override;
+  Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds quiet) override;
   Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) override;
   Task<Result<KnownFacts>> known(PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) override;
   Task<Result<SmallReply>> small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) override;
@@ -87,10 +97,9 @@ class Client final : public PeerClient {
     return {.link = std::move(link), .peer = peer, .table = table_, .bytes = received_};
   }
   /// A 200. Errors: as outcome_of, or what kept it from coming.
-  Task<Whole> exchange(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout, std::size_t max_bytes);
+  Task<Whole> exchange(PeerId peer, ClientRequest request, http::Patience patience, std::size_t max_bytes);
   /// Its body alone.
-  Task<Result<std::string>> ask(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
-                                std::size_t max_bytes);
+  Task<Result<std::string>> ask(PeerId peer, ClientRequest request, http::Patience patience, std::size_t max_bytes);
 
   PeerClientOptions options_;
   PeerTable& table_;
@@ -178,18 +187,17 @@ std::unique_ptr<PeerCall> Client::watch_have(PeerId peer, Digest digest, std::ui
                           std::move(on_update), std::move(on_end));
 }
 
-Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
+Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, http::Patience patience,
                                       std::size_t max_bytes) {
-  auto answer = co_await exchange(peer, std::move(request), timeout, max_bytes);
+  auto answer = co_await exchange(peer, std::move(request), patience, max_bytes);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return std::move(answer->body);
 }
 
-Task<Whole> Client::exchange(PeerId peer, ClientRequest request, std::chrono::milliseconds timeout,
-                             std::size_t max_bytes) {
+Task<Whole> Client::exchange(PeerId peer, ClientRequest request, http::Patience patience, std::size_t max_bytes) {
   const auto link = link_to(peer);
   if (!link) co_return std::unexpected(link.error());
-  auto reached = co_await asio::co_spawn((*link)->loop(), exchange_with(*link, std::move(request), timeout, max_bytes),
+  auto reached = co_await asio::co_spawn((*link)->loop(), exchange_with(*link, std::move(request), patience, max_bytes),
                                          asio::use_awaitable);
   if (!reached) {
     const auto code = reached.error().code();
@@ -204,7 +212,7 @@ Task<Whole> Client::exchange(PeerId peer, ClientRequest request, std::chrono::mi
 }
 
 Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vector<Announce> announces,
-                                                          std::chrono::milliseconds timeout) {
+                                                          std::chrono::milliseconds quiet) {
   std::vector<AnnounceReply> replies;
   for (std::size_t begin = 0; begin < announces.size(); begin += kMaxAnnounces) {
     const auto end = std::min(begin + kMaxAnnounces, announces.size());
@@ -212,7 +220,7 @@ Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vect
     post.headers.add("content-type", "application/json");
     post.body = to_json(std::vector(std::make_move_iterator(announces.begin() + static_cast<std::ptrdiff_t>(begin)),
                                     std::make_move_iterator(announces.begin() + static_cast<std::ptrdiff_t>(end))));
-    const auto body = co_await ask(peer, std::move(post), timeout, kMaxMessageBytes);
+    const auto body = co_await ask(peer, std::move(post), patient(quiet), kMaxMessageBytes);
     if (!body) co_return std::unexpected(body.error());
     auto some = parse_announce_replies(*body);
     if (!some) co_return std::unexpected(std::move(some.error()).in("announce"));
@@ -225,16 +233,16 @@ Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vect
 Task<Result<BlobFacts>> Client::facts(PeerId peer, Digest digest, bool with_midstates,
                                       std::chrono::milliseconds timeout) {
   const auto path = fmt::format("blobs/{}{}", digest.to_string(), with_midstates ? "?midstates=1" : "");
-  const auto body = co_await ask(peer, request(Method::kGet, path), timeout, kMaxMessageBytes);
+  const auto body = co_await ask(peer, request(Method::kGet, path), http::Patience(timeout), kMaxMessageBytes);
   if (!body) co_return std::unexpected(body.error());
   co_return parse_blob_facts(*body);
 }
 
-Task<Result<Hello>> Client::hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) {
+Task<Result<Hello>> Client::hello(PeerId peer, Hello own, std::chrono::milliseconds quiet) {
   auto post = request(Method::kPost, "hello");
   post.headers.add("content-type", "application/json");
   post.body = to_json(own);
-  const auto body = co_await ask(peer, std::move(post), timeout, kMaxHelloBytes);
+  const auto body = co_await ask(peer, std::move(post), patient(quiet), kMaxHelloBytes);
   if (!body) co_return std::unexpected(body.error());
   co_return parse_hello(*body);
 }
@@ -246,7 +254,7 @@ Task<Result<Hello>> Client::hello_at(std::string address, Hello own, std::chrono
   const bool secure = options_.tls != nullptr;
   const auto link = std::make_shared<PeerLink>(next_loop(), "", std::vector{address}, options_.tls, options_.http);
   const auto reached = co_await asio::co_spawn(
-      link->loop(), exchange_with(link, std::move(post), timeout, kMaxHelloBytes), asio::use_awaitable);
+      link->loop(), exchange_with(link, std::move(post), http::Patience(timeout), kMaxHelloBytes), asio::use_awaitable);
   asio::post(link->loop(), [link] { link->close(); });
   if (!reached) co_return std::unexpected(reached.error());
   if (auto outcome = outcome_of(reached->response.status); !outcome) co_return std::unexpected(outcome.error());
@@ -262,14 +270,14 @@ Task<Result<KnownFacts>> Client::known(PeerId peer, KnownAsk ask, std::chrono::m
   const auto path =
       fmt::format("known/{}/{}?reference={}{}", percent_encode(ask.registry), percent_encode(ask.repository),
                   percent_encode(ask.reference), ask.may_ask ? "&ask=1" : "");
-  const auto body = co_await this->ask(peer, request(Method::kGet, path), timeout, kMaxHelloBytes);
+  const auto body = co_await this->ask(peer, request(Method::kGet, path), http::Patience(timeout), kMaxHelloBytes);
   if (!body) co_return std::unexpected(body.error());
   co_return parse_known_facts(*body);
 }
 
 Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) {
   auto get = request(Method::kGet, fmt::format("small/{}", digest.to_string()));
-  auto answer = co_await exchange(peer, std::move(get), timeout, kMaxSmallBytes);
+  auto answer = co_await exchange(peer, std::move(get), http::Patience(timeout), kMaxSmallBytes);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   received_.Increment(static_cast<double>(answer->body.size()));
   SmallReply reply{std::move(answer->body), std::string(answer->headers.find("content-type").value_or(""))};

@@ -57,11 +57,12 @@ class PeerClient {
   virtual std::unique_ptr<PeerCall> watch_have(PeerId peer, Digest digest, std::uint32_t stripes, Loop& loop,
                                                std::function<void(HaveUpdate)> on_update,
                                                std::function<void(Error)> on_end) = 0;
+  /// `quiet`: without any byte of the peer, and four times as long in all; likewise for `hello`.
   virtual Task<Result<std::vector<AnnounceReply>>> announce(PeerId peer, std::vector<Announce> announces,
-                                                            std::chrono::milliseconds timeout) = 0;
+                                                            std::chrono::milliseconds quiet) = 0;
   virtual Task<Result<BlobFacts>> facts(PeerId peer, Digest digest, bool with_midstates,
                                         std::chrono::milliseconds timeout) = 0;
-  virtual Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds timeout) = 0;
+  virtual Task<Result<Hello>> hello(PeerId peer, Hello own, std::chrono::milliseconds quiet) = 0;
   /// To an address whose peer is not known by name yet.
   virtual Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) = 0;
   struct KnownAsk {

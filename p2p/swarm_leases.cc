@@ -15,6 +15,7 @@ constexpr auto kNameAgain = 3'000ms;        // and then again so often
 constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but not more often
 constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
 constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
+constexpr auto kUnmapped = 2'500ms;         // a neighbour that sends neither its map nor anything else is out of reach
 constexpr auto kTakeOver = 3'000ms;         // after a new coordinator: what arrives somewhere is somebody's lease
 constexpr std::size_t kUnspread = 8;        // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
@@ -140,7 +141,8 @@ void Swarm::announce(Interest interest) {
     for (const auto& one : silent_) report(one.peer);
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
-      if (one.away || (one.watched && !one.mapped && now_ - one.asked_since > 1'000ms)) report(one.id);
+      const auto heard = std::max(one.asked_since, one.load_at);
+      if (one.away || (one.watched && !one.mapped && now_ - heard > kUnmapped)) report(one.id);
     }
     joined_ = true;
     asked_ = coordinator_;

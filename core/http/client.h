@@ -85,17 +85,30 @@ class ClientConnection {
   /// Ends every call with kCancelled, from the loop and not from within this call; later ones end so at once.
   virtual void close() = 0;
   virtual bool connected() const noexcept = 0;
+  /// When the last byte of anything came from the other end; `min()`: none has.
+  virtual std::chrono::steady_clock::time_point heard() const noexcept = 0;
   /// The first DNS name of the other's certificate, once connected with TLS.
   virtual std::optional<std::string> peer_name() const = 0;
 };
 
-/// A whole small exchange: the body up to `max_body_bytes` (more: kLimit), at most `timeout`.
+/// How long an exchange waits. An answer that waits behind a busy connection's other bytes is late, and not lost: the
+/// wait ends when nothing at all has come for `quiet`, and in any case after `at_most`.
+struct Patience {
+  std::chrono::milliseconds quiet;
+  std::chrono::milliseconds at_most;
+
+  explicit Patience(std::chrono::milliseconds timeout) : quiet(timeout), at_most(timeout) {}
+  Patience(std::chrono::milliseconds quiet_for, std::chrono::milliseconds longest)
+      : quiet(quiet_for), at_most(longest) {}
+};
+
+/// A whole small exchange: the body up to `max_body_bytes` (more: kLimit). Errors: as on_done; kTimeout.
 struct WholeClientResponse {
   int status = 0;
   Headers headers;
   std::string body;
 };
 Task<Result<WholeClientResponse>> exchange(std::shared_ptr<ClientConnection> connection, ClientRequest request,
-                                           std::chrono::milliseconds timeout, std::size_t max_body_bytes);
+                                           Patience patience, std::size_t max_body_bytes);
 
 }  // namespace oxbow::http

@@ -21,6 +21,11 @@ class LazyConnection final : public ClientConnection,
   std::unique_ptr<ClientCall> call(ClientRequest request, ClientSink& sink) override;
   void close() override;
   bool connected() const noexcept override { return link_ && link_->ready(); }
+  std::chrono::steady_clock::time_point heard() const noexcept override {
+    auto last = link_ ? link_->heard() : std::chrono::steady_clock::time_point::min();
+    for (const auto& link : draining_) last = std::max(last, link->heard());
+    return last;
+  }
   std::optional<std::string> peer_name() const override { return link_ ? link_->peer_name() : std::nullopt; }
 
   void on_turn(ClientLink& link) override;

@@ -177,7 +177,7 @@ bool ClientLink::read_turn() {
     }
     taken += got.bytes;
     reactor_.note_bytes(got.bytes);
-    heard_ = std::chrono::steady_clock::now();
+    heard_ = last_byte_ = std::chrono::steady_clock::now();
     ping_sent_.reset();
     const bool sound = session_->feed({scratch.data(), got.bytes});
     if (phase_ != Phase::kOpen) return false;

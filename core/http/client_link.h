@@ -44,6 +44,8 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   bool ready() const noexcept { return session_ && session_->ready(); }
   bool established() const noexcept { return phase_ == Phase::kOpen; }
   ClientSession& session() noexcept { return *session_; }
+  /// When the last byte came; `min()`: none has.
+  std::chrono::steady_clock::time_point heard() const noexcept { return last_byte_; }
   const std::optional<std::string>& peer_name() const noexcept { return peer_name_; }
 
  private:
@@ -83,7 +85,8 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   boost::asio::steady_timer timer_;
   Time armed_for_ = Time::max();
   Time connect_deadline_{};
-  Time heard_{};
+  Time heard_{};  ///< silence counts from here
+  Time last_byte_ = Time::min();
   Time idle_since_{};
   std::optional<Time> ping_sent_;
   bool idle_ = true;

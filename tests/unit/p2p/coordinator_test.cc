@@ -80,6 +80,30 @@ TEST_F(CoordinatorTest, FewWantersGetMoreLeases) {
   EXPECT_EQ(tell(2, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 4U);
 }
 
+// A lease that waits while its holder's other one gets bytes, or while the registry gives everybody less than before,
+// is not slow.
+TEST_F(CoordinatorTest, AShareOfASlowRegistryIsNotACrawl) {
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  now_ += 1'000ms;
+  auto done = wanting();
+  done.released = {0};
+  HaveMap first_span(256);
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) first_span.set(stripe);
+  done.have = first_span;
+  tell(1, done);  // so far a span took a second
+  ASSERT_EQ(tell(1, wanting({1, 2})).granted.size(), 2U);
+  ASSERT_EQ(tell(2, wanting({3})).granted.size(), 1U);
+  for (std::uint64_t i = 1; i <= 4; ++i) {
+    now_ += 700ms;
+    auto two = wanting();
+    two.leases = {{1, i * kMiB / 4}, {2, i}};
+    EXPECT_TRUE(tell(1, two).lost.empty());
+    auto one = wanting();
+    one.leases = {{3, i * kMiB / 5}};
+    EXPECT_TRUE(tell(2, one).lost.empty());
+  }
+}
+
 // Without the right to fetch nothing is granted.
 TEST_F(CoordinatorTest, NeedsTheRightToFetch) {
   auto announce = wanting({0});
@@ -108,6 +132,36 @@ TEST_F(CoordinatorTest, DoesNotLeaseWhatIsHeld) {
   tell(1, left);
   const auto later = tell(3, wanting({2}));
   ASSERT_EQ(later.granted.size(), 1U);
+}
+
+// Nor what several hold together; what is missing at all of them is.
+TEST_F(CoordinatorTest, DoesNotLeaseWhatSeveralHoldTogether) {
+  HaveMap lower(256), upper(256), own(256);
+  for (std::uint32_t stripe = 0; stripe < 4; ++stripe) lower.set(stripe);
+  for (std::uint32_t stripe = 4; stripe < 7; ++stripe) upper.set(stripe);
+  tell(1, holding(lower));
+  tell(2, holding(upper));
+  auto asks = wanting({0});
+  asks.have = own;
+  EXPECT_EQ(tell(3, asks).granted.size(), 1U);  // stripe 7 is nowhere
+  auto done = wanting();
+  done.released = {0};
+  tell(3, done);
+
+  own.set(7);
+  asks.have = own;
+  EXPECT_TRUE(tell(3, asks).granted.empty());
+  auto cut_off = asks;
+  cut_off.unreachable = {"node-2"};
+  EXPECT_EQ(tell(3, cut_off).granted.size(), 1U);
+  tell(3, done);
+
+  upper.set(7);
+  tell(2, holding(upper));
+  EXPECT_TRUE(tell(4, wanting({0})).granted.empty());
+  upper.clear(5);
+  tell(2, holding(upper));
+  EXPECT_EQ(tell(4, wanting({0})).granted.size(), 1U);
 }
 
 // A lease is renewed by bytes, not by words; without them it ends and another takes over.

@@ -288,7 +288,7 @@ TEST_F(HttpClient, ExchangeReturnsTheWholeAnswer) {
   const auto connection = client.connect(server->port());
   const auto ask = [&](std::string path, std::chrono::milliseconds timeout) {
     std::optional<Result<WholeClientResponse>> out;
-    asio::co_spawn(client.loop, exchange(connection, get_request(std::move(path)), timeout, 5),
+    asio::co_spawn(client.loop, exchange(connection, get_request(std::move(path)), Patience(timeout), 5),
                    [&](std::exception_ptr, Result<WholeClientResponse> result) { out = std::move(result); });
     EXPECT_TRUE(client.until([&] { return out.has_value(); }));
     return std::move(*out);
@@ -300,6 +300,55 @@ TEST_F(HttpClient, ExchangeReturnsTheWholeAnswer) {
   EXPECT_EQ(ask("/file", std::chrono::seconds(9)).error().code(), Errc::kLimit);
   EXPECT_EQ(ask("/never", std::chrono::milliseconds(30)).error().code(), Errc::kTimeout);
   EXPECT_TRUE(silent->wait_until_destroyed());
+}
+
+// What is late behind other bytes of the same connection is waited for, up to the longest wait; silence is not.
+TEST_F(HttpClient, ALateAnswerIsWaitedForWhileOtherBytesCome) {
+  serve();
+  const auto busy = std::make_shared<FedBody::Control>();
+  const auto late = std::make_shared<FedBody::Control>();
+  const auto serve_fed = [this](const char* path, std::shared_ptr<FedBody::Control> control) {
+    routes.on(path, [this, control](const Request&) {
+      control->loops = &server->loops;
+      Response response;
+      response.body = std::make_unique<FedBody>(control);
+      return response;
+    });
+  };
+  serve_fed("/busy", busy);
+  serve_fed("/late", late);
+  const auto connection = client.connect(server->port());
+  RecordingSink sink;
+  const auto stream = connection->call(get_request("/busy"), sink);
+  ASSERT_TRUE(client.until([&] { return sink.heads == 1; }));
+
+  const auto ask = [&](Patience patience, auto meanwhile) {
+    std::optional<Result<WholeClientResponse>> out;
+    asio::co_spawn(client.loop, exchange(connection, get_request("/late"), patience, 9),
+                   [&](std::exception_ptr, Result<WholeClientResponse> result) { out = std::move(result); });
+    EXPECT_TRUE(client.until([&] {
+      meanwhile();
+      return out.has_value();
+    }));
+    return std::move(*out);
+  };
+  const std::chrono::seconds quiet(1);
+  const auto begin = std::chrono::steady_clock::now();
+  bool answered = false;
+  const auto answer = ask(Patience(quiet, std::chrono::seconds(60)), [&] {
+    busy->feed("x");
+    if (answered || std::chrono::steady_clock::now() < begin + 2 * quiet) return;
+    answered = true;
+    late->feed("late");
+    late->feed(Piece(End{}));
+  });
+  ASSERT_TRUE(answer) << answer.error().what();
+  EXPECT_EQ(answer->body, "late");
+
+  const auto longest = ask(Patience(std::chrono::seconds(60), std::chrono::milliseconds(30)), [&] { busy->feed("x"); });
+  EXPECT_EQ(longest.error().code(), Errc::kTimeout);
+  EXPECT_EQ(ask(Patience(std::chrono::milliseconds(30), std::chrono::seconds(60)), [] {}).error().code(),
+            Errc::kTimeout);
 }
 
 }  // namespace
