@@ -18,7 +18,8 @@ constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at
 constexpr auto kSlowFor = 15'000ms;      // a slow node is given no lease for this long
 constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks for
 constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
-constexpr double kSlowShare = 0.25;      // of the usual speed: slow
+constexpr double kSlowShare =
+    0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
 constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
 struct Entry {
@@ -117,7 +118,6 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
 /// Of a node's leases the quickest counts: one that gets nothing by itself ends by its time. Compared is with what the
 /// others get now, too, since the registry's link may carry less to everybody than it did.
 bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, Time now) {
-  if (now - lease.granted < kJudgedAfter) return false;
   double own = 0;
   double others = 0;
   std::size_t compared = 0;
@@ -178,13 +178,13 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
     }
     const bool grew = claim.bytes > lease->bytes;
     lease->bytes = std::max(lease->bytes, claim.bytes);
-    if (blob.fetchers() > 1 && crawls(blob, *lease, now)) {
-      // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing.
-      if (now - lease->granted >= options.lease_min) {
-        member.slow_until = now + kSlowFor;
-        blob.end_lease(claim.span);
-        reply.lost.push_back(claim.span);
-      }
+    // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing. Before a span has
+    // come whole, all that is known is how unevenly a full link treats its connections at first.
+    const auto judged_after = (blob.lease_rate > 0 ? 1 : 2) * options.lease_min;
+    if (blob.fetchers() > 1 && now - lease->granted >= judged_after && crawls(blob, *lease, now)) {
+      member.slow_until = now + kSlowFor;
+      blob.end_lease(claim.span);
+      reply.lost.push_back(claim.span);
       continue;
     }
     if (!grew) continue;

@@ -205,9 +205,10 @@ TEST_F(CoordinatorTest, ACrawlingLeaseIsTakenAway) {
   auto slow = wanting();
   auto fast = wanting();
   AnnounceReply last;
-  for (int i = 1; i <= 3; ++i) {
+  for (int i = 1; i <= 6; ++i) {
+    EXPECT_TRUE(last.lost.empty());
     now_ += 700ms;
-    fast.leases = {{1, i * 2 * kMiB}};
+    fast.leases = {{1, i * kMiB}};
     tell(2, fast);
     slow.leases = {{0, static_cast<std::uint64_t>(i) * 1000}};
     last = tell(1, slow);
