@@ -142,7 +142,7 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
   if (reader_) {
     const auto status = reader_->fetch().status();
     if (status.failure) return http::Cut{*status.failure};
-    if (status.disk_failure) {
+    if (status.disk_failure && !blob_->gone()) {
       use_window();
       return next(max_bytes);
     }

@@ -428,7 +428,7 @@ void BlobFetch::on_progress() {
   for (const auto id : ids) {
     if (const auto running = running_.find(id); running != running_.end()) running->second->progress();
   }
-  if (blob_->gone() && !status().failure) fail(Error(Errc::kCorrupt, "the blob was purged while it was read"));
+  if (blob_->gone()) fail_disk(Error(Errc::kNotFound, "the blob was evicted or purged while it was fetched"));
   settle();
   pump();
 }
@@ -586,7 +586,9 @@ void BlobFetch::fail_disk(Error error) {
     const auto self = weak.lock();
     if (!self) return;
     self->stop();
-    self->running_.clear();
+    // Each ends as itself: peers wait for stripes that were arriving here, and for answers.
+    while (!self->running_.empty())
+      self->ended(self->running_.begin()->first, oxbow::fail(Errc::kCancelled, "stopped"));
     self->wake_readers();
   });
 }

@@ -14,6 +14,8 @@ constexpr std::chrono::milliseconds kPatience{2'000};
 constexpr std::chrono::milliseconds kAskAgain{100};
 /// Between questions to the coordinator: who comes first knows of nobody, and others come.
 constexpr std::chrono::milliseconds kLookAgain{500};
+/// A peer that neither answers nor goes on for this long is given up. Its stripe is asked for elsewhere.
+constexpr std::chrono::milliseconds kSilent{3'000};
 
 Task<> find_holders(FetchPeers& peers, Digest digest, std::uint64_t blob_bytes,
                     std::function<void(std::vector<p2p::PeerId>)> done) {
@@ -47,6 +49,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
         range_(range),
         sink_(sink),
         timer_(loop),
+        watch_(loop),
         alive_(std::make_shared<PeerFirstRequest*>(this)) {}
   ~PeerFirstRequest() override { *alive_ = nullptr; }
 
@@ -63,18 +66,24 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   }
 
   void resume() override {
+    hear();
     if (call_) call_->resume();
     if (upstream_) upstream_->resume();
   }
 
   // From a peer:
-  void on_head(const p2p::StripeFacts&) override { head(); }
+  void on_head(const p2p::StripeFacts&) override {
+    hear();
+    head();
+  }
   std::size_t on_data(std::span<const std::byte> bytes) override {
     // A peer gives its stripe to the end; more than is wanted is dropped.
     const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), range_.size()));
     const auto taken = wanted.empty() ? 0 : sink_.on_data(wanted);
     range_.begin += taken;
-    return taken == wanted.size() ? bytes.size() : taken;
+    hear();
+    full_ = taken < wanted.size();
+    return full_ ? taken : bytes.size();
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {
     if (outcome) {
@@ -106,6 +115,23 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
  private:
   void head() {
     if (!std::exchange(headed_, true)) sink_.on_head({range_.begin, false, source_.geometry_.blob_bytes()});
+  }
+  void hear() {
+    heard_ = std::chrono::steady_clock::now();
+    full_ = false;
+  }
+  void watch() {
+    watch_.expires_at(heard_ + kSilent);
+    watch_.async_wait([alive = alive_](const boost::system::error_code& error) {
+      if (!error && *alive != nullptr) (*alive)->on_watch();
+    });
+  }
+  void on_watch() {
+    if (!call_) return;
+    if (full_) heard_ = std::chrono::steady_clock::now();  // it is the reader that does not go on
+    if (std::chrono::steady_clock::now() < heard_ + kSilent) return watch();
+    ++at_;
+    next();
   }
   void arrived() {
     asked_ = 0;
@@ -144,6 +170,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   void next() {
     call_.reset();
     upstream_.reset();
+    watch_.cancel();
     if (range_.empty()) return sink_.on_done({});
     const auto stripe = source_.geometry_.stripe_at(range_.begin);
     const auto bytes = source_.geometry_.stripe(stripe);
@@ -159,6 +186,8 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     ask.stripe = stripe;
     ask.offset = range_.begin - bytes.begin;
     call_ = source_.peers_.client().stripe(holders_[at_ % holders_.size()], std::move(ask), loop_, *this);
+    hear();
+    watch();
   }
 
   PeerFirstSource& source_;
@@ -174,6 +203,9 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   std::chrono::milliseconds waited_{0};
   std::chrono::milliseconds patience_ = kPatience;
   asio::steady_timer timer_;
+  asio::steady_timer watch_;  ///< over `call_`
+  std::chrono::steady_clock::time_point heard_{};
+  bool full_ = false;  ///< the sink has not taken all
   bool headed_ = false;
   std::optional<Error> refused_;
   std::shared_ptr<PeerFirstRequest*> alive_;

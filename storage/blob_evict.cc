@@ -62,7 +62,7 @@ void BlobFile::unlink() {
 }
 
 std::vector<std::uint32_t> BlobFile::evictable_spans() const {
-  const bool waited_for = !waiters_.empty();
+  const bool in_use = waited_for();
   const std::lock_guard lock(mutex_);
   std::vector<bool> writing(geometry_.spans());
   for (const auto& [stripe, slot] : slots_) writing[Geometry::span_of(stripe)] = true;
@@ -78,7 +78,7 @@ std::vector<std::uint32_t> BlobFile::evictable_spans() const {
     }
   }
   std::ranges::sort(spans, {}, [this](std::uint32_t span) { return span_used_[span]; });
-  if (waited_for) spans.resize(spans.size() - std::min<std::size_t>(spans.size(), kWindowSpans));
+  if (in_use) spans.resize(spans.size() - std::min<std::size_t>(spans.size(), kWindowSpans));
   return spans;
 }
 

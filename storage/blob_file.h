@@ -68,6 +68,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::uint64_t restore(std::uint32_t span, const SpanRow& row);
   /// Pinned ranges, stripes being written, checks running: not to be evicted whole.
   bool active() const noexcept { return active_.load(std::memory_order_acquire) > 0; }
+  /// Somebody reads or fetches it.
+  bool waited_for() const { return !waiters_.empty(); }
   /// The blob is forgotten: no new writers; what is open stays readable.
   void mark_gone();
   /// Opens the file for those who hold the blob, before it is unlinked. Blocks.

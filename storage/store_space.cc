@@ -69,14 +69,17 @@ std::uint64_t StoreImpl::evict_one_locked(const BlobFile* wanting) {
   // A blob that fits does not make room for itself while another can: it would be fetched for nothing. One that does
   // not fit takes its turn, or it would push everything else out and still not be whole.
   const bool spare_wanting = wanting != nullptr && wanting->geometry().blob_bytes() <= budget_bytes_;
-  const auto may_evict = [&](const Digest& digest, bool sparing) {
+  const auto may_evict = [&](const Digest& digest, bool sparing, bool unread) {
     const BlobFile& blob = *blobs_.at(digest);
     if (sparing && &blob == wanting) return false;
+    if (unread && &blob != wanting && blob.waited_for()) return false;
     if (is_giant(blob)) return blob.account.stored_bytes > 0 && !blob.evictable_spans().empty();
     return &blob != wanting && !blob.active() && blob.account.stored_bytes > 0;
   };
-  auto key = queue_.victim([&](const Digest& digest) { return may_evict(digest, spare_wanting); });
-  if (!key && spare_wanting) key = queue_.victim([&](const Digest& digest) { return may_evict(digest, false); });
+  // Nor does one that is read now go while another can: its readers would have to go on without the disk.
+  auto key = queue_.victim([&](const Digest& digest) { return may_evict(digest, spare_wanting, true); });
+  if (!key) key = queue_.victim([&](const Digest& digest) { return may_evict(digest, spare_wanting, false); });
+  if (!key && spare_wanting) key = queue_.victim([&](const Digest& digest) { return may_evict(digest, false, false); });
   if (!key) return 0;
   const std::shared_ptr<BlobFile> blob = blobs_.at(*key);
   const std::uint64_t bytes = is_giant(*blob) ? evict_span_of_locked(blob) : blob->account.stored_bytes;

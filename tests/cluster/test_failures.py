@@ -1,5 +1,6 @@
 """Nodes that die, stall, are slow, cut off, restarted or full while others pull through them."""
 
+import contextlib
 import signal
 import time
 
@@ -133,3 +134,24 @@ class FullDisk(Scenario):
         # What passes through its window cannot be served to others: the leases that it had count twice at most.
         self.assert_from_upstream(cluster, mark, SIZE, 1.30, 4)
         self.assertGreater(small.metric("oxbow_window_readers_total"), 0, "the blob fitted")
+
+    # Something else fills two disks while they are written to: what arrived there is evicted under its readers, who go on,
+    # and nobody waits for stripes that have stopped arriving.
+    def test_disks_that_fill_in_mid_pull(self):
+        cluster = self.cluster(4, start=False, rate="100mbit")
+        small = cluster.nodes[1:3]
+        for node in small:
+            node.keep_on_tmpfs("120m")
+            node.sections["storage"]["free_space_floor"] = "8MiB"
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path)
+        self.while_pulling(pulls, lambda: all(node.metric("oxbow_storage_bytes") > 16 * MIB for node in small), "stripes on the small disks")
+        for node in small:
+            filler = f"/proc/{node.process.pid}/root{node.directory}/filler"
+            with contextlib.suppress(OSError), open(filler, "wb") as file:
+                for _ in range(120):
+                    file.write(bytes(MIB))
+        self.assert_all_whole(finish(pulls), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 2.0, 4)
+        self.assertGreater(sum(node.metric("oxbow_window_readers_total") for node in small), 0, "nobody had to go on without the disk")

@@ -87,6 +87,15 @@ TEST_F(PeerFirstSourceTest, PatienceEnds) {
   EXPECT_EQ(source_->requests(), 8);
 }
 
+// It stops in the middle of a stripe and says nothing more: the rest comes from elsewhere.
+TEST_F(PeerFirstSourceTest, APeerThatHangsIsGivenUp) {
+  peers_.reply.neighbours = {{"a", true, 8}, {"b", true, 8}};
+  peers_.peer(kA).stalls_after[0] = 1000;
+  ASSERT_TRUE(fetch({0, kStripe}));
+  EXPECT_TRUE(sink_.got == content_.substr(0, kStripe));
+  EXPECT_EQ(source_->requests(), 0);
+}
+
 // Who came first knew of nobody; the coordinator is asked again when others have come.
 TEST_F(PeerFirstSourceTest, OthersComeLater) {
   source_->hold();

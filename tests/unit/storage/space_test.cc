@@ -52,6 +52,22 @@ TEST_F(SpaceTest, TheOldestUnusedBlobGoes) {
   EXPECT_TRUE(wait_for([&] { return fixture_.dir.blob_files().size() == 10; }));
 }
 
+// What somebody reads goes last, and goes when nothing else can.
+TEST_F(SpaceTest, WhatIsReadGoesLast) {
+  open(10 * kMiB);
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) write(seed, kMiB);
+  const auto read = store().peek(digest_of(1));
+  const auto reading = read->on_progress([] {});
+  write(11, kMiB);
+  EXPECT_TRUE(has(1));
+  EXPECT_FALSE(has(2));
+  EXPECT_FALSE(read->gone());
+  write(12, 10 * kMiB);
+  EXPECT_FALSE(has(1));
+  EXPECT_TRUE(read->gone());
+  EXPECT_TRUE(has(12));
+}
+
 // What was used again survives a scan of blobs that are used once.
 TEST_F(SpaceTest, AScanLeavesWhatIsUsedAlone) {
   open(10 * kMiB);
