@@ -150,7 +150,7 @@ class Chart(ChartCase):
                         self.assertTrue(context["readOnlyRootFilesystem"])
                         self.assertEqual(context["capabilities"],
                                          {"drop": ["ALL"], **({"add": wanted[container["name"]]} if container["name"] in wanted else {})})
-                        init = container in spec.get("initContainers", [])
+                        init = container in spec.get("initContainers", []) and container["name"] != "wait"
                         self.assertEqual(context["runAsUser"], 0 if init else 65532)
                         self.assertEqual(context["runAsNonRoot"], not init)
 
@@ -182,7 +182,7 @@ class Chart(ChartCase):
                 {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["oxbow-cluster"], "verbs": ["list", "watch"]}],
             ("ClusterRole", "infra-oxbow-nodes"): [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}],
             ("Role", "oxbow-cleanup"): [{"apiGroups": ["apps"], "resources": ["daemonsets"], "resourceNames": ["oxbow-cleanup"],
-                                         "verbs": ["get", "list", "watch"]}]})
+                                         "verbs": ["get", "list", "watch", "delete"]}]})
         self.assertFalse(self.pod_spec(objects)["automountServiceAccountToken"])
         with_token = [container["name"] for container in self.pod_spec(objects)["initContainers"] + self.pod_spec(objects)["containers"]
                       if any(mount["name"] == "account" for mount in container["volumeMounts"])]
@@ -190,6 +190,26 @@ class Chart(ChartCase):
         self.assertNotIn(("ClusterRole", "infra-oxbow-nodes"), self.render(SETS["cert-manager"]))
         alone = self.render(SETS["alone"])
         self.assertFalse([key for key in alone if key[0] in ("Role", "ClusterRole", "Secret", "Service")])
+
+    def test_after_uninstall_nodes_are_restored_and_late_ones_too(self):
+        objects = self.render({})
+        hooks = {key: made["metadata"]["annotations"] for key, made in objects.items()
+                 if "helm.sh/hook" in made["metadata"].get("annotations", {})}
+        self.assertEqual({kind for kind, _ in hooks}, {"ServiceAccount", "Role", "RoleBinding", "DaemonSet", "Job"})
+        self.assertEqual({about["helm.sh/hook"] for about in hooks.values()}, {"post-delete"})
+        order = sorted(hooks, key=lambda key: int(hooks[key]["helm.sh/hook-weight"]))
+        self.assertEqual([kind for kind, _ in order[-2:]], ["DaemonSet", "Job"])
+        # Helm deletes what is deleted on success also when a later hook fails: the DaemonSet would be gone before a node is back.
+        for (kind, _), about in hooks.items():
+            self.assertEqual("hook-succeeded" in about["helm.sh/hook-delete-policy"], kind != "DaemonSet")
+        job = objects["Job", "oxbow-cleanup"]["spec"]
+        self.assertGreater(job["activeDeadlineSeconds"], 240)
+        self.assertLess(job["activeDeadlineSeconds"], 300)
+        # It selects none of the daemon's pods, nor the Service the cleanup's.
+        labels = [made["spec"]["template"]["metadata"]["labels"] for made in objects.values() if made["kind"] in ("DaemonSet", "Job")]
+        self.assertEqual(len({one["app.kubernetes.io/name"] for one in labels}), 3)
+        for values in ({"cleanup": {"enabled": False}}, SETS["alone"], SETS["host"]):
+            self.assertFalse([made for made in self.render(values).values() if "helm.sh/hook" in made["metadata"].get("annotations", {})])
 
     def test_the_ca_is_seen_by_one_init_container_only(self):
         for name in ("default", "secret", "cert-manager"):
@@ -206,15 +226,10 @@ class Chart(ChartCase):
         self.assertEqual(self.render(SETS["cert-manager"])["Certificate", "oxbow-ca"]["spec"]["secretName"], "oxbow-ca")
 
     def test_notes_warn_of_what_is_open(self):
-        def notes(name):
-            code, said = self.template(SETS[name], notes=True, check=False)
-            self.assertEqual(code, 0, said)
-            return said[said.index("NOTES:"):]
-
-        self.assertNotIn("WARNING", notes("default"))
-        self.assertRegex(notes("insecure"), 'WARNING: certificates.mode is "insecure"')
-        self.assertRegex(notes("much"), "WARNING: metrics.onNodeAddress")
-        self.assertIn("io_uring may be used", notes("much"))
+        self.assertNotIn("WARNING", self.notes(SETS["default"]))
+        self.assertRegex(self.notes(SETS["insecure"]), 'WARNING: certificates.mode is "insecure"')
+        self.assertRegex(self.notes(SETS["much"]), "WARNING: metrics.onNodeAddress")
+        self.assertIn("io_uring may be used", self.notes(SETS["much"]))
 
     # --- what the daemon says to it
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 from . import clients, kube_objects
 from .case import Case
@@ -34,9 +35,17 @@ class ChartCase(Case):
     def run_helm(self, *arguments, check=True):
         return run([self.helm, *arguments], env=self.environment, check=check)
 
-    def template(self, values, release="oxbow", check=True, notes=False):
-        command = ["install", release, CHART, "--dry-run=client"] if notes else ["template", release, CHART]
-        return self.run_helm(*command, "--namespace", "infra", "--values", self.values_file(values), check=check)
+    def template(self, values, release="oxbow", check=True, chart=CHART):
+        return self.run_helm("template", release, chart, "--namespace", "infra", "--values", self.values_file(values), check=check)
+
+    def notes(self, values):
+        """NOTES.txt, which helm renders to the end only where there is a cluster: as a value of another template."""
+        chart = os.path.join(self.own_folder(), "oxbow")
+        shutil.copytree(CHART, chart)
+        with open(os.path.join(chart, "templates", "notes.yaml"), "w", encoding="utf-8") as out:
+            out.write('kind: Notes\ntext: {{ include (print $.Template.BasePath "/NOTES.txt") . | toJson }}\n')
+        objects = yaml.safe_load_all(self.template(values, chart=chart)[1])
+        return next(made["text"] for made in objects if made and made["kind"] == "Notes")
 
     def render(self, values, **options):
         """(kind, name): object, in the order of the output."""

@@ -172,5 +172,18 @@ limits: { memory: 128Mi }
     app.kubernetes.io/instance: {{ .Release.Name | quote }}
   annotations:
     helm.sh/hook: post-delete
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
+
+{{- define "oxbow.kubectl" -}}
+image: {{ .Values.cleanup.kubectlImage }}
+securityContext:
+  runAsUser: 65532
+  runAsNonRoot: true
+  privileged: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: { drop: [ALL] }
+resources: {{- include "oxbow.smallResources" . | nindent 2 }}
+volumeMounts:
+  - { name: tmp, mountPath: /tmp }
+{{- end -}}
