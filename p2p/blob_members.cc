@@ -1,9 +1,12 @@
 #include "p2p/blob_members.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace oxbow::p2p {
 namespace {
+
+constexpr std::size_t kRestsKept = 64;  // leases that ended early: the oldest go first
 
 static_assert(kStripesPerSpan == 8, "a span is a byte of a have map's word");
 
@@ -114,6 +117,20 @@ bool BlobMembers::holds(const BlobMember& member, std::uint32_t span, std::uint3
   return member.complete || (member.have.size() == stripes && span_bits(member.have, span) == full_mask(span, stripes));
 }
 
+BlobMember* BlobMembers::keeps_alone(std::uint32_t span) {
+  if (complete_ > 0 || holders_of(span) != 1) return nullptr;
+  BlobMember* holder = nullptr;
+  std::uint64_t elsewhere = 0;
+  for (auto& [id, member] : members_) {
+    if (holds(member, span, stripes_))
+      holder = &member;
+    else if (!member.suspect && member.interest != Interest::kLeft && member.have.size() == stripes_)
+      elsewhere |= span_bits(member.have, span);
+  }
+  const auto all = full_mask(span, stripes_);
+  return 2 * std::popcount(elsewhere & all) < std::popcount(all) ? holder : nullptr;
+}
+
 BlobLease* BlobMembers::lease_of(std::uint32_t span) {
   const auto found = std::ranges::find(leases, span, &BlobLease::span);
   return found == leases.end() ? nullptr : &*found;
@@ -125,6 +142,21 @@ std::uint32_t BlobMembers::leases_of(PeerId holder) const noexcept {
 
 void BlobMembers::end_lease(std::uint32_t span) {
   std::erase_if(leases, [span](const BlobLease& lease) { return lease.span == span; });
+}
+
+void BlobMembers::part_lease(const BlobLease& lease) {
+  if (lease.bytes == 0) return;
+  std::erase_if(rests, [&](const BlobRest& rest) { return rest.span == lease.span; });
+  if (rests.size() >= kRestsKept) rests.erase(rests.begin());
+  rests.push_back({lease.span, lease.holder});
+}
+
+PeerId BlobMembers::take_rest(std::uint32_t span) {
+  const auto found = std::ranges::find(rests, span, &BlobRest::span);
+  if (found == rests.end()) return kNoPeer;
+  const auto holder = found->holder;
+  rests.erase(found);
+  return holder;
 }
 
 void BlobMembers::end_leases_of(PeerId holder) {

@@ -29,6 +29,18 @@ struct BlobMember {
   std::uint32_t place = 0;  ///< in BlobMembers::order
 };
 
+/// A span that one member holds and others ask for.
+struct BlobWish {
+  std::uint32_t span = 0;
+  Time since{0};
+  Time looked{0};  ///< when it was last looked for at all members
+};
+/// A lease that ended before its span was complete.
+struct BlobRest {
+  std::uint32_t span = 0;
+  PeerId holder = kNoPeer;  ///< has a part of it
+};
+
 struct BlobLease {
   std::uint32_t span = 0;
   PeerId holder = kNoPeer;
@@ -56,6 +68,9 @@ class BlobMembers {
     return complete_ + (span < span_holders_.size() ? span_holders_[span] : 0U);
   }
   static bool holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept;
+  /// The only member that holds all of a span, if it has not all of the blob and less than half of the span's stripes
+  /// are with anybody else. Looks at every member.
+  BlobMember* keeps_alone(std::uint32_t span);
   std::uint32_t wanters() const noexcept { return wanters_; }
   std::uint32_t fetchers() const noexcept { return fetchers_; }
   std::uint32_t spans() const noexcept { return static_cast<std::uint32_t>(span_holders_.size()); }
@@ -67,10 +82,17 @@ class BlobMembers {
   std::uint32_t leases_of(PeerId holder) const noexcept;
   void end_lease(std::uint32_t span);
   void end_leases_of(PeerId holder);
+  /// Who holds what of it is remembered: whoever gets the next lease of the span is told.
+  void part_lease(const BlobLease& lease);
+  /// Forgets it, too.
+  PeerId take_rest(std::uint32_t span);
 
   std::uint64_t blob_bytes = 0;
   std::vector<BlobLease> leases;
-  double lease_rate = 0;  ///< EWMA of the bytes per second of leases; 0: none has ended yet
+  std::vector<BlobWish> wishes;
+  std::vector<BlobRest> rests;
+  std::uint32_t leased_again = 0;  ///< spans that somebody holds
+  double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
   std::optional<MidstateList> midstates;
   Time learned{0};
   Time heard{0};
