@@ -6,6 +6,8 @@
 namespace oxbow::p2p {
 namespace {
 
+constexpr std::size_t kRestsKept = 64;  // leases that ended early: the oldest go first
+
 static_assert(kStripesPerSpan == 8, "a span is a byte of a have map's word");
 
 /// The bits of a span that exist: the last one may be shorter.
@@ -51,7 +53,7 @@ void BlobMembers::count_stripes(const HaveMap& have, std::int32_t sign) {
   for (std::uint32_t word = 0; word < words.size(); ++word) {
     for (auto bits = words[word]; bits != 0; bits &= bits - 1) {
       auto& holders = stripe_holders_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))];
-      holders = static_cast<std::uint16_t>(holders + sign);
+      holders = static_cast<std::uint32_t>(static_cast<std::int32_t>(holders) + sign);
     }
   }
 }
@@ -139,6 +141,23 @@ bool BlobMembers::holds(const BlobMember& member, std::uint32_t span, std::uint3
   return member.complete || (member.have.size() == stripes && span_bits(member.have, span) == full_mask(span, stripes));
 }
 
+bool BlobMembers::is_rare(std::uint32_t span) const noexcept {
+  if (complete_ > 0) return false;
+  const auto begin = span * kStripesPerSpan;
+  const auto end = std::min(begin + kStripesPerSpan, stripes_);
+  std::uint32_t alone = 0;
+  for (auto stripe = begin; stripe < end; ++stripe) alone += stripe_holders_[stripe] == 1 ? 1 : 0;
+  return 2 * alone > end - begin;
+}
+
+BlobMember* BlobMembers::keeps_alone(std::uint32_t span) {
+  if (!is_rare(span)) return nullptr;
+  for (auto& [id, member] : members_) {
+    if (holds(member, span, stripes_)) return &member;
+  }
+  return nullptr;
+}
+
 BlobLease* BlobMembers::lease_of(std::uint32_t span) {
   const auto found = std::ranges::find(leases, span, &BlobLease::span);
   return found == leases.end() ? nullptr : &*found;
@@ -150,6 +169,21 @@ std::uint32_t BlobMembers::leases_of(PeerId holder) const noexcept {
 
 void BlobMembers::end_lease(std::uint32_t span) {
   std::erase_if(leases, [span](const BlobLease& lease) { return lease.span == span; });
+}
+
+void BlobMembers::part_lease(const BlobLease& lease) {
+  if (lease.bytes == 0) return;
+  std::erase_if(rests, [&](const BlobRest& rest) { return rest.span == lease.span; });
+  if (rests.size() >= kRestsKept) rests.erase(rests.begin());
+  rests.push_back({lease.span, lease.holder});
+}
+
+PeerId BlobMembers::take_rest(std::uint32_t span) {
+  const auto found = std::ranges::find(rests, span, &BlobRest::span);
+  if (found == rests.end()) return kNoPeer;
+  const auto holder = found->holder;
+  rests.erase(found);
+  return holder;
 }
 
 void BlobMembers::end_leases_of(PeerId holder) {

@@ -30,6 +30,18 @@ struct BlobMember {
   std::uint32_t place = 0;  ///< in BlobMembers::order
 };
 
+/// A span that one member holds and others ask for.
+struct BlobWish {
+  std::uint32_t span = 0;
+  Time since{0};
+  Time looked{0};  ///< when it was last looked for at all members
+};
+/// A lease that ended before its span was complete.
+struct BlobRest {
+  std::uint32_t span = 0;
+  PeerId holder = kNoPeer;  ///< has a part of it
+};
+
 struct BlobLease {
   std::uint32_t span = 0;
   PeerId holder = kNoPeer;
@@ -55,6 +67,10 @@ class BlobMembers {
   /// Whether every stripe of the span is at the asker or at some member, those of `without` not counted.
   bool held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept;
   static bool holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept;
+  /// More than half of the span's stripes are at one member only, and nobody has all of the blob.
+  bool is_rare(std::uint32_t span) const noexcept;
+  /// Of a rare span: a member that holds all of it. Looks at every member.
+  BlobMember* keeps_alone(std::uint32_t span);
   std::uint32_t wanters() const noexcept { return wanters_; }
   std::uint32_t fetchers() const noexcept { return fetchers_; }
   std::uint32_t spans() const noexcept { return (stripes_ + kStripesPerSpan - 1) / kStripesPerSpan; }
@@ -66,10 +82,17 @@ class BlobMembers {
   std::uint32_t leases_of(PeerId holder) const noexcept;
   void end_lease(std::uint32_t span);
   void end_leases_of(PeerId holder);
+  /// Who holds what of it is remembered: whoever gets the next lease of the span is told.
+  void part_lease(const BlobLease& lease);
+  /// Forgets it, too.
+  PeerId take_rest(std::uint32_t span);
 
   std::uint64_t blob_bytes = 0;
   std::vector<BlobLease> leases;
-  double lease_rate = 0;  ///< EWMA of the bytes per second of leases; 0: none has ended yet
+  std::vector<BlobWish> wishes;
+  std::vector<BlobRest> rests;
+  std::uint32_t leased_again = 0;  ///< spans that somebody holds
+  double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
   std::optional<MidstateList> midstates;
   Time learned{0};
   Time heard{0};
@@ -82,7 +105,7 @@ class BlobMembers {
 
   std::unordered_map<PeerId, BlobMember> members_;
   std::vector<PeerId> order_;                  ///< for random picks
-  std::vector<std::uint16_t> stripe_holders_;  ///< without the complete members
+  std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;
   std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream

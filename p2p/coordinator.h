@@ -27,8 +27,10 @@ struct CoordinatorOptions {
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
   std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
   std::size_t blobs = 65'536;               ///< known at most; the one longest unheard of goes first
-  std::size_t members_per_blob = 16'384;    ///< remembered at most; random ones go first, wanters last
-  std::size_t holders_per_blob = 512;       ///< of them; a node that fetches finds enough in fewer
+  /// Remembered at most; random ones go first, wanters last. One that fetches and is forgotten is given what others
+  /// hold, so it is more than the nodes of the largest cluster; 250 bytes each.
+  std::size_t members_per_blob = 131'072;
+  std::size_t holders_per_blob = 512;  ///< of them; a node that fetches finds enough in fewer
 };
 
 class Coordinator {

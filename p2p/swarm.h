@@ -81,6 +81,7 @@ class Swarm final : public Strategy {
   // Time (swarm_timing.cc)
   void check_progress(const FetchProgress& progress);
   bool late(const Running& fetch) const;
+  double rate_so_far(const Running& fetch) const;
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();

@@ -6,6 +6,7 @@
 namespace oxbow::p2p {
 namespace {
 
+constexpr std::size_t kUsual = 40;           // neighbours
 constexpr std::size_t kArrivingMax = 64;     // of one neighbour: more are not news but noise
 constexpr double kSlowShare = 0.25;          // of the typical speed: one fetch at a time
 constexpr double kTierStep = 0.5;            // a farther tier costs half as much again
@@ -35,6 +36,8 @@ std::optional<std::uint32_t> SwarmNeighbours::place_of(PeerId id) const {
 
 SwarmNeighbour& SwarmNeighbours::add(PeerId id) {
   OXBOW_INVARIANT(all_.size() < kMost);
+  // All at once and no more than a usual number: a node may have thousands of blobs under way.
+  if (all_.empty()) all_.reserve(kUsual);
   ids_.push_back(id);
   held_.push_back(0);
   auto& neighbour = all_.emplace_back();
@@ -211,6 +214,11 @@ void SwarmNeighbours::learn_speed(SwarmNeighbour& one, double rate, double& typi
     typical = rate;
   else
     typical = rate > typical ? typical * kMedianStep : typical / kMedianStep;
+}
+
+void SwarmNeighbours::crawls(SwarmNeighbour& one, double rate) {
+  rate = std::max(rate, 1.0);
+  one.goodput = one.goodput <= 0 ? rate : std::min(one.goodput, rate);
 }
 
 void SwarmNeighbours::set_back(SwarmNeighbour& one) {

@@ -89,6 +89,9 @@ class SwarmNeighbours {
   static void served(SwarmNeighbour& neighbour);
   /// How fast that stripe was, in bytes per second; `typical` is the running median of all of them.
   static void learn_speed(SwarmNeighbour& neighbour, double rate, double& typical);
+  /// A stripe that is late has brought so many bytes per second by now. It may never arrive, because somebody else is
+  /// faster: without this nobody would learn of a peer that is always hedged that it is slow.
+  static void crawls(SwarmNeighbour& neighbour, double rate);
   void set_back(SwarmNeighbour& neighbour);
 
   /// Held, or on its way from upstream, at somebody who answers.

@@ -42,7 +42,14 @@ void Swarm::check_progress(const FetchProgress& progress) {
     if (one != nullptr && fetch->cut_through) neighbours_.forget_stripe(*one, fetch->stripes.begin);
     return;
   }
-  if (progress.since_last >= kLateAfter + 100ms || late(*fetch)) hedge(*fetch);
+  const bool crawls = late(*fetch);
+  if (crawls && one != nullptr) SwarmNeighbours::crawls(*one, rate_so_far(*fetch));
+  if (crawls || progress.since_last >= kLateAfter + 100ms) hedge(*fetch);
+}
+
+double Swarm::rate_so_far(const Running& fetch) const {
+  const auto ms = std::max<std::int64_t>((now_ - fetch.started).count(), 1);
+  return static_cast<double>(fetch.bytes) * 1000 / static_cast<double>(ms);
 }
 
 bool Swarm::late(const Running& fetch) const {

@@ -1,7 +1,6 @@
 // `oxbow sim selection`: the command line of p2p/sim/selection.h.
 #include <CLI/CLI.hpp>
 
-#include "core/log.h"
 #include "mirror/sim/sim_part.h"
 #include "p2p/sim/selection.h"
 
@@ -56,8 +55,6 @@ CLI::App* SimSelection::add(CLI::App& sim) {
 }
 
 Result<Report> SimSelection::run(const SimCommon& common, Progress& progress) {
-  // The peer tables would tell of every peer that dies here as if it were one.
-  log::set_level(log::Level::kError);
   auto options = options_;
   take_common(common, options, options.nodes);
   options.slow_share = slow_percent_ / 100;

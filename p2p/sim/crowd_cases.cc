@@ -42,6 +42,8 @@ const std::vector<Named>& options_by_name() {
       {"replicas", 1, 64, [](CrowdOptions& options, double value) { options.replicas = whole(value); }},
       {"leases", 1, 1e4,
        [](CrowdOptions& options, double value) { options.coordinator.parallel_leases = whole(value); }},
+      {"members", 1, 1e6,
+       [](CrowdOptions& options, double value) { options.coordinator.members_per_blob = whole(value); }},
       {"line_ms", 1, 1e4,
        [](CrowdOptions& options, double value) { options.line_every = static_cast<Micros>(value * 1000); }},
       {"blob_mib", 1, 1e6,

@@ -64,6 +64,7 @@ class CrowdEngine final : public CrowdWorld {
     std::uint32_t serving = 0;
     std::uint32_t position = 0;  ///< stripes that the reader has taken
     std::uint32_t told_slots = 0;
+    std::uint32_t from_upstream = 0;  ///< of its fetches
     Micros started = -1;
     Micros finished = -1;
     Micros timer = -1;
@@ -95,6 +96,7 @@ class CrowdEngine final : public CrowdWorld {
   void choose_roles();
   void give_all(std::uint32_t node);
   void handle(const CrowdEvent& event);
+  void fetch_ahead() const;
   bool done() const noexcept { return left_ == 0; }
   void start(std::uint32_t node);
   void fire_timer(std::uint32_t node);

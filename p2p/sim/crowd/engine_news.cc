@@ -83,6 +83,7 @@ void CrowdEngine::watch(std::uint32_t index, std::uint32_t target) {
   HaveUpdate update;
   update.map = node.have;
   for (const auto id : node.fetches) {
+    if (node.from_upstream == 0) break;
     if (options_.cut_through && network_.flow(id).from == kFromUpstream && network_.flow(id).flowing)
       update.arriving.push_back(transfers_[id].stripe);
   }

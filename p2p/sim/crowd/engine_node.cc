@@ -83,9 +83,7 @@ void CrowdEngine::tell_window(std::uint32_t index) {
     }
     events_.emplace_back(std::move(window));
   }
-  std::uint32_t used = 0;
-  for (const auto id : node.fetches) used += network_.flow(id).from == kFromUpstream ? 1 : 0;
-  const auto slots = options_.upstream_slots - std::min(used, options_.upstream_slots);
+  const auto slots = options_.upstream_slots - std::min(node.from_upstream, options_.upstream_slots);
   if (slots == node.told_slots) return;
   node.told_slots = slots;
   events_.emplace_back(SlotsFree{kUpstream, slots});

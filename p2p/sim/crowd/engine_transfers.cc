@@ -37,13 +37,14 @@ void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
     for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) check_unassigned(node, fetch, stripe);
   }
   node.fetches.push_back(id);
+  if (from == kFromUpstream) ++node.from_upstream;
   queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, network_.flow(id).generation);
 }
 
 /// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives; along a tree from
 /// anywhere, because it has no cycles.
 FlowId CrowdEngine::arriving_at(std::uint32_t index, std::uint32_t stripe) const {
-  if (!options_.cut_through) return kNoFlow;
+  if (!options_.cut_through || (nodes_[index].from_upstream == 0 && !waits_)) return kNoFlow;
   for (const auto id : nodes_[index].fetches) {
     const auto& flow = network_.flow(id);
     const bool passes_on = flow.from == kFromUpstream || waits_;
@@ -210,6 +211,7 @@ void CrowdEngine::end_fetch(FlowId id, Result<> outcome) {
   }
   network_.end(now_, id);
   std::erase(node.fetches, id);
+  if (from == kFromUpstream) --node.from_upstream;
   if (from != kFromUpstream && one.state == Transfer::State::kFlowing) {
     --nodes_[from].serving;
     serve_next(from);

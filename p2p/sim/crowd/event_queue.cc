@@ -18,8 +18,8 @@ void EventQueue::push(Micros at, CrowdEvent::Kind kind, std::uint32_t a, std::ui
   ++size_;
   const auto bucket = at >> kWidthBits;
   if (bucket <= bucket_) {
-    open_.push_back(event);
-    std::ranges::push_heap(open_, later);
+    late_.push_back(event);
+    std::ranges::push_heap(late_, later);
   } else if (bucket - bucket_ < static_cast<std::int64_t>(kBuckets)) {
     put(static_cast<std::size_t>(bucket) % kBuckets, event);
   } else {
@@ -38,11 +38,16 @@ void EventQueue::put(std::size_t bucket, const CrowdEvent& event) {
 
 CrowdEvent EventQueue::pop() {
   OXBOW_INVARIANT(size_ > 0);
-  while (open_.empty()) open_next();
-  std::ranges::pop_heap(open_, later);
-  const auto event = open_.back();
-  open_.pop_back();
+  while (open_.empty() && late_.empty()) open_next();
   --size_;
+  if (late_.empty() || (!open_.empty() && later(late_.front(), open_.back()))) {
+    const auto event = open_.back();
+    open_.pop_back();
+    return event;
+  }
+  std::ranges::pop_heap(late_, later);
+  const auto event = late_.back();
+  late_.pop_back();
   return event;
 }
 
@@ -54,7 +59,7 @@ void EventQueue::open_next() {
     if (open_.capacity() > 0) spare_.push_back(std::move(open_));
     open_ = std::move(next);
     next = {};
-    std::ranges::make_heap(open_, later);
+    std::ranges::sort(open_, later);
   }
   if (!far_.empty() && static_cast<std::size_t>(bucket_) % (kBuckets / 4) == 0) take_far();
 }

@@ -45,6 +45,11 @@ class EventQueue {
   bool empty() const noexcept { return size_ == 0; }
   /// Requires one.
   CrowdEvent pop();
+  /// One that will be popped in about so many steps, so that what it needs can be fetched from memory before. Null: not
+  /// known. Says nothing about order.
+  const CrowdEvent* ahead(std::size_t steps) const noexcept {
+    return open_.size() > steps ? &open_[open_.size() - 1 - steps] : nullptr;
+  }
   std::uint64_t pushed() const noexcept { return order_; }
 
  private:
@@ -56,7 +61,8 @@ class EventQueue {
   void take_far();
 
   std::vector<std::vector<CrowdEvent>> buckets_;
-  std::vector<CrowdEvent> open_;                ///< the bucket that is being emptied, a heap
+  std::vector<CrowdEvent> open_;                ///< the bucket that is being emptied, the next one last
+  std::vector<CrowdEvent> late_;                ///< came for it since it was opened: a heap
   std::vector<std::vector<CrowdEvent>> spare_;  ///< memory of emptied buckets
   std::vector<CrowdEvent> far_;                 ///< beyond the horizon
   std::int64_t bucket_ = -1;                    ///< that is open

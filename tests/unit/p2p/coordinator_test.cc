@@ -325,6 +325,72 @@ TEST_F(ManyMembers, NamesWhoIsKnownToFewest) {
   for (PeerId peer = 97; peer <= 100; ++peer) EXPECT_GE(named[fmt::format("node-{}", peer)], 16);
 }
 
+HaveMap stripes_of(std::uint32_t begin, std::uint32_t end) {
+  HaveMap have(256);
+  for (auto stripe = begin; stripe < end; ++stripe) have.set(stripe);
+  return have;
+}
+
+// A node with a slow uplink gets a span as fast as any other, and nobody gets it from there: after as long as a lease
+// may take it is leased again, and that node is given no other. Only so many spans, though.
+TEST_F(ManyMembers, LeasesASpanAgainThatComesToNobody) {
+  for (PeerId peer = 1; peer <= 20; ++peer) tell(peer, wanting());
+  auto slow = wanting();
+  slow.have = stripes_of(0, 24);
+  tell(1, slow);
+  EXPECT_TRUE(tell(2, wanting({0, 1, 2})).granted.empty());
+  now_ += 1'900ms;
+  tell(1, slow);
+  EXPECT_TRUE(tell(3, wanting({0, 1, 2})).granted.empty());
+  // Half of span 1 has come to somebody.
+  auto other = wanting();
+  other.have = stripes_of(8, 12);
+  tell(4, other);
+  now_ += 700ms;
+  const auto again = tell(5, wanting({0, 1, 2})).granted;
+  ASSERT_EQ(again.size(), 1U);  // one lease each, in so large a crowd
+  EXPECT_EQ(again[0].span, 0U);
+  auto greedy = slow;
+  greedy.ask = {8};
+  EXPECT_TRUE(tell(1, greedy).granted.empty());
+  EXPECT_EQ(tell(6, wanting({2})).granted.size(), 1U);
+  // Two of 32 spans is what it may cost.
+  slow.have = stripes_of(0, 32);
+  tell(1, slow);
+  tell(7, wanting({3}));
+  now_ += 3'000ms;
+  EXPECT_TRUE(tell(8, wanting({3})).granted.empty());
+}
+
+// What one member holds of a blob that it has all of is not fetched again, however long the others wait.
+TEST_F(ManyMembers, LeavesAHolderOfAllOfItAlone) {
+  for (PeerId peer = 2; peer <= 20; ++peer) tell(peer, wanting());
+  tell(1, holding(HaveMap(256, true)));
+  tell(2, wanting({0}));
+  now_ += 4'000ms;
+  EXPECT_TRUE(tell(3, wanting({0})).granted.empty());
+}
+
+// Who lost a lease midway has a part of the span; whoever gets the next lease is told of it, also when it asks for no
+// neighbours.
+TEST_F(ManyMembers, NamesWhoHoldsTheRestOfASpan) {
+  for (PeerId peer = 1; peer <= 100; ++peer) tell(peer, wanting());
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  auto claim = wanting();
+  claim.have = stripes_of(0, 3);
+  claim.leases = {{0, 3 * kMiB}};
+  now_ += 500ms;
+  tell(1, claim);
+  now_ += 2'100ms;  // without progress: it has expired
+  auto next = wanting({0});
+  next.want_neighbours = false;
+  const auto reply = tell(2, next);
+  ASSERT_EQ(reply.granted.size(), 1U);
+  ASSERT_EQ(reply.neighbours.size(), 1U);
+  EXPECT_EQ(reply.neighbours[0].name, "node-1");
+  EXPECT_EQ(reply.neighbours[0].stripes, 3U);
+}
+
 // With more members than it remembers a coordinator forgets others before those that fetch under a lease.
 TEST_F(ManyMembers, KeepsThoseWithLeases) {
   CoordinatorOptions options;

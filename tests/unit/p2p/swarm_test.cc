@@ -202,6 +202,34 @@ TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
   EXPECT_TRUE(all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 500ms}, {hedges[0].id, 1'000, 10ms}}})).empty());
 }
 
+// A peer that is always hedged never brings a stripe that its speed could be learned from; that it crawls is known from
+// the late one, so that the next ones are asked of others.
+TEST_F(SwarmTest, AHedgedPeerIsKnownToBeSlow) {
+  begin({0, 40});
+  auto open = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  ASSERT_EQ(open.size(), 10U);
+  const auto slow = ranked_[1];
+  const auto split = std::ranges::partition(open, [&](const Fetch& fetch) { return fetch.source == slow; });
+  const std::vector<Fetch> late(open.begin(), split.begin());
+  ASSERT_FALSE(late.empty());
+  // The other one brings a MiB in 50 ms each; of the slow one a tenth of a stripe comes in a second.
+  now_ += 50ms;
+  for (auto fetch = split.begin(); fetch != open.end(); ++fetch) {
+    tell(StripeArrived{fetch->id, fetch->stripes.begin});
+    tell(FetchEnded{fetch->id, {}});
+  }
+  now_ += 900ms;
+  TimerFired fired;
+  for (const auto& fetch : late) fired.progress.push_back({fetch.id, 100'000, 0ms});
+  tell(fired);
+  std::size_t from_slow = 0;
+  for (const auto& fetch : late) {
+    for (const auto& next : all<Fetch>(tell(FetchEnded{fetch.id, fail(Errc::kCancelled, "the other was first")})))
+      from_slow += next.source == slow ? 1 : 0;
+  }
+  EXPECT_EQ(from_slow, 1U);
+}
+
 // When the first of a pair fails, the other one carries the stripe: it is not assigned a third time.
 TEST_F(SwarmTest, AHedgeOutlivesItsFirst) {
   begin({0, 1});
