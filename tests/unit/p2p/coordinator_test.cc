@@ -331,15 +331,15 @@ HaveMap stripes_of(std::uint32_t begin, std::uint32_t end) {
   return have;
 }
 
-// A node with a slow uplink gets a span as fast as any other, and nobody gets it from there: after as long as a lease
-// may take it is leased again, and that node is given no other. Only so many spans, though.
+// A node with a slow uplink gets a span as fast as any other, and nobody gets it from there: after 1.5 times a lease's
+// time it is leased again, and that node is given no other. Only so many spans, though.
 TEST_F(ManyMembers, LeasesASpanAgainThatComesToNobody) {
   for (PeerId peer = 1; peer <= 20; ++peer) tell(peer, wanting());
   auto slow = wanting();
   slow.have = stripes_of(0, 24);
   tell(1, slow);
   EXPECT_TRUE(tell(2, wanting({0, 1, 2})).granted.empty());
-  now_ += 1'900ms;
+  now_ += 2'900ms;
   tell(1, slow);
   EXPECT_TRUE(tell(3, wanting({0, 1, 2})).granted.empty());
   // Half of span 1 has come to somebody.
