@@ -137,6 +137,7 @@ int run_cli(int argc, char** argv) {
   }
   if (sim_command.parsed()) return sim_command.run(stdout, stderr);
   if (doctor_command.parsed()) {
+    log::init(log::Level::kError, false);  // what the parts that it uses would warn of, its page says
     const auto system = std::make_shared<doctor::RealSystem>(kVersion);
     return doctor_command.run(arguments.load(), arguments.path().value_or("").string(), system, stdout, stderr);
   }

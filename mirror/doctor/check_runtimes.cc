@@ -149,8 +149,8 @@ class Examiner {
     return out;
   }
 
-  std::string install_again(const Looked& one) const {
-    std::string out = "oxbow install " + one.name;
+  std::string install_again(const Looked& one, const char* further = "") const {
+    std::string out = "oxbow install " + one.name + further;
     const auto& options = subject_.options;
     if (options.root != "/") out += " --root " + options.root;
     if (one.name == "containerd" && options.containerd_config != Options{}.containerd_config)
@@ -164,9 +164,7 @@ class Examiner {
                           fmt::format("{} is here and is not pointed at this mirror; if it should be: oxbow install {}",
                                       one.name, one.name));
     const std::string bypassed = "Its pulls go to the registries, past the mirror.";
-    for (const auto& text : one.errors)
-      out_.fail("runtime.config_path", one.name + ": " + text, bypassed,
-                install_again(one) + "; then: systemctl restart containerd");
+    for (const auto& text : one.errors) report_config(one, text, bypassed);
     for (const auto& text : one.plan.errors)
       out_.fail("runtime.error", one.name + ": " + text, bypassed,
                 "do what the line above says, then: " + install_again(one));
@@ -178,6 +176,13 @@ class Examiner {
     for (const auto& text : one.plan.notes) {
       if (text.contains("discard_unpacked_layers")) out_.ok("runtime.discard", one.name + ": " + text);
     }
+  }
+
+  void report_config(const Looked& one, const std::string& text, const std::string& bypassed) const {
+    const bool can_be_set = text.contains("--set-config-path");
+    out_.fail(can_be_set ? "runtime.config_path" : "runtime.config", one.name + ": " + text, bypassed,
+              can_be_set ? install_again(one, " --set-config-path") + "; then: systemctl restart containerd"
+                         : "do what the lines above say, then: " + install_again(one));
   }
 
   /// Returns whether nothing is pointed here.

@@ -171,7 +171,9 @@ class Examiner {
         return false;
       }
       out_.fail("upstream.credentials_source",
-                fmt::format("{}: {}: {}", registry.name, source, answer.source_error->what()),
+                fmt::format("{}: {}", registry.name,
+                            answer.source_error->what().contains(source) ? answer.source_error->what()
+                                                                         : source + ": " + answer.source_error->what()),
                 "Private images of it cannot be pulled.",
                 "correct credential_source of the [[registry]], and let the daemon's user read it");
       return false;

@@ -22,8 +22,8 @@ struct Options {
   std::string root = "/";  ///< the node's file system, for what other programs read: runtimes
   std::string state = "/etc/oxbow/install";
   std::string containerd_config = "/etc/containerd/config.toml";
-  std::string mirror;  ///< the URL that runtimes are to have; empty: from client.listen
-  std::string version;
+  std::string mirror = {};  ///< the URL that runtimes are to have; empty: from client.listen
+  std::string version = {};
 };
 
 /// A process that listens, as far as this user may see.

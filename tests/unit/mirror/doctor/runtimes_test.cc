@@ -73,7 +73,8 @@ TEST_F(RuntimesTest, PointedAtAnotherPort) {
 TEST_F(RuntimesTest, NoConfigPath) {
   install();
   node.write("/etc/containerd/config.toml", "version = 2\n");
-  expect_here(Level::kFail, "runtime.config_path", {"config_path", "restart containerd"});
+  expect_here(Level::kFail, "runtime.config_path",
+              {"config_path", "oxbow install containerd --set-config-path", "systemctl restart containerd"});
 }
 
 TEST_F(RuntimesTest, AColonList) {
