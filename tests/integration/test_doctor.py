@@ -98,7 +98,9 @@ class Node(DoctorCase):
         mirror = self.start(self.a_mirror())
         mirror.registries[0]["upstreams"] = ["http://127.0.0.1:9"]
         mirror.write_config()
-        self.fails("upstream.unreached", mirror.config_path, "127.0.0.1:9", "no connection")
+        found = self.fails("upstream.unreached", mirror.config_path, "127.0.0.1:9", "no connection")
+        self.assertEqual(found["config.differs"][0]["level"], "warn")
+        self.assertIn("registry registry.test: upstreams", found["config.differs"][0]["text"])
 
     def test_the_disk_is_below_its_floor(self):
         mirror = self.a_mirror(storage={"free_space_floor": "99.9%"})
