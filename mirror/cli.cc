@@ -9,7 +9,11 @@
 #include "core/log.h"
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
+#include "mirror/doctor/doctor_command.h"
+#include "mirror/doctor/real_system.h"
 #include "mirror/install/install_command.h"
+#include "mirror/operator/cache_command.h"
+#include "mirror/operator/status_command.h"
 #include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
@@ -31,13 +35,15 @@ struct ConfigArguments {
                    "Override one option, e.g. --set storage.budget=200GiB; may be given many times");
   }
 
-  config::LoadResult load() const {
-    std::optional<std::filesystem::path> path;
+  /// The file that is read, if there is one.
+  std::optional<std::filesystem::path> path() const {
     std::error_code ignored;
-    if (!file.empty())
-      path = file;
-    else if (std::filesystem::exists(kDefaultFile, ignored))
-      path = kDefaultFile;
+    if (!file.empty()) return file;
+    if (std::filesystem::exists(kDefaultFile, ignored)) return kDefaultFile;
+    return std::nullopt;
+  }
+
+  config::LoadResult load() const {
     config::Overrides overrides;
     for (const auto& setting : settings) {
       const auto equals = setting.find('=');
@@ -47,7 +53,7 @@ struct ConfigArguments {
       }
       overrides.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
     }
-    return config::load(path, config::oxbow_environment(), overrides);
+    return config::load(path(), config::oxbow_environment(), overrides);
   }
 };
 
@@ -67,6 +73,13 @@ std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) 
   }
   print(loaded->warnings, "warning");
   return std::move(loaded->config);
+}
+
+int ask_daemon(const DaemonCommand& command, const ConfigArguments& arguments) {
+  const auto address = command.admin().address([&] { return load_or_explain(arguments); });
+  if (!address) std::fprintf(stderr, "oxbow: %s\n", address.error().what().c_str());
+  if (!address || !*address) return 2;
+  return command.run(ApiClient(**address), stdout, stderr);
 }
 
 int serve(const ConfigArguments& arguments) {
@@ -117,6 +130,14 @@ int run_cli(int argc, char** argv) {
   arguments.add_to(install_command.app());
   const UninstallCommand uninstall_command(app);
   const PrepareCommand prepare_command(app);
+  DoctorCommand doctor_command(app);
+  arguments.add_to(doctor_command.app());
+
+  StatusCommand status_command(app);
+  PeersCommand peers_command(app);
+  CacheCommand cache_command(app);
+  const std::vector<DaemonCommand*> daemon_commands{&status_command, &peers_command, &cache_command};
+  for (auto* command : daemon_commands) arguments.add_to(command->app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -137,6 +158,14 @@ int run_cli(int argc, char** argv) {
     return sim_command.run(stdout, stderr);
   }
   if (prepare_command.parsed()) return prepare_command.run(stdout, stderr);
+  for (const auto* command : daemon_commands) {
+    if (command->parsed()) return ask_daemon(*command, arguments);
+  }
+  if (doctor_command.parsed()) {
+    log::init(log::Level::kError, false);  // what the parts that it uses would warn of, its page says
+    const auto system = std::make_shared<doctor::RealSystem>(kVersion);
+    return doctor_command.run(arguments.load(), arguments.path().value_or("").string(), system, stdout, stderr);
+  }
   if (uninstall_command.parsed()) return uninstall_command.run(stdout, stderr);
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);

@@ -10,9 +10,13 @@
 #include "core/http/server.h"
 #include "core/log.h"
 #include "core/sd_notify.h"
-#include "mirror/admin_service.h"
+#include "mirror/admin/admin_servers.h"
+#include "mirror/admin/cache_routes.h"
+#include "mirror/admin/errors_routes.h"
+#include "mirror/admin/status_routes.h"
 #include "mirror/registry_service.h"
 #include "mirror/ring_node.h"
+#include "mirror/ring_options.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -89,11 +93,12 @@ Result<> check_handed_over(const config::Config& config) {
   for (const auto& address : {config.admin.listen, config.peer.listen}) {
     if (!address.empty()) named.push_back(address);
   }
+  if (!config.admin.socket.empty()) named.push_back("unix:" + config.admin.socket);
   return http::check_inherited(named);
 }
 
-void log_addresses(std::string_view what, const http::Server& server) {
-  for (const auto& address : server.addresses()) log::info("listening", {{"for", what}, {"address", address}});
+void log_addresses(const http::Server& server) {
+  for (const auto& address : server.addresses()) log::info("listening", {{"for", "clients"}, {"address", address}});
 }
 
 void reload(const DaemonOptions& options, const upstream::Services& services, RegistryService& service) {
@@ -151,6 +156,7 @@ Result<> run_daemon(DaemonOptions options) {
   const auto& config = options.config;
   if (auto served = check_handed_over(config); !served) return std::unexpected(std::move(served.error()));
   Ground ground;
+  const ErrorJournal errors(ground.clock);
   gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
       .Add({{"version", options.version}})
       .Set(1);
@@ -188,7 +194,17 @@ Result<> run_daemon(DaemonOptions options) {
                           config.limits.ranges);
   OwnKnowledge knowledge({**store, access, contents, tags, [&service] { return service.registries(); }});
   if (ring) ring->set_knowledge(knowledge);
-  AdminService admin(**store, ground.metrics, ground.pool, options.version);
+  std::atomic<bool> ready = false;
+  ApiRoutes routes(ground.pool);
+  ScrubJob scrub(**store, ground.pool, ground.clock);
+  const auto self = self_member(config);
+  const ViewPeers view_peers = [&ring]() { return ring ? std::optional(ring->view()) : std::nullopt; };
+  add_status_routes(
+      routes, {**store, ground.metrics, ground.clock, ready, options.version, self.name, self.location, view_peers,
+               [&blobs] { return blobs.running_count(); }, [&service] { return service.registries(); }});
+  add_peers_routes(routes, self.name, view_peers);
+  add_cache_routes(routes, {blobs, memory, scrub});
+  add_errors_routes(routes, errors);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
@@ -196,14 +212,9 @@ Result<> run_daemon(DaemonOptions options) {
   }
   auto server = http::Server::create(std::move(client_server), ground.loops, service, ground.metrics);
   if (!server) return std::unexpected(std::move(server.error()).in("client.listen"));
-  std::unique_ptr<http::Server> admin_server;
-  if (!config.admin.listen.empty()) {
-    auto made =
-        http::Server::create({"admin", {config.admin.listen}, std::nullopt, server_limits(config.limits), false},
-                             ground.loops, admin, ground.metrics);
-    if (!made) return std::unexpected(std::move(made.error()).in("admin.listen"));
-    admin_server = std::move(*made);
-  }
+  auto admin = AdminServers::create(config.admin, server_limits(config.limits),
+                                    {ground.loops, ground.pool, ground.metrics, routes, ready});
+  if (!admin) return std::unexpected(std::move(admin.error()));
 
   if (ring) {
     if (auto started = ring->start(); !started) return std::unexpected(std::move(started.error()));
@@ -211,12 +222,9 @@ Result<> run_daemon(DaemonOptions options) {
   }
   ground.loops.start();
   (*server)->start();
-  log_addresses("clients", **server);
-  if (admin_server) {
-    admin_server->start();
-    log_addresses("admin", *admin_server);
-  }
-  admin.set_ready(true);
+  log_addresses(**server);
+  admin->start();
+  ready = true;
   sd_notify("READY=1");
   log::info("ready", {{"version", options.version}, {"registries", config.registries.size()}});
 
@@ -228,13 +236,14 @@ Result<> run_daemon(DaemonOptions options) {
 
   log::info("stopping", {{"connections", (*server)->connections()}});
   sd_notify("STOPPING=1");
-  admin.set_ready(false);
+  ready = false;
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
     ring->drain(config.client.drain_timeout);
     ring->close();
   }
-  if (admin_server) admin_server->drain(std::chrono::milliseconds(500));
+  admin->drain(std::chrono::milliseconds(500));
+  scrub.stop();
   // In reverse: exchanges with upstream, then what runs on the pool, then the loops, then the disk.
   for (std::size_t i = 0; i < ground.loops.size(); ++i) {
     asio::post(ground.loops.at(i), [&curl = curls.at(ground.loops.at(i))] { curl.close(); });
