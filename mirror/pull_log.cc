@@ -248,7 +248,7 @@ void PullLog::thin() {
   }
   map_.shrink_to_fit();
   events_.shrink_to_fit();
-  cells_ = {};
+  std::vector<std::uint8_t>().swap(cells_);
 }
 
 std::string_view to_string(PullState state) noexcept {
