@@ -10,6 +10,7 @@
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
 #include "mirror/install/install_command.h"
+#include "mirror/operator/pull_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
 
@@ -115,6 +116,8 @@ int run_cli(int argc, char** argv) {
   InstallCommand install_command(app);
   arguments.add_to(install_command.app());
   const UninstallCommand uninstall_command(app);
+  PullCommand pull_command(app);
+  arguments.add_to(pull_command.app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -138,6 +141,7 @@ int run_cli(int argc, char** argv) {
   const auto config = load_or_explain(arguments);
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
+  if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())

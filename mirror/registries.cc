@@ -43,6 +43,7 @@ void CurlLoops::close() {
 Registries::Registries(const config::Config& config, upstream::Services services)
     : services_(std::move(services)),
       upstream_bandwidth_(config.limits.upstream_bandwidth),
+      preheat_bandwidth_(config.limits.preheat_bandwidth),
       names_(names_of(config), config.client.default_registry, config.client.allow_any_registry) {}
 
 Result<std::shared_ptr<Registries>> Registries::create(const config::Config& config, upstream::Services services) {
@@ -70,6 +71,7 @@ Result<std::shared_ptr<MirroredRegistry>> Registries::make(const config::Registr
   upstream.proxy = registry.proxy;
   upstream.max_connections = registry.max_connections;
   upstream.bandwidth_bytes_per_s = registry.bandwidth > 0 ? registry.bandwidth : upstream_bandwidth_;
+  upstream.class_bandwidth_bytes_per_s[static_cast<std::size_t>(upstream::FetchClass::kPreheat)] = preheat_bandwidth_;
   upstream.connect_timeout = registry.connect_timeout;
   upstream.no_progress_timeout = registry.no_progress_timeout;
   upstream.allow_private_addresses = configured;
