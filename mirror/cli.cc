@@ -11,6 +11,7 @@
 #include "mirror/daemon.h"
 #include "mirror/install/install_command.h"
 #include "mirror/operator/pull_command.h"
+#include "mirror/operator/trace_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
 
@@ -118,6 +119,8 @@ int run_cli(int argc, char** argv) {
   const UninstallCommand uninstall_command(app);
   PullCommand pull_command(app);
   arguments.add_to(pull_command.app());
+  TraceCommand trace_command(app);
+  arguments.add_to(trace_command.app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -142,6 +145,7 @@ int run_cli(int argc, char** argv) {
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
   if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);
+  if (trace_command.parsed()) return trace_command.run(*config, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())
