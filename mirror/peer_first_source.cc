@@ -81,6 +81,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), range_.size()));
     const auto taken = wanted.empty() ? 0 : sink_.on_data(wanted);
     range_.begin += taken;
+    source_.peer_bytes_ += taken;
     hear();
     full_ = taken < wanted.size();
     return full_ ? taken : bytes.size();
