@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "core/sd_notify.h"
 #include "mirror/admin/admin_servers.h"
+#include "mirror/admin/pulls_routes.h"
 #include "mirror/admin/status_routes.h"
 #include "mirror/page/page_routes.h"
 #include "mirror/registry_service.h"
@@ -194,6 +195,7 @@ Result<> run_daemon(DaemonOptions options) {
   std::atomic<bool> ready = false;
   ApiRoutes routes(ground.pool);
   add_status_routes(routes, {**store, ready, options.version});
+  add_pulls_routes(routes, blobs.journal());
   add_page_routes(routes);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};

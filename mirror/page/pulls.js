@@ -75,7 +75,7 @@ function fill_running(item, pull, view) {
   set_text(still.children[1], why || "");
   fill_bar(progress, pull, `Progress of ${name_of(pull)}`);
   const detail = view.details.get(pull.id);
-  fill_stripes(canvas, detail?.map);
+  fill_stripes(canvas, detail);
   set_text(sources, facts(pull));
   fill_details(details, pull, detail);
 }
@@ -90,9 +90,11 @@ function numbers(pull, { progress }) {
 function facts(pull) {
   const parts = kSources.filter((source) => pull.bytes[source.key]).map((source) => `${format.bytes(pull.bytes[source.key])} ${source.long}`);
   if (!parts.length) parts.push("nothing has arrived yet");
-  parts.push(format.many(pull.readers, "reader"));
+  if (pull.state === "running") parts.push(format.many(pull.readers, "reader"));
   if (pull.retries) parts.push(pull.retries === 1 ? "1 retry" : `${format.count(pull.retries)} retries`);
   if (pull.hedges) parts.push(format.many(pull.hedges, "hedge"));
+  if (pull.replaced) parts.push(`${format.many(pull.replaced, "wrong stripe")} replaced`);
+  if (pull.kept === false) parts.push("nothing of it is kept on disk");
   return parts.join(" · ");
 }
 
@@ -101,10 +103,11 @@ function fill_digest(code, pull) {
   set_attribute(code, "title", pull.digest);
 }
 
-function fill_stripes(canvas, map) {
+function fill_stripes(canvas, detail) {
+  const map = detail?.map;
   show(canvas, Boolean(map));
   if (!map) return;
-  set_attribute(canvas, "aria-label", describe_stripes(map));
+  set_attribute(canvas, "aria-label", describe_stripes(map, detail.map_stripes));
   if (canvas.drawn === map && canvas.drawn_width === canvas.clientWidth) return;
   draw_stripes(canvas, map);
   canvas.drawn = map;
@@ -188,7 +191,7 @@ function fill_recent(item, pull, view) {
   if (!details.open) return;
   set_text(sources, `${facts(pull)} · ${pull.digest}`);
   const detail = view.details.get(pull.id);
-  fill_stripes(canvas, detail?.map);
+  fill_stripes(canvas, detail);
   if (detail) fill_details({ open: true, lastElementChild: body }, pull, detail);
 }
 

@@ -25,12 +25,12 @@ export function count_stripes(map) {
   return counts;
 }
 
-/** "24 stripes: 12 from this disk, 8 peer, 4 missing". */
-export function describe_stripes(map) {
+/** "24 stripes: 12 this disk, 8 peer, 4 missing". `each`: how many stripes a character stands for. */
+export function describe_stripes(map, each = 1) {
   const parts = count_stripes(map)
     .map((value, index) => (value ? `${format.count(value)} ${kStripeKinds[index].name}` : null))
     .filter(Boolean);
-  return `${format.many(map.length, "stripe")}: ${parts.join(", ")}`;
+  return `${format.many(map.length, each > 1 ? `group of ${each} stripes` : "stripe", each > 1 ? `groups of ${each} stripes` : "stripes")}: ${parts.join(", ")}`;
 }
 
 /** The side of a square, and how many stripes one of them stands for so that the band stays low. */
