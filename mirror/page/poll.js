@@ -4,7 +4,7 @@
 const kTimeoutMs = 5000;
 const kHiddenMs = 20000;
 const kFirstRetryMs = 1000;
-const kLastRetryMs = 10000;
+const kLastRetryMs = 5000;
 /** Large answers are asked for less often: this many bytes a second are read of one kind. */
 const kReadBytesPerSecond = 400000;
 
