@@ -23,8 +23,8 @@ export async function ask(path) {
     }
     if (!answer.ok || data === null) {
       const error = new Error((data && data.error) || `the daemon answered ${path} with status ${answer.status}`);
-      error.answered = answer.status < 502;
-      error.status = answer.status;
+      // A proxy before it speaks for a daemon that is away.
+      error.answered = answer.status !== 502 && answer.status !== 504;
       throw error;
     }
     return { data, size: text.length };
