@@ -85,7 +85,7 @@ export class CacheView {
     const filter = this.filter.value.trim().toLowerCase();
     const blobs = cache?.blobs || [];
     draw_storage(by_id('storage'), status.storage);
-    this.registries.update(registry_rows(blobs, status.registries || []));
+    this.draw_registries(registry_rows(blobs, status.registries || []));
     const images = image_rows(blobs);
     const chosen = filter ? images.filter((row) => row.words.includes(filter)) : images;
     const hidden = this.images.update(chosen);
@@ -101,6 +101,15 @@ export class CacheView {
           format.many(cache.total, 'blob')}; oxbow cache ls has all.`);
     set_text(by_id('cache-more'), notes.join(' '));
     show(by_id('cache-more'), notes.length > 0);
+  }
+
+  /** Those that were of use; the daemon knows the public ones from the start. */
+  draw_registries(rows) {
+    const used = rows.filter((row) => row.upstream_bytes || row.blobs || row.last_error || row.state[0] !== 'ok');
+    this.registries.update(used);
+    const idle = rows.length - used.length;
+    set_text(by_id('registries-more'), idle ? `${format.many(idle, 'registry', 'registries')} not asked yet.` : '');
+    show(by_id('registries-more'), idle > 0);
   }
 }
 

@@ -67,6 +67,7 @@ class StandIn(PageCase):
         browser.wait_for("document.querySelector('#verdict-more').innerText.includes('from peers')", "rates")
         self.assertIn("suspended: sent wrong bytes", browser.text("#peers"))
         self.assertIn("docker.io", browser.text("#registries"))
+        self.assertEqual(browser.text("#registries-more"), "1 registry not asked yet.")
         label = browser.js("document.querySelector('#pulls-running .stuck canvas').getAttribute('aria-label')")
         for word in ("stripes", "peer", "upstream", "arriving", "1 being replaced", "missing"):
             self.assertIn(word, label)

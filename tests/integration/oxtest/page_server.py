@@ -77,7 +77,8 @@ class PageServer:
 
     def registries(self):
         rows = [("docker.io", "client", 5_100_000_000, "closed", None), ("ghcr.io", "client", 2_300_000_000, "closed", None),
-                ("quay.io", "client", 90_000_000, "closed", None), ("registry.example.com", "node", 710_000_000, "closed", None)]
+                ("quay.io", "client", 90_000_000, "closed", None), ("registry.example.com", "node", 710_000_000, "closed", None),
+                ("public.ecr.aws", "client", 0, "closed", None)]
         if self.scene == "busy":
             rows[1] = ("ghcr.io", "client", 2_300_000_000, "closed", "no bytes for 30 s from ghcr.io; tried again")
         return [{"name": name + self.evil, "upstreams": [f"https://{name}"], "credentials": rights, "upstream_bytes": got, "state": state,
