@@ -16,6 +16,7 @@
 #include "mirror/admin/preheat_routes.h"
 #include "mirror/admin/pulls_routes.h"
 #include "mirror/admin/status_routes.h"
+#include "mirror/page/page_routes.h"
 #include "mirror/preheat_queue.h"
 #include "mirror/preheats.h"
 #include "mirror/registry_service.h"
@@ -235,6 +236,7 @@ Result<> run_daemon(DaemonOptions options) {
   add_errors_routes(routes, errors);
   add_preheat_routes(routes, {preheats, tags, [&service] { return service.registries(); }});
   add_pulls_routes(routes, blobs.journal());
+  add_page_routes(routes);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {

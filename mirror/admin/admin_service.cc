@@ -82,6 +82,7 @@ Task<http::Response> AdminService::route(http::Request request) {
   if (!parameter) co_return api_error(400, "the path has a broken escape");
   call.parameter = std::move(*parameter);
   call.query = std::move(request.query);
+  call.if_none_match = request.headers.find("If-None-Match").value_or("");
   auto body = parse_body(request.body);
   if (!body) co_return api_error(body.error());
   call.json = std::move(*body);

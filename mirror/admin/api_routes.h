@@ -23,6 +23,7 @@ struct ApiCall {
   std::string query;      ///< raw
   std::shared_ptr<const nlohmann::ordered_json> json;  ///< the body, an object; an empty one where none was sent
   bool may_change = false;                             ///< it came over the socket
+  std::string if_none_match;                           ///< the header, for answers with an ETag; empty without it
 
   /// The value of a query key, decoded.
   std::optional<std::string> option(std::string_view key) const;

@@ -86,10 +86,18 @@ void add_pulls_routes(ApiRoutes& routes, PullJournal& journal) {
   routes.get("/api/v1/pulls/{id}", [&journal](const ApiCall& call) -> Result<Json> {
     const auto which = parse_which(call.parameter);
     if (!which) return std::unexpected(which.error());
-    const auto pull = journal.find(*which);
+    const auto events = call.number("events", kPullEvents, kPullEvents);
+    if (!events) return std::unexpected(events.error());
+    auto pull = journal.find(*which);
     if (!pull) {
       return fail(Errc::kNotFound,
                   "this node remembers no such pull; it remembers the last ones since " + api_time(journal.since()));
+    }
+    // Who looks each second has no use for all of them.
+    if (pull->events.size() > *events) {
+      const auto untold = pull->events.size() - *events;
+      pull->events.erase(pull->events.begin(), pull->events.begin() + static_cast<std::ptrdiff_t>(untold));
+      pull->events_dropped += untold;
     }
     return pull_json(*pull);
   });

@@ -1,6 +1,6 @@
-// GET /api/v1/pulls and /api/v1/pulls/ID|DIGEST: the journal of pulls (mirror/pull_journal.h) as JSON.
-// Thread rule: `add_pulls_routes` from main, at start; the rest are pure functions. Lifetime: the journal outlives the
-// routes.
+// GET /api/v1/pulls and /api/v1/pulls/ID|DIGEST (?events=N: the newest N only): the journal of pulls
+// (mirror/pull_journal.h) as JSON. Thread rule: `add_pulls_routes` from main, at start; the rest are pure functions.
+// Lifetime: the journal outlives the routes.
 #pragma once
 
 #include <cstddef>

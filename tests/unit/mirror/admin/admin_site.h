@@ -20,7 +20,8 @@ struct AdminAnswer {
 class AdminSite {
  public:
   AdminAnswer ask(const std::string& target, http::Method method = http::Method::kGet, const std::string& body = "",
-                  AdminDoor door = AdminDoor::kSocket, const std::string& host = "localhost") {
+                  AdminDoor door = AdminDoor::kSocket, const std::string& host = "localhost",
+                  const std::vector<http::Headers::Field>& headers = {}) {
     http::Request request;
     request.method = method;
     request.target = target;
@@ -29,6 +30,7 @@ class AdminSite {
     if (mark != std::string::npos) request.query = target.substr(mark + 1);
     request.body = body;
     if (!host.empty()) request.headers.add("Host", host);
+    for (const auto& [name, value] : headers) request.headers.add(name, value);
     AdminService service(door, routes, scratch.metrics(), scratch.pool(), ready);
     return scratch.run(answer(service, std::move(request)));
   }
