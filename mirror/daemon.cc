@@ -11,6 +11,8 @@
 #include "core/log.h"
 #include "core/sd_notify.h"
 #include "mirror/admin/admin_servers.h"
+#include "mirror/admin/cache_routes.h"
+#include "mirror/admin/errors_routes.h"
 #include "mirror/admin/preheat_routes.h"
 #include "mirror/admin/status_routes.h"
 #include "mirror/preheat_queue.h"
@@ -177,6 +179,7 @@ Result<> run_daemon(DaemonOptions options) {
   const auto& config = options.config;
   if (auto served = check_handed_over(config); !served) return std::unexpected(std::move(served.error()));
   Ground ground;
+  const ErrorJournal errors(ground.clock);
   gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
       .Add({{"version", options.version}})
       .Set(1);
@@ -220,8 +223,16 @@ Result<> run_daemon(DaemonOptions options) {
   Preheats preheats({}, preheat_parts(config, ground, preheat_queue, ring.get()));
   std::atomic<bool> ready = false;
   ApiRoutes routes(ground.pool);
+  ScrubJob scrub(**store, ground.pool, ground.clock);
+  const auto self = self_member(config);
+  const ViewPeers view_peers = [&ring]() { return ring ? std::optional(ring->view()) : std::nullopt; };
+  add_status_routes(
+      routes, {**store, ground.metrics, ground.clock, ready, options.version, self.name, self.location, view_peers,
+               [&blobs] { return blobs.running_count(); }, [&service] { return service.registries(); }});
+  add_peers_routes(routes, self.name, view_peers);
+  add_cache_routes(routes, {blobs, memory, scrub});
+  add_errors_routes(routes, errors);
   add_preheat_routes(routes, {preheats, tags, [&service] { return service.registries(); }});
-  add_status_routes(routes, {**store, ready, options.version});
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
@@ -262,6 +273,7 @@ Result<> run_daemon(DaemonOptions options) {
     ring->close();
   }
   admin->drain(std::chrono::milliseconds(500));
+  scrub.stop();
   // In reverse: exchanges with upstream, then what runs on the pool, then the loops, then the disk.
   for (std::size_t i = 0; i < ground.loops.size(); ++i) {
     asio::post(ground.loops.at(i), [&curl = curls.at(ground.loops.at(i))] { curl.close(); });
