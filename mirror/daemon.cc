@@ -14,6 +14,7 @@
 #include "mirror/admin/cache_routes.h"
 #include "mirror/admin/errors_routes.h"
 #include "mirror/admin/preheat_routes.h"
+#include "mirror/admin/pulls_routes.h"
 #include "mirror/admin/status_routes.h"
 #include "mirror/preheat_queue.h"
 #include "mirror/preheats.h"
@@ -233,6 +234,7 @@ Result<> run_daemon(DaemonOptions options) {
   add_cache_routes(routes, {blobs, memory, scrub});
   add_errors_routes(routes, errors);
   add_preheat_routes(routes, {preheats, tags, [&service] { return service.registries(); }});
+  add_pulls_routes(routes, blobs.journal());
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
