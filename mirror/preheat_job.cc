@@ -151,6 +151,7 @@ Task<> PreheatJob::run_lane(std::shared_ptr<PreheatJob> self, std::shared_ptr<La
     auto outcome =
         self->cancelled_ ? fail(Errc::kCancelled, "cancelled") : co_await self->fetch_blob(lanes->asker, blob);
     if (outcome || !lanes->outcome) continue;
+    self->failing_ = true;
     lanes->outcome = std::unexpected(std::move(outcome.error()).in("blob " + blob.digest.to_string()));
   }
   if (--lanes->running == 0) lanes->done(true);
@@ -180,8 +181,7 @@ Task<Result<>> PreheatJob::fetch_blob(Asker asker, const registry_api::ImageBlob
       }
       error = content.error().error;
     }
-    if (cancelled_ || !may_pass(error->code()) || ++fruitless >= parts_.tries)
-      co_return std::unexpected(std::move(*error));
+    if (ends() || !may_pass(error->code()) || ++fruitless >= parts_.tries) co_return std::unexpected(std::move(*error));
     co_await sleep_for(parts_.retry_after * (1 << std::min(fruitless - 1, kMaxDoublings)));
   }
 }
@@ -194,7 +194,7 @@ Task<Result<>> PreheatJob::fetch_large(Asker asker, Digest digest, std::uint64_t
     const auto before = counted;
     auto outcome = co_await read_away(source, digest, size, counted);
     if (counted > before) fruitless = 0;
-    if (outcome || cancelled_ || !may_pass(outcome.error().code()) || ++fruitless >= parts_.tries) {
+    if (outcome || ends() || !may_pass(outcome.error().code()) || ++fruitless >= parts_.tries) {
       if (outcome) count(size, counted);
       co_return outcome;
     }
@@ -222,7 +222,7 @@ Task<Result<>> PreheatJob::read_away(std::shared_ptr<SpanSource> source, Digest 
   const auto subscription = blob->on_progress([waker = bell.bytes()] { waker->wake(); });
   const auto reader = (*fetch)->attach(source, {.ranges = {{0, size}}, .read_ahead = true}, bell.status());
   for (std::uint64_t position = 0;;) {
-    if (cancelled_) co_return fail(Errc::kCancelled, "cancelled");
+    if (ends()) co_return fail(Errc::kCancelled, "cancelled");
     if (position < size) {
       const auto readable = blob->readable(position, size - position);
       // What a peer sent and nobody has checked may still be replaced: the window does not move past it.

@@ -55,10 +55,13 @@ class PreheatJob : public std::enable_shared_from_this<PreheatJob> {
   void finish(Result<> outcome);
   void count(std::uint64_t position, std::uint64_t& counted);
 
+  bool ends() const noexcept { return cancelled_ || failing_; }
+
   const Parts parts_;
   const p2p::PreheatAsk ask_;
   const registry_api::PlatformChoice platform_;
   std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> failing_ = false;  ///< a blob has failed for good: the others stop too
   std::atomic<std::uint64_t> bytes_done_ = 0;
   std::atomic<std::uint64_t> bytes_total_ = 0;
   mutable std::mutex mutex_;  ///< state_, error_

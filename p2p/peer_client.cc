@@ -296,7 +296,7 @@ Task<Result<PreheatReport>> Client::preheat(PeerId peer, PreheatCall call, std::
     request.headers.add("content-type", "application/json");
     request.body = to_json(call.ask);
   }
-  const auto body = co_await ask(peer, std::move(request), timeout, kMaxPreheatBytes);
+  const auto body = co_await ask(peer, std::move(request), http::Patience(timeout), kMaxPreheatBytes);
   if (!body) co_return std::unexpected(body.error());
   auto report = parse_preheat_report(*body);
   if (report && report->id != call.ask.id) co_return fail(Errc::kInvalid, "the peer answers about another preheat");

@@ -151,16 +151,15 @@ Result<> ImagePull::fetch_blobs() {
     }
     parts_.watcher.on_running(running, report_, total);
     if (auto stepped = parts_.http.step(kStep); !stepped) return stepped;
-    for (auto& one : under_way_) {
-      if (!one->download.outcome()) continue;
-      if (!*one->download.outcome()) {
-        const auto& error = one->download.outcome()->error();
-        return std::unexpected(error.in("blob " + one->download.blob().digest.to_string()));
-      }
-      settle(*one);
-      one.reset();
-    }
-    std::erase(under_way_, nullptr);
+    std::optional<Error> wrong;
+    std::erase_if(under_way_, [&](const std::unique_ptr<Under>& one) {
+      const auto& outcome = one->download.outcome();
+      if (outcome && *outcome) settle(*one);
+      if (outcome && !*outcome && !wrong)
+        wrong = outcome->error().in("blob " + one->download.blob().digest.to_string());
+      return outcome && *outcome;
+    });
+    if (wrong) return std::unexpected(std::move(*wrong));
   }
   return {};
 }

@@ -151,20 +151,19 @@ int PullCommand::pull(const config::Config& config, std::FILE* in, std::FILE* ou
 }
 
 int PullCommand::preheat(const config::Config& config, std::FILE* out, std::FILE* errors) const {
+  const bool starts = !nodes_.empty();
+  auto image = starts ? registry_api::parse_image_name(image_) : registry_api::ImageName();
+  if (!image) return fail_with(errors, image.error().in(image_), 2);
+  const auto nodes = starts ? parse_nodes(nodes_) : nlohmann::ordered_json();
+  if (!nodes) return fail_with(errors, nodes.error(), 2);
+  if (const auto good = registry_api::parse_platform_choice(platform_); !good)
+    return fail_with(errors, good.error().in("--platform " + platform_), 2);
   const auto admin = admin_.address([&config] { return std::optional(config); });
   if (!admin) return fail_with(errors, admin.error(), 2);
   PreheatWatch watch({.api = ApiClient(**admin), .json = json_, .quiet = quiet_, .out = out, .errors = errors});
-  if (!status_.empty()) return status_ == "list" ? watch.list() : watch.show(status_);
+  if (starts) return watch.start(image->text(), *nodes, platform_);
   if (!cancel_.empty()) return watch.cancel(cancel_);
-  const auto image = registry_api::parse_image_name(image_);
-  if (!image) return fail_with(errors, image.error().in(image_), 2);
-  const auto nodes = parse_nodes(nodes_);
-  if (!nodes) return fail_with(errors, nodes.error(), 2);
-  if (!platform_.empty()) {
-    if (const auto good = registry_api::parse_platform_choice(platform_); !good)
-      return fail_with(errors, good.error().in("--platform " + platform_), 2);
-  }
-  return watch.start(image->text(), *nodes, platform_);
+  return status_ == "list" ? watch.list() : watch.show(status_);
 }
 
 }  // namespace oxbow::mirror

@@ -47,7 +47,7 @@ std::string source_bar(std::uint64_t done, std::uint64_t size, const std::option
   };
   const auto filled = share(done);
   std::string bar;
-  if (sources) {
+  if (sources && size > 0) {
     // The mirror is ahead of what has come here: of that, each source has its part.
     const auto known = std::max<std::uint64_t>(1, sources->total());
     const auto part = [&](std::uint64_t bytes) {

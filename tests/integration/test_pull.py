@@ -8,7 +8,7 @@ import subprocess
 
 from oxtest.case import Case, Registry, image, test_image
 from oxtest.mirror import binary
-from oxtest.process import free_port, wait_until
+from oxtest.process import free_port, run, wait_until
 from oxtest.token_server import TokenServer
 
 NAME = "registry.test"
@@ -58,11 +58,25 @@ class Public(Pulling):
             self.assertEqual(blob["received_bytes"], blob["size_bytes"])
             self.assertIsNone(blob["error"])
 
+    @staticmethod
+    def certificate(folder):
+        certificate, key = (os.path.join(folder, name) for name in ("tls.crt", "tls.key"))
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+             "-subj", "/CN=elsewhere.test", "-keyout", key, "-out", certificate])
+        return certificate, key
+
     def configs(self):
         out = set()
         for data, _ in self.image.manifests.values():
             out |= {json.loads(data)["config"]["digest"]} if "config" in json.loads(data) else set()
         return out
+
+    def test_the_sources_are_told(self):
+        mirror = self.start(self.mirror_of(self.registry.url))
+        first = self.pull_json(mirror, f"{NAME}/public/app:1")
+        self.assertEqual(first["sources"], {"storage": 0, "peer": 0, "upstream": first["bytes"]}, first)
+        again = self.pull_json(mirror, f"{NAME}/public/app:1")
+        self.assertEqual(again["sources"]["storage"], again["bytes"])
 
     def test_quiet_prints_the_digest_and_a_digest_can_be_pulled(self):
         mirror = self.start(self.mirror_of(self.registry.url))
@@ -104,6 +118,17 @@ class Public(Pulling):
         self.pull(mirror, f"{NAME}/public/app:1", "--nodes", "nobody", code=1)
         self.pull(mirror, "--status", "nothing", code=1)
         self.pull(mirror, f"unknown.test/app:1", "--nodes", "all", code=2)
+
+    def test_a_mirror_with_tls_is_known_by_its_own_certificate(self):
+        folder = self.own_folder()
+        mirror = self.start(self.mirror_of(self.registry.url, tls=self.certificate(folder)))
+        self.assertEqual(self.pull_json(mirror, f"{NAME}/public/app:1")["state"], "done")
+        # Another certificate in the configuration than the daemon has: it is not that daemon.
+        os.makedirs(os.path.join(folder, "other"))
+        certificate, _ = self.certificate(os.path.join(folder, "other"))
+        mirror.sections["client"]["tls"]["certificate"] = certificate
+        mirror.write_config()
+        self.pull(mirror, f"{NAME}/public/app:1", code=1)
 
     def test_a_preheat_is_a_change(self):
         mirror = self.start(self.mirror_of(self.registry.url))

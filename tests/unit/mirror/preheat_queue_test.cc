@@ -22,7 +22,8 @@ class PreheatQueueTest : public ::testing::Test {
       bytes_ += contents_.back().size();
     }
     const auto manifest = manifest_of(blobs_);
-    bytes_ += manifest.size();
+    bench_.site.add_blob("app", "{}");  // the config that it names
+    bytes_ += manifest.size() + 2;
     root_ = bench_.site.add_manifest("app", manifest);
   }
   ~PreheatQueueTest() override { end(queue_); }

@@ -83,6 +83,7 @@ TEST(PreheatText, FewNodesAreATableAndManyALineAndTheirErrors) {
                {"state", "running"},
                {"summary", {{"total", 2}, {"done", 1}, {"failed", 1}, {"bytes_done", 1024}, {"bytes_total", 2048}}},
                {"nodes", Json::array()}};
+  preheat = Json::parse(preheat.dump());  // as an answer gives it
   EXPECT_EQ(preheat_line(preheat), "1 of 2 nodes done, 1 failed, 1.0 KiB of 2.0 KiB");
   const auto node = [](int i, const char* error) {
     return Json{{"name", "node-" + std::to_string(i)},

@@ -97,14 +97,14 @@ TEST(PullReportJson, IsForPrograms) {
 
 TEST(PullSources, AFetchThatEndedBeforeBroughtNothing) {
   const Json pull{{"ended", "2026-03-01T12:00:00.000Z"}, {"bytes", {{"storage", 1}, {"peer", 2}, {"upstream", 3}}}};
-  const auto before = sources_of_pull(pull, 6, "2026-03-01T12:00:00.001Z");
+  const auto before = sources_of_pull(Json::parse(pull.dump()), 6, "2026-03-01T12:00:00.001Z");
   ASSERT_TRUE(before);
   EXPECT_EQ(before->storage, 6U);
-  const auto mine = sources_of_pull(pull, 6, "2026-03-01T11:59:59.999Z");
+  const auto mine = sources_of_pull(Json::parse(pull.dump()), 6, "2026-03-01T11:59:59.999Z");
   EXPECT_EQ(mine->peer, 2U);
   EXPECT_EQ(mine->upstream, 3U);
   const Json running{{"ended", nullptr}, {"bytes", {{"upstream", 3}}}};
-  EXPECT_EQ(sources_of_pull(running, 6, "2026-03-01T12:00:00.000Z")->upstream, 3U);
+  EXPECT_EQ(sources_of_pull(Json::parse(running.dump()), 6, "2026-03-01T12:00:00.000Z")->upstream, 3U);
   EXPECT_FALSE(sources_of_pull(Json::array(), 6, ""));
   EXPECT_FALSE(sources_of_pull(Json::object(), 6, ""));
 }
