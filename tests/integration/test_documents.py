@@ -1,0 +1,82 @@
+"""Every command in the documents works, and prints what the page says. How a page marks that: oxtest/documents.py."""
+
+import collections
+import glob
+import os
+import re
+
+from oxtest import documents
+from oxtest.case import Case
+from oxtest.mirror import ROOT
+from oxtest.page_case import PageCase
+
+# Pages whose commands are run here, each on a machine of its own.
+RUN_HERE = ["docs/tutorial.md", "docs/troubleshooting.md", "docs/certificates.md", "docs/peers.md", "docs/security.md", "docs/faq.md"]
+RUN_ELSEWHERE = {"docs/operations.md": "test_operations", "docs/install.md": "test_install"}
+# How many blocks of a page are not run, each with its reason beside it.
+NOT_RUN = {}
+
+
+def pages():
+    for pattern in ("*.md", "docs/*.md", "docs/decisions/*.md", "*/README.md", "packaging/*/README.md"):
+        yield from sorted(os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, pattern)))
+
+
+class Words(Case):
+    """What can be seen by reading."""
+
+    def test_every_command_is_run_or_says_why_not(self):
+        not_run = collections.Counter()
+        for page in pages():
+            for block in documents.blocks(page):
+                with self.subTest(block.name):
+                    self.assertIn(block.kind, ("sh", "text", "toml", "json", "yaml", "test"), "a block without a language")
+                    if block.kind in ("text", ""):
+                        self.assertNotRegex(block.text, r"(?m)^(\$ |# )?(sudo |oxbow [a-z]+ -|apt-get |systemctl )", "commands belong into ```sh")
+                    if block.kind == "sh" and block.reason:
+                        not_run[page] += 1
+                    elif block.kind == "sh":
+                        self.assertIn(page, [*RUN_HERE, *RUN_ELSEWHERE], "nothing runs the commands of this page")
+        self.assertEqual(dict(not_run), NOT_RUN)
+
+    def test_every_link_leads_somewhere(self):
+        for page in pages():
+            with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+                text = re.sub(r"^```.*?^```", "", file.read(), flags=re.M | re.S)
+            for target in re.findall(r"\]\(([^)\s]+)\)", text):
+                if re.match(r"[a-z]+:", target):
+                    continue
+                path, _, anchor = target.partition("#")
+                path = os.path.normpath(os.path.join(ROOT, os.path.dirname(page), path)) if path else os.path.join(ROOT, page)
+                with self.subTest(f"{page}: {target}"):
+                    self.assertTrue(os.path.exists(path), "no such file")
+                    if anchor and path.endswith(".md"):
+                        self.assertIn(anchor, anchors(path))
+
+    def test_documents_are_short(self):
+        for page in ("README", "tutorial", "concepts", "security", "comparison", "faq", "troubleshooting"):
+            with open(os.path.join(ROOT, "docs", page + ".md"), encoding="utf-8") as file:
+                self.assertLess(len(file.readlines()), 190, page)
+
+    def test_every_page_is_in_the_index(self):
+        with open(os.path.join(ROOT, "docs", "README.md"), encoding="utf-8") as file:
+            index = file.read()
+        for path in glob.glob(os.path.join(ROOT, "docs", "*.md")):
+            name = os.path.basename(path)
+            if name != "README.md":
+                self.assertIn(f"({name})", index)
+
+
+def anchors(path):
+    """As GitHub makes them of headings."""
+    with open(path, encoding="utf-8") as file:
+        headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", file.read(), flags=re.M | re.S), re.M)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+class Commands(PageCase):
+    """What can only be seen by doing."""
+
+
+for _page in RUN_HERE:
+    setattr(Commands, "test_" + os.path.basename(_page)[:-3], lambda self, page=_page: self.run_page(page))
