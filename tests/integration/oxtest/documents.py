@@ -82,7 +82,7 @@ def run(page, folder, **machine):
         path = os.path.join(folder, f"step-{number}")
         with open(path, "w", encoding="utf-8") as out:
             out.write(block.text + "\n")
-        script.append(f'number={number} now="{block.name}"; echo "=== $now"; . {path} >out/{number} 2>&1; cat out/{number}')
+        script.append(f'number={number} now="{block.name}"; echo "=== $now, $SECONDS s"; . {path} >out/{number} 2>&1; cat out/{number}')
     done = booted.run("\n".join(script) + "\necho the whole page\n", folder, **machine)
     if done is None:
         return None
