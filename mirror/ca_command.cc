@@ -70,6 +70,9 @@ void CaCommand::add_issue() {
                    "names")
       ->allow_extra_args(false);
   issue_->add_option("--ip", ips_, "An IP address of this node; may be given many times")->allow_extra_args(false);
+  issue_->add_flag("--unrecorded", unrecorded_,
+                   "Keep no record, and replace what --out holds: for an init container that has ca.key and ca.crt of "
+                   "a Secret as DIR");
   issue_->footer("\nExample: oxbow ca issue /root/oxbow-ca node-1 --out /root/for-node-1 --ip 10.0.0.1\n");
 }
 
@@ -130,7 +133,7 @@ Result<std::string> CaCommand::create(std::chrono::sys_seconds now) const {
 }
 
 Result<std::string> CaCommand::issue(std::chrono::sys_seconds now) const {
-  const auto made = tls::ClusterCa(directory_).issue({{name_, dns_, ips_}, days_, out_}, now);
+  const auto made = tls::ClusterCa(directory_).issue({{name_, dns_, ips_}, days_, out_, unrecorded_}, now);
   if (!made) return std::unexpected(made.error());
   return report_written(*made) + configuration_lines(*made);
 }

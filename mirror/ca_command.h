@@ -59,6 +59,7 @@ class CaCommand {
   int days_ = 365;
   std::optional<int> renew_days_;
   bool keep_key_ = false;
+  bool unrecorded_ = false;
   bool json_ = false;
 };
 

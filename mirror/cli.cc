@@ -10,6 +10,7 @@
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
 #include "mirror/install/install_command.h"
+#include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
 
@@ -115,6 +116,7 @@ int run_cli(int argc, char** argv) {
   InstallCommand install_command(app);
   arguments.add_to(install_command.app());
   const UninstallCommand uninstall_command(app);
+  const PrepareCommand prepare_command(app);
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -130,6 +132,7 @@ int run_cli(int argc, char** argv) {
     return ca_command.run(now, stdout, stderr);
   }
   if (sim_command.parsed()) return sim_command.run(stdout, stderr);
+  if (prepare_command.parsed()) return prepare_command.run(stdout, stderr);
   if (uninstall_command.parsed()) return uninstall_command.run(stdout, stderr);
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);

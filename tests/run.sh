@@ -138,14 +138,14 @@ part_asan() {
   units asan
   # Clients that were built elsewhere gain nothing from an instrumented daemon twice.
   counted "integration (asan)" integration asan --skip test_go_clients --skip Containerd2 --skip test_packaging \
-    --skip test_operations --skip test_oci_image --skip test_monitoring
+    --skip test_operations --skip test_oci_image --skip test_monitoring --skip test_chart
 }
 
 part_tsan() {
   build tsan || return
   units tsan
   if $all; then
-    counted "integration (tsan)" integration tsan --skip test_go_clients --skip Containerd2
+    counted "integration (tsan)" integration tsan --skip test_go_clients --skip Containerd2 --skip test_chart
   else
     counted "integration (tsan)" integration tsan --only test_curl --only Containerd1 --only test_rows_fetch --only test_access \
       --only test_lifecycle

@@ -29,6 +29,11 @@ struct IssueOptions {
   NodeIdentity identity;
   int days = 365;
   std::filesystem::path directory;  ///< where the files go; empty: the CA's directory
+  /// From `ca.key` and `ca.crt` alone, which may be in a directory that cannot be written, as a Secret in a pod is.
+  /// Nothing is recorded: `list` does not show the certificate, and files in `directory` are replaced, because a
+  /// container that makes its own certificate may run again. The node's ca.crt becomes the whole of the CA's, which
+  /// may hold further CAs.
+  bool unrecorded = false;
 };
 
 struct RenewOptions {
@@ -90,7 +95,9 @@ class ClusterCa {
   Result<CaIndex> read_index() const;
   Result<> store(CaIndex& index, std::chrono::sys_seconds now) const;
   Result<> check_identity(const NodeIdentity& identity, const CaIndex& index, std::chrono::sys_seconds now) const;
-  Result<WrittenCertificate> sign_and_write(const Signer& signer, CaIndex& index, const IssueOptions& options,
+  Result<WrittenCertificate> issue_unrecorded(const IssueOptions& options, std::chrono::sys_seconds now) const;
+  /// `index`: null when nothing is recorded.
+  Result<WrittenCertificate> sign_and_write(const Signer& signer, CaIndex* index, const IssueOptions& options,
                                             Key node_key, bool write_key, std::chrono::sys_seconds now) const;
 
   const std::filesystem::path directory_;

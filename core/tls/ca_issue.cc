@@ -104,7 +104,7 @@ Result<> ClusterCa::check_identity(const NodeIdentity& identity, const CaIndex& 
   return {};
 }
 
-Result<WrittenCertificate> ClusterCa::sign_and_write(const Signer& signer, CaIndex& index, const IssueOptions& options,
+Result<WrittenCertificate> ClusterCa::sign_and_write(const Signer& signer, CaIndex* index, const IssueOptions& options,
                                                      Key node_key, bool write_key, std::chrono::sys_seconds now) const {
   const auto own = absolute_path(directory_);
   if (!own) return std::unexpected(own.error());
@@ -130,9 +130,11 @@ Result<WrittenCertificate> ClusterCa::sign_and_write(const Signer& signer, CaInd
   const auto chain = to_pem(**made);
   const auto ca_pem = to_pem(*signer.certificate);
   if (!chain || !ca_pem) return fail(Errc::kIo, "cannot write a certificate");
+  const auto believed = index != nullptr ? ca_pem : read_file(file("ca.crt"), kPemLimit);
+  if (!believed) return std::unexpected(believed.error());
   if (auto ready = make_directory(*target, kNodeDirectoryMode); !ready)
     return std::unexpected(std::move(ready.error()));
-  const auto ca_needed = needs_ca_file(out.ca_file, *signer.certificate);
+  const auto ca_needed = index != nullptr ? needs_ca_file(out.ca_file, *signer.certificate) : true;
   if (!ca_needed) return std::unexpected(ca_needed.error());
 
   // All is staged before the index speaks of it: a directory that cannot be written leaves no trace.
@@ -146,10 +148,12 @@ Result<WrittenCertificate> ClusterCa::sign_and_write(const Signer& signer, CaInd
     if (!staged) return std::unexpected(std::move(staged.error()));
     key_file.emplace(std::move(*staged));
   }
-  index.certificates.push_back(out.certificate);
-  if (auto stored = store(index, now); !stored) return std::unexpected(std::move(stored.error()));
+  if (index != nullptr) {
+    index->certificates.push_back(out.certificate);
+    if (auto stored = store(*index, now); !stored) return std::unexpected(std::move(stored.error()));
+  }
   if (*ca_needed) {
-    if (auto put = replace_file(out.ca_file, *ca_pem, Secrecy::kPublic); !put) return std::unexpected(put.error());
+    if (auto put = replace_file(out.ca_file, *believed, Secrecy::kPublic); !put) return std::unexpected(put.error());
   }
   if (key_file) {
     if (auto put = key_file->commit(); !put) return std::unexpected(std::move(put.error()));
@@ -163,6 +167,7 @@ Result<WrittenCertificate> ClusterCa::sign_and_write(const Signer& signer, CaInd
 Result<WrittenCertificate> ClusterCa::issue(const IssueOptions& options, std::chrono::sys_seconds now) {
   if (auto good = check_days(options.days); !good) return std::unexpected(std::move(good.error()));
   if (!is_present(file("ca.crt"))) return std::unexpected(read_ca().error());
+  if (options.unrecorded) return issue_unrecorded(options, now);
   const auto held = lock();
   if (!held) return std::unexpected(held.error());
   const auto signer = open_signer(now);
@@ -182,7 +187,20 @@ Result<WrittenCertificate> ClusterCa::issue(const IssueOptions& options, std::ch
   }
   auto key = generate_key();
   if (!key) return std::unexpected(std::move(key.error()));
-  return sign_and_write(*signer, *index, options, std::move(*key), true, now);
+  return sign_and_write(*signer, &*index, options, std::move(*key), true, now);
+}
+
+Result<WrittenCertificate> ClusterCa::issue_unrecorded(const IssueOptions& options,
+                                                       std::chrono::sys_seconds now) const {
+  const auto from = absolute_path(directory_), to = absolute_path(options.directory);
+  if (options.directory.empty() || !from || !to || *from == *to)
+    return fail(Errc::kInvalid, "--unrecorded needs --out, another directory than the CA's");
+  const auto signer = open_signer(now);
+  if (!signer) return std::unexpected(signer.error());
+  if (auto good = check_identity(options.identity, {}, now); !good) return std::unexpected(std::move(good.error()));
+  auto key = generate_key();
+  if (!key) return std::unexpected(std::move(key.error()));
+  return sign_and_write(*signer, nullptr, options, std::move(*key), true, now);
 }
 
 Result<WrittenCertificate> ClusterCa::renew(const RenewOptions& options, std::chrono::sys_seconds now) {
@@ -213,7 +231,7 @@ Result<WrittenCertificate> ClusterCa::renew(const RenewOptions& options, std::ch
   auto key = options.keep_key ? key_in_use(next.directory.empty() ? directory_ : next.directory, options.name, *index)
                               : generate_key();
   if (!key) return std::unexpected(std::move(key.error()));
-  return sign_and_write(*signer, *index, next, std::move(*key), !options.keep_key, now);
+  return sign_and_write(*signer, &*index, next, std::move(*key), !options.keep_key, now);
 }
 
 }  // namespace oxbow::tls

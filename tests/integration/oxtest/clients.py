@@ -12,6 +12,10 @@ from .process import Process, run
 CRANE = ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.20.2")
 ORAS = ("oras", "oras.land/oras/cmd/oras", "v1.2.0")
 CONFORMANCE = ("conformance", "github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111")
+HELM = ("helm", "helm.sh/helm/v3/cmd/helm", "v3.19.5")
+# The Kubernetes that it takes where it is not asked of a cluster; without them an old one.
+HELM_VARIABLES = [("helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor", "1"), ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", "34"),
+                  ("helm.sh/helm/v3/internal/version.version", HELM[2])]
 CONTAINERD2_VERSION = "v2.2.9"
 CONTAINERD2 = [(name, f"github.com/containerd/containerd/v2/cmd/{name}", CONTAINERD2_VERSION)
                for name in ("containerd", "ctr", "containerd-shim-runc-v2")]
@@ -36,8 +40,9 @@ def tools_folder():
     return folder
 
 
-def go_tool(packages, tags=""):
-    """Builds pinned Go programs once per machine; returns their folder. `packages`: [(name, package, version)]."""
+def go_tool(packages, tags="", variables=()):
+    """Builds pinned Go programs once per machine; returns their folder. `packages`: [(name, package, version)]. `variables`:
+    [(name, value)] that the linker sets, as their makers' builds do."""
     go = need("go")
     version = packages[0][2]
     folder = os.path.join(tools_folder(), f"{packages[0][0]}-{version}")
@@ -52,7 +57,7 @@ def go_tool(packages, tags=""):
         # A module of our own, because `go install pkg@version` refuses modules with exclude or replace lines.
         steps = [[go, "mod", "init", "oxbow.test/tools"],
                  [go, "get", *(f"{package}@{version}" for _, package, _ in packages)],
-                 [go, "build", *(["-tags", tags] if tags else []), "-ldflags", "-s -w", "-o", folder + "/",
+                 [go, "build", *(["-tags", tags] if tags else []), "-ldflags", " ".join(["-s -w", *(f"-X {name}={value}" for name, value in variables)]), "-o", folder + "/",
                   *(package for _, package, _ in packages)]]
         os.makedirs(folder, exist_ok=True)
         for step in steps:

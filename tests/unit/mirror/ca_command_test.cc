@@ -66,6 +66,30 @@ TEST_F(CaCommandTest, IssuePrintsAConfigurationThatLoads) {
     EXPECT_TRUE(fs::exists(path)) << path;
 }
 
+// An init container has the CA's two files, read-only, and may run any number of times.
+TEST_F(CaCommandTest, WithoutARecordTwoFilesAreEnoughAndASecondRunReplaces) {
+  ASSERT_EQ(run({"create", ca_}).code, 0);
+  const auto secret = root_ / "secret", tls = root_ / "tls";
+  fs::create_directory(secret);
+  for (const auto* name : {"ca.key", "ca.crt"}) fs::copy_file(ca_ / name, secret / name);
+  const auto other = root_ / "other";
+  ASSERT_EQ(run({"create", other}).code, 0);
+  std::ofstream(secret / "ca.crt", std::ios::app) << text_of(other / "ca.crt");  // during a change of CA
+  EXPECT_EQ(run({"issue", secret, "node-1", "--out", tls}).code, 1);
+  std::string before;
+  for (int i = 0; i < 2; ++i) {
+    const auto issued = run({"issue", secret, "node-1", "--out", tls, "--unrecorded"});
+    ASSERT_EQ(issued.code, 0) << issued.errors;
+    EXPECT_EQ(text_of(tls / "ca.crt"), text_of(secret / "ca.crt"));
+    EXPECT_TRUE(fs::exists(tls / "node-1.key"));
+    EXPECT_NE(text_of(tls / "node-1.crt"), before);
+    before = text_of(tls / "node-1.crt");
+  }
+  EXPECT_FALSE(fs::exists(secret / "index.json"));
+  EXPECT_EQ(run({"issue", secret, "node-1", "--unrecorded"}).code, 2);
+  EXPECT_EQ(run({"issue", secret, "Node_1", "--out", tls, "--unrecorded"}).code, 2);
+}
+
 // Exit codes: 0 done, 1 failed, 2 a wrong argument; results go to one stream, errors to the other, with what to do.
 TEST_F(CaCommandTest, ExitCodes) {
   const auto nowhere = run({"issue", ca_, "node-1"});
