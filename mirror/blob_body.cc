@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "mirror/peer_first_source.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -34,6 +33,7 @@ BlobBody::BlobBody(Blobs& blobs, Loop& loop, BlobRead read)
   if (blob_ && blob_->complete()) {
     settled_ = settled_ || blob_->state() == storage::BlobState::kVerified;
     // It may be whole, and a part of it a peer's that nobody has checked: its fetch knows.
+    if (blob_->state() == storage::BlobState::kVerified) note_storage();
     if (settled_ && !blobs_.running(read_.digest)) return;
   } else if (blob_) {
     present_at_start_.resize(blob_->geometry().stripes());
@@ -48,6 +48,14 @@ BlobBody::~BlobBody() {
   subscription_.reset();
   waker_->clear();
   progress_->clear();
+  if (window_log_) blobs_.journal().end(window_log_, PullState::kLeft);
+}
+
+void BlobBody::note_storage() {
+  const auto place = read_.source ? read_.source->place() : SpanSource::Place{};
+  const bool continues = read_.ranges.front().begin > 0;
+  blobs_.journal().served(
+      {read_.digest, read_.size, PullSource::kStorage, place.registry, place.repository, continues});
 }
 
 bool BlobBody::attach() {
@@ -116,14 +124,7 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
   }
   catching_up_.reset();
   if (!window_ && !blob_) use_window();
-  if (window_) {
-    auto piece = window_->next(max_bytes);
-    if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
-      position_ += memory->bytes.size();
-      blobs_.count_served(Blobs::Served::kUpstream, memory->bytes.size());
-    }
-    return piece;
-  }
+  if (window_) return from_window(max_bytes);
   if (preparing_) {
     const auto outcome = preparing_->outcome();
     if (!outcome) return http::Wait{};
@@ -264,10 +265,34 @@ void BlobBody::use_window() {
   });
 }
 
+http::Piece BlobBody::from_window(std::size_t max_bytes) {
+  auto piece = window_->next(max_bytes);
+  auto& journal = blobs_.journal();
+  if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
+    position_ += memory->bytes.size();
+    window_bytes_ += memory->bytes.size();
+    blobs_.count_served(Blobs::Served::kUpstream, memory->bytes.size());
+    window_log_->window(window_bytes_, window_peers_ ? window_peers_->peer_bytes() : 0);
+    if (position_ == read_.size && window_hashes_) journal.end(window_log_, PullState::kVerified);
+  } else if (const auto* cut = std::get_if<http::Cut>(&piece)) {
+    journal.end(window_log_, PullState::kFailed, cut->error.what());
+  }
+  return piece;
+}
+
 void BlobBody::enter_window(std::optional<Hasher> hasher) {
   auto source = read_.source;
-  if (blobs_.peers() != nullptr && blobs_.peers()->snapshot()->eligible_others() > 0)
-    source = std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size);
+  if (!window_log_) {
+    window_log_ = blobs_.journal().begin(read_.digest, Geometry(read_.size), nullptr);
+    window_log_->reader(source->place().registry, source->place().repository);
+    window_log_->window(0, 0);
+  }
+  window_hashes_ = hasher.has_value();
+  if (blobs_.peers() != nullptr && blobs_.peers()->snapshot()->eligible_others() > 0) {
+    if (!window_peers_)
+      window_peers_ = std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size);
+    source = window_peers_;
+  }
   window_ = std::make_unique<WindowStream>(
       WindowStream::Options{
           read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},

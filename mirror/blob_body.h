@@ -12,6 +12,7 @@
 #include "core/http/body.h"
 #include "mirror/blobs.h"
 #include "mirror/late_answer.h"
+#include "mirror/peer_first_source.h"
 #include "mirror/window_stream.h"
 #include "registry-api/multipart.h"
 
@@ -46,9 +47,11 @@ class BlobBody final : public http::Body {
   /// How far this response may go now.
   std::uint64_t limit();
   void trickle();
+  void note_storage();
   bool attach();
   void use_window();
   void enter_window(std::optional<Hasher> hasher);
+  http::Piece from_window(std::size_t max_bytes);
   http::Piece give(std::uint64_t ready);
   ByteRange range() const { return read_.ranges[index_]; }
 
@@ -66,6 +69,10 @@ class BlobBody final : public http::Body {
   std::unique_ptr<FetchReader> reader_;
   std::shared_ptr<LateAnswer> preparing_;
   std::unique_ptr<WindowStream> window_;
+  std::shared_ptr<PeerFirstSource> window_peers_;
+  std::shared_ptr<PullLog> window_log_;
+  std::uint64_t window_bytes_ = 0;  ///< given out
+  bool window_hashes_ = false;
   std::shared_ptr<LateAnswer> catching_up_;  ///< hashing what was served before the window opened
   std::shared_ptr<std::optional<Hasher>> caught_up_;
 

@@ -27,8 +27,9 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   const bool upstream = running.source() == p2p::kUpstream;
   const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
   if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
-    ++retries_[stripe];
+    note_retry(stripe);
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
+    log_->replacing(stripe, true);
     blob_->drop_stripe(stripe);
     hasher_->rewind(stripe);
     return false;
@@ -58,6 +59,7 @@ void BlobFetch::on_writing(std::uint32_t stripe, p2p::SourceId source, bool from
   // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
   relinked_[stripe] = hasher_->position() >= blob_->geometry().stripe(stripe).end;
   marks_.set(stripe, is_doubtful(stripe) ? StripeMark::kUnchecked : StripeMark::kFromUpstream);
+  log_->writing(stripe);
   if (source == p2p::kUpstream) note_arriving(stripe);
 }
 
@@ -118,6 +120,7 @@ void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum
     return;
   }
   if (good.value_or(true) || (by_hint && (verified_ || !trust_.has_hint()))) {
+    if (good.value_or(false)) log_->checked(stripe, StripeCheck::kLink);
     on_cleared(stripe, sum);
     settle();
     return;
@@ -126,7 +129,7 @@ void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum
     on_hint_mismatch(stripe);
     return;
   }
-  ++retries_[stripe];
+  note_retry(stripe);
   const bool peers = is_doubtful(stripe);
   if (!peers && ++corrupt_stripes_ > context_.limits.corrupt_stripes_max) {
     const Error error(Errc::kCorrupt, fmt::format("stripe {} came wrong {} times", stripe, corrupt_stripes_));
@@ -137,6 +140,7 @@ void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum
   }
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
   if (sum && peers) trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+  log_->replacing(stripe, true);
   blob_->drop_stripe(stripe);
   tell(p2p::StripeLost{stripe});
   pump();
@@ -159,8 +163,10 @@ bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
 void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
   if (!accepted_[stripe]) return;                          // the prefix was faster than the news of this stripe
   if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
-  if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
+  if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum) {
     marks_.set(stripe, StripeMark::kChecked);
+    if (trust_.has_hint()) log_->checked(stripe, StripeCheck::kLink);
+  }
   wake_readers();
 }
 
@@ -189,7 +195,7 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
     wake_readers();
     return;
   }
-  ++retries_[stripe];
+  note_retry(stripe);
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
   replace({stripe});
 }
@@ -206,6 +212,7 @@ void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted)
   for (const auto stripe : stripes) {
     if (const auto sum = blob_->stripe_checksum(stripe); sum && doubted)
       trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+    log_->replacing(stripe, doubted);
     blob_->drop_stripe(stripe);
     marks_.set(stripe, StripeMark::kUnchecked);
     if (std::ranges::find(repairing_, stripe) == repairing_.end()) repairing_.push_back(stripe);
@@ -234,7 +241,7 @@ void BlobFetch::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, con
   if (!actual || verified_ || !accepted_[stripe] || !is_doubtful(stripe)) return;
   if (trust_.agrees(stripe, sender_of(stripe), *actual, std::nullopt, marks_.at(stripe) != StripeMark::kUnchecked))
     return;
-  ++retries_[stripe];
+  note_retry(stripe);
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
   replace({stripe});
 }
@@ -402,10 +409,12 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
     voucher.refused = true;
     trust_.doubt(stripe, peer, voucher.sum, false);
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
+    log_->was_wrong();
     for (const auto other : waiting) {
       const auto sum = blob_->stripe_checksum(other);
       if (!sum || sender_of(other) != peer) continue;
       trust_.doubt(other, peer, *sum, false);
+      log_->replacing(other, true);
       blob_->drop_stripe(other);
       hasher_->rewind(other);
       tell(p2p::StripeLost{other});
@@ -434,7 +443,7 @@ void BlobFetch::locate_wrong() {
   trust_.drop_hint();  // the bytes were cleared by it, or it says what they are not: either way it has had its say
   std::vector<std::uint32_t> doubtful;
   if (at <= last && is_doubtful(at) && blob_->has(at)) {
-    ++retries_[at];
+    note_retry(at);
     context_.observer.on_stripe_corrupt(blob_->digest(), at, origins_[at]);
     doubtful = {at};
   } else {

@@ -38,12 +38,15 @@ std::shared_ptr<BlobFetch> BlobFetch::create(Context context, std::shared_ptr<st
 BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy)
     : context_(context),
       blob_(std::move(blob)),
+      log_(context.journal.begin(blob_->digest(), blob_->geometry(),
+                                 [this](auto stripe) { return blob_->has(stripe); })),
       strategy_(std::move(strategy)),
       progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       room_(std::make_shared<Waker>(context.home)),
       gathered_(std::make_shared<Waker>(context.home, kWriteEvery)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
+      hedged_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
       marks_(blob_->geometry().stripes()),
       origins_(blob_->geometry().stripes(), context.peers == nullptr ? p2p::kUpstream : kSeveral),
@@ -58,6 +61,7 @@ BlobFetch::~BlobFetch() {
   room_->clear();
   gathered_->clear();
   running_.clear();
+  context_.journal.end(log_, verified_ ? PullState::kVerified : PullState::kLeft);
   if (context_.peers != nullptr && blob_->stripes_present() > 0 && !blob_->gone())
     context_.peers->holds(blob_->digest());
 }
@@ -123,7 +127,7 @@ void BlobFetch::note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update) {
 }
 
 void BlobFetch::begin() {
-  started_ = last_progress_ = now();
+  last_progress_ = now();
   PrefixHasher::OnBoundary on_boundary;
   if (context_.peers != nullptr) {
     on_boundary = [weak = weak_from_this()](std::uint32_t stripe, std::string_view midstate) {
@@ -213,6 +217,8 @@ void FetchReader::advance(std::uint64_t position) {
 void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   // A pause without readers is not a stall.
   if (readers_.empty()) last_progress_ = now();
+  const auto place = reader.source->place();
+  log_->reader(place.registry, place.repository);
   readers_.emplace(id, std::move(reader));
   hasher_->poke();
   seek_vouchers();
@@ -397,6 +403,10 @@ void BlobFetch::start(p2p::Fetch fetch) {
     });
     return;
   }
+  if (fetch.hedge_of) {
+    hedged_[fetch.stripes.begin] = true;
+    log_->hedged();
+  }
   const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
@@ -439,6 +449,16 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   const auto took = now() - running.started();
   const auto bytes = blob_->geometry().stripe(stripe).size();
   context_.observer.on_stripe({blob_->digest(), stripe, bytes, running.source(), took, retries_[stripe]});
+  PullLog::Arrival arrival{.stripe = stripe,
+                           .now = context_.clock.steady(),
+                           .took = took,
+                           .upstream = running.source() == p2p::kUpstream,
+                           .retries = retries_[stripe],
+                           .hedged = hedged_[stripe],
+                           .check = running.claimed() ? StripeCheck::kChecksum : StripeCheck::kNone};
+  const auto peers = arrival.upstream ? nullptr : context_.peers->snapshot();
+  if (const auto* peer = peers ? peers->find(running.source()) : nullptr) arrival.peer = peer->member.name;
+  log_->arrived(arrival);
   if (running.source() != p2p::kUpstream) {
     served_.push_back(
         {running.source(), static_cast<double>(running.to_first_byte().count()),
@@ -446,6 +466,11 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
   }
   end_twins(running, stripe);
   if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, false);
+}
+
+void BlobFetch::note_retry(std::uint32_t stripe) {
+  ++retries_[stripe];
+  log_->retried();
 }
 
 /// The other side of a hedge has lost.
@@ -471,9 +496,6 @@ void BlobFetch::on_hashed(Result<> outcome) {
     context_.observer.on_blob_corrupt(blob_->digest(), outcome.error());
     return;
   }
-  log::info("blob verified", {{"digest", blob_->digest().to_string()},
-                              {"bytes", blob_->geometry().blob_bytes()},
-                              {"ms", (now() - started_).count()}});
   if (context_.peers != nullptr) context_.peers->holds(blob_->digest());
   wake_readers();
   settle();
@@ -486,6 +508,8 @@ void BlobFetch::settle() {
   }
   if (!std::exchange(reckoned_, true)) reckon();
   if (links_pending_ > 0 || !blob_->complete()) return;
+  // First, so that who has all of it finds the record.
+  context_.journal.end(log_, PullState::kVerified);
   {
     const std::lock_guard lock(mutex_);
     if (status_.settled) return;
@@ -495,7 +519,8 @@ void BlobFetch::settle() {
 }
 
 void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
-  if (whole_ == id) whole_.reset();
+  const bool whole = whole_ == id;
+  if (whole) whole_.reset();
   std::uint64_t reader_id = 0;
   bool upstream = true;
   bool lease = own_turn_ended(id, outcome);
@@ -508,8 +533,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     }
     lease = lease || running->second->leased();
     const auto stripes = running->second->fetch().stripes;
+    log_->stopped(whole ? 0 : stripes.begin, whole ? blob_->geometry().stripes() : stripes.end);
+    const bool given_up = !outcome && outcome.error().code() == Errc::kCancelled && (readers_.empty() || stopped_);
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
-      if (!outcome && !blob_->has(stripe)) ++retries_[stripe];
+      if (!outcome && !given_up && !blob_->has(stripe)) note_retry(stripe);
       const std::lock_guard lock(mutex_);
       std::erase(arriving_, stripe);
       if (const auto one = std::ranges::find(coming_, stripe); !upstream && one != coming_.end()) coming_.erase(one);
@@ -563,6 +590,10 @@ void BlobFetch::fail(Error error) {
   {
     const std::lock_guard lock(mutex_);
     if (status_.failure) return;
+  }
+  context_.journal.end(log_, PullState::kFailed, error.what());
+  {
+    const std::lock_guard lock(mutex_);
     status_.failure = std::move(error);
   }
   stop();
@@ -579,6 +610,10 @@ void BlobFetch::fail_disk(Error error) {
   {
     const std::lock_guard lock(mutex_);
     if (status_.disk_failure) return;
+  }
+  context_.journal.end(log_, PullState::kFailed, fmt::format("it cannot be kept on this disk: {}", error.what()));
+  {
+    const std::lock_guard lock(mutex_);
     status_.disk_failure = std::move(error);
   }
   // Posted: a request must not be ended from within its own call.

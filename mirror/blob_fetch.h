@@ -29,6 +29,7 @@
 #include "mirror/fetch_peers.h"
 #include "mirror/peer_links.h"
 #include "mirror/prefix_hasher.h"
+#include "mirror/pull_journal.h"
 #include "mirror/span_source.h"
 #include "mirror/stripe_marks.h"
 #include "mirror/stripe_trust.h"
@@ -38,7 +39,7 @@
 
 namespace oxbow::mirror {
 
-/// One event a stripe: metrics, `trace` and the web page read it.
+/// One event a stripe, for metrics and log; the journal of pulls (pull_journal.h) is told by itself.
 struct StripeEvent {
   Digest digest;
   std::uint32_t stripe = 0;
@@ -111,6 +112,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     FetchObserver& observer;
     FetchLimits limits;
     storage::Store& store;
+    PullJournal& journal;
     FetchPeers* peers = nullptr;  ///< null: no ring
   };
 
@@ -193,6 +195,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// False: it does not agree with what is known; it has been dropped.
   bool accept(Running& running, std::uint32_t stripe);
   void stripe_arrived(Running& running, std::uint32_t stripe);
+  void note_retry(std::uint32_t stripe);
   void on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin);
   p2p::PeerId sender_of(std::uint32_t stripe) const;
   bool is_doubtful(std::uint32_t stripe) const;
@@ -271,6 +274,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
 
   Context context_;
   std::shared_ptr<storage::Blob> blob_;
+  std::shared_ptr<PullLog> log_;
   std::unique_ptr<p2p::Strategy> strategy_;
   std::shared_ptr<PrefixHasher> hasher_;
   std::shared_ptr<Waker> progress_;
@@ -284,12 +288,12 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::unique_ptr<Running>> running_;
   std::optional<p2p::FetchId> whole_;   ///< a fetch that streams all of the blob: the source knows no ranges
   std::vector<std::uint32_t> retries_;  ///< by stripe
+  std::vector<bool> hedged_;            ///< by stripe
   std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
   p2p::Time last_progress_{0};
   std::optional<p2p::Time> waits_for_room_since_;
   p2p::Time backoff_until_{0};
   std::chrono::milliseconds backoff_{0};
-  p2p::Time started_{0};
   std::uint32_t corrupt_stripes_ = 0;
   std::uint32_t links_pending_ = 0;
   bool verified_ = false;

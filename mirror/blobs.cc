@@ -29,6 +29,7 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       pool_(pool),
       clock_(clock),
       limits_(limits),
+      journal_(clock),
       served_{&client_bytes(metrics).Add({{"source", "storage"}}), &client_bytes(metrics).Add({{"source", "peer"}}),
               &client_bytes(metrics).Add({{"source", "upstream"}})},
       window_readers_(counter_family(metrics, "oxbow_window_readers_total",
@@ -77,8 +78,8 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }
-  auto made =
-      BlobFetch::create({home, pool_, clock_, *this, limits_, store_, peers_}, std::move(*blob), std::move(strategy));
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, peers_}, std::move(*blob),
+                                std::move(strategy));
   fetches_[digest] = made;
   return made;
 }

@@ -27,6 +27,7 @@ class Blobs final : public FetchObserver {
   WorkPool& pool() noexcept { return pool_; }
   const Clock& clock() const noexcept { return clock_; }
   const FetchLimits& limits() const noexcept { return limits_; }
+  PullJournal& journal() noexcept { return journal_; }
 
   /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
   /// kInvalid (of another size here, by the word of another repository) mean window mode.
@@ -51,6 +52,7 @@ class Blobs final : public FetchObserver {
   WorkPool& pool_;
   const Clock& clock_;
   FetchLimits limits_;
+  PullJournal journal_;
   FetchPeers* peers_ = nullptr;
   std::array<Counter*, 3> served_;
   Counter& window_readers_;

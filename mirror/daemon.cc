@@ -10,7 +10,10 @@
 #include "core/http/server.h"
 #include "core/log.h"
 #include "core/sd_notify.h"
-#include "mirror/admin_service.h"
+#include "mirror/admin/admin_servers.h"
+#include "mirror/admin/pulls_routes.h"
+#include "mirror/admin/status_routes.h"
+#include "mirror/page/page_routes.h"
 #include "mirror/registry_service.h"
 #include "mirror/ring_node.h"
 
@@ -89,11 +92,12 @@ Result<> check_handed_over(const config::Config& config) {
   for (const auto& address : {config.admin.listen, config.peer.listen}) {
     if (!address.empty()) named.push_back(address);
   }
+  if (!config.admin.socket.empty()) named.push_back("unix:" + config.admin.socket);
   return http::check_inherited(named);
 }
 
-void log_addresses(std::string_view what, const http::Server& server) {
-  for (const auto& address : server.addresses()) log::info("listening", {{"for", what}, {"address", address}});
+void log_addresses(const http::Server& server) {
+  for (const auto& address : server.addresses()) log::info("listening", {{"for", "clients"}, {"address", address}});
 }
 
 void reload(const DaemonOptions& options, const upstream::Services& services, RegistryService& service) {
@@ -188,7 +192,11 @@ Result<> run_daemon(DaemonOptions options) {
                           config.limits.ranges);
   OwnKnowledge knowledge({**store, access, contents, tags, [&service] { return service.registries(); }});
   if (ring) ring->set_knowledge(knowledge);
-  AdminService admin(**store, ground.metrics, ground.pool, options.version);
+  std::atomic<bool> ready = false;
+  ApiRoutes routes(ground.pool);
+  add_status_routes(routes, {**store, ready, options.version});
+  add_pulls_routes(routes, blobs.journal());
+  add_page_routes(routes);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
@@ -196,14 +204,9 @@ Result<> run_daemon(DaemonOptions options) {
   }
   auto server = http::Server::create(std::move(client_server), ground.loops, service, ground.metrics);
   if (!server) return std::unexpected(std::move(server.error()).in("client.listen"));
-  std::unique_ptr<http::Server> admin_server;
-  if (!config.admin.listen.empty()) {
-    auto made =
-        http::Server::create({"admin", {config.admin.listen}, std::nullopt, server_limits(config.limits), false},
-                             ground.loops, admin, ground.metrics);
-    if (!made) return std::unexpected(std::move(made.error()).in("admin.listen"));
-    admin_server = std::move(*made);
-  }
+  auto admin = AdminServers::create(config.admin, server_limits(config.limits),
+                                    {ground.loops, ground.pool, ground.metrics, routes, ready});
+  if (!admin) return std::unexpected(std::move(admin.error()));
 
   if (ring) {
     if (auto started = ring->start(); !started) return std::unexpected(std::move(started.error()));
@@ -211,12 +214,9 @@ Result<> run_daemon(DaemonOptions options) {
   }
   ground.loops.start();
   (*server)->start();
-  log_addresses("clients", **server);
-  if (admin_server) {
-    admin_server->start();
-    log_addresses("admin", *admin_server);
-  }
-  admin.set_ready(true);
+  log_addresses(**server);
+  admin->start();
+  ready = true;
   sd_notify("READY=1");
   log::info("ready", {{"version", options.version}, {"registries", config.registries.size()}});
 
@@ -228,13 +228,13 @@ Result<> run_daemon(DaemonOptions options) {
 
   log::info("stopping", {{"connections", (*server)->connections()}});
   sd_notify("STOPPING=1");
-  admin.set_ready(false);
+  ready = false;
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
     ring->drain(config.client.drain_timeout);
     ring->close();
   }
-  if (admin_server) admin_server->drain(std::chrono::milliseconds(500));
+  admin->drain(std::chrono::milliseconds(500));
   // In reverse: exchanges with upstream, then what runs on the pool, then the loops, then the disk.
   for (std::size_t i = 0; i < ground.loops.size(); ++i) {
     asio::post(ground.loops.at(i), [&curl = curls.at(ground.loops.at(i))] { curl.close(); });

@@ -74,6 +74,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), range_.size()));
     const auto taken = wanted.empty() ? 0 : sink_.on_data(wanted);
     range_.begin += taken;
+    source_.peer_bytes_ += taken;
     return taken == wanted.size() ? bytes.size() : taken;
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {

@@ -15,6 +15,9 @@ class PeerFirstSource final : public SpanSource {
       : peers_(peers), upstream_(std::move(upstream)), digest_(digest), geometry_(blob_bytes) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
+  Place place() const override { return upstream_->place(); }
+  /// What peers have given so far; the rest was upstream's. On the loop of its requests.
+  std::uint64_t peer_bytes() const noexcept { return peer_bytes_; }
 
  private:
   friend class PeerFirstRequest;
@@ -22,6 +25,7 @@ class PeerFirstSource final : public SpanSource {
   std::shared_ptr<SpanSource> upstream_;
   Digest digest_;
   Geometry geometry_;
+  std::uint64_t peer_bytes_ = 0;
 };
 
 }  // namespace oxbow::mirror

@@ -299,7 +299,16 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
   if (*size <= storage::kSmallBytes) {
     auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob, std::move(admitted->outage));
-    if (content) co_return small_response(call, *digest, std::move(*content));
+    if (content) {
+      const auto source = content->from_storage ? PullSource::kStorage
+                          : content->from_peers ? PullSource::kPeer
+                                                : PullSource::kUpstream;
+      if (!call.is_head()) {
+        parts_.blobs.journal().served(
+            {*digest, content->body->bytes.size(), source, asker.repository.registry, asker.repository.repository});
+      }
+      co_return small_response(call, *digest, std::move(*content));
+    }
     // Too large to be taken whole: its manifest claimed less than there is.
     if (content.error().error.code() == Errc::kLimit) {
       co_await parts_.access.memory().forget_size(*digest, asker.repository);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
@@ -50,12 +51,20 @@ class SpanRequest {
 
 class SpanSource {
  public:
+  /// The repository by whose right its bytes are given.
+  struct Place {
+    std::string_view registry = {};
+    std::string_view repository = {};
+  };
+
   virtual ~SpanSource() = default;
   virtual std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) = 0;
   /// Whom a busy source named instead, after its request has ended.
   virtual std::vector<std::string> alternatives() const { return {}; }
   /// With kNotFound: this node was given the right to fetch it from upstream.
   virtual bool leased() const { return false; }
+  /// For the journal of pulls. Empty: it has none of its own.
+  virtual Place place() const { return {}; }
 };
 
 }  // namespace oxbow::mirror

@@ -22,6 +22,7 @@ class UpstreamSource final : public SpanSource {
         curls_(curls) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
+  Place place() const override { return {registry_->config.name, repository_}; }
 
  private:
   std::shared_ptr<MirroredRegistry> registry_;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,11 @@ bool same(const sockaddr_storage& left, const sockaddr_storage& right) {
     const auto& a = reinterpret_cast<const sockaddr_in&>(left);
     const auto& b = reinterpret_cast<const sockaddr_in&>(right);
     return a.sin_port == b.sin_port && a.sin_addr.s_addr == b.sin_addr.s_addr;
+  }
+  if (left.ss_family == AF_UNIX) {
+    const auto& a = reinterpret_cast<const sockaddr_un&>(left);
+    const auto& b = reinterpret_cast<const sockaddr_un&>(right);
+    return std::strncmp(a.sun_path, b.sun_path, sizeof a.sun_path) == 0;
   }
   if (left.ss_family != AF_INET6) return false;
   const auto& a = reinterpret_cast<const sockaddr_in6&>(left);

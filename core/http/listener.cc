@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <charconv>
 
 #include "core/http/inherited.h"
+#include "core/http/unix_socket.h"
 #include "core/log.h"
 
 namespace oxbow::http {
@@ -20,6 +22,7 @@ namespace {
 
 constexpr int kBacklog = 4096;
 constexpr int kAcceptsPerTurn = 64;
+constexpr std::string_view kUnix = "unix:";
 
 std::string format_address(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -33,7 +36,8 @@ std::string format_address(const sockaddr_storage& address) {
     ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
     return fmt::format("{}:{}", text.data(), ntohs(v4.sin_port));
   }
-  return "unix";
+  if (address.ss_family == AF_UNIX) return std::string(kUnix) + reinterpret_cast<const sockaddr_un&>(address).sun_path;
+  return "unknown";
 }
 
 std::string bound_address(int fd) {
@@ -76,7 +80,7 @@ Result<BoundSocket> take_over(int fd, const std::string& address) {
   if (own < 0) return std::unexpected(errno_error(errno, address));
   ::fcntl(own, F_SETFL, ::fcntl(own, F_GETFL) | O_NONBLOCK);
   set_congestion_control(own);
-  return BoundSocket{own, bound_address(own)};
+  return BoundSocket{own, bound_address(own), nullptr};
 }
 
 Result<BoundSocket> inherited(const std::string& address) {
@@ -117,6 +121,23 @@ Result<socklen_t> parse_address(const std::string& address, sockaddr_storage& ou
   return static_cast<socklen_t>(sizeof v4);
 }
 
+/// Also one that cannot be bound, whose path is too long: then nothing that systemd hands over is it.
+sockaddr_storage unix_address(std::string_view path) {
+  sockaddr_storage out{};
+  auto& address = reinterpret_cast<sockaddr_un&>(out);
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return out;
+}
+
+Result<BoundSocket> bind_unix(const std::string& address) {
+  const auto path = address.substr(kUnix.size());
+  if (const auto held = find_socket(inherited_sockets(), unix_address(path))) return take_over(*held, address);
+  auto bound = bind_unix_socket(path, kBacklog);
+  if (!bound) return std::unexpected(std::move(bound.error()));
+  return BoundSocket{bound->fd, address, std::move(bound->file)};
+}
+
 /// A machine without IPv6 lacks even `[::1]`, which is in the defaults: that alone is not to keep it from starting.
 bool lacks_ipv6(int error, const sockaddr_storage& address) noexcept {
   if (address.ss_family != AF_INET6 || (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) return false;
@@ -127,6 +148,7 @@ bool lacks_ipv6(int error, const sockaddr_storage& address) noexcept {
 
 Result<BoundSocket> bind_address(const std::string& address) {
   if (address.starts_with("fd:")) return inherited(address);
+  if (address.starts_with(kUnix)) return bind_unix(address);
   sockaddr_storage storage{};
   const auto length = parse_address(address, storage);
   if (!length) return std::unexpected(length.error());
@@ -146,7 +168,7 @@ Result<BoundSocket> bind_address(const std::string& address) {
     return std::unexpected(errno_error(error, "listen on " + address));
   }
   set_congestion_control(fd);
-  return BoundSocket{fd, bound_address(fd)};
+  return BoundSocket{fd, bound_address(fd), nullptr};
 }
 
 Result<> check_inherited(const std::vector<std::string>& addresses) {
@@ -157,6 +179,8 @@ Result<> check_inherited(const std::vector<std::string>& addresses) {
     int number = -1;
     if (address.starts_with("fd:")) {
       if (parse_number(std::string_view(address).substr(3), number)) named = number;
+    } else if (address.starts_with(kUnix)) {
+      named = find_socket(unnamed, unix_address(std::string_view(address).substr(kUnix.size())));
     } else if (parse_address(address, storage)) {
       named = find_socket(unnamed, storage);
     }

@@ -11,13 +11,16 @@
 
 namespace oxbow::http {
 
+class UnixSocketFile;
+
 struct BoundSocket {
   int fd = -1;
-  std::string address;  ///< with the real port
+  std::string address;                   ///< with the real port
+  std::shared_ptr<UnixSocketFile> file;  ///< of a Unix socket that was bound here
 };
 
-/// "127.0.0.1:5050", "[::1]:5050" or "fd:3". Non-blocking and listening. Errors: kInvalid, kBusy, kDenied, kIo,
-/// kUnsupported (`[::1]` on a machine without IPv6).
+/// "127.0.0.1:5050", "[::1]:5050", "unix:/path" (core/http/unix_socket.h) or "fd:3". Non-blocking and listening.
+/// Errors: kInvalid, kBusy, kDenied, kIo, kUnsupported (`[::1]` on a machine without IPv6).
 /// An address that systemd listens on for this service (core/http/inherited.h) is taken over, not bound again.
 /// What a loopback address accepts does not pace its packets, whatever the machine's congestion control.
 Result<BoundSocket> bind_address(const std::string& address);

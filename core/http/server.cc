@@ -9,6 +9,7 @@
 
 #include "core/http/listener.h"
 #include "core/http/server_context.h"
+#include "core/http/unix_socket.h"
 #include "core/http/worker.h"
 #include "core/log.h"
 
@@ -24,8 +25,9 @@ constexpr std::chrono::milliseconds kHandlerGrace{4'000};
 struct Server::State {
   std::shared_ptr<ServerContext> context;
   std::vector<std::shared_ptr<Worker>> workers;
-  std::vector<BoundSocket> sockets;                  // until `start`
-  std::vector<std::shared_ptr<Listener>> listeners;  // on the first worker's loop
+  std::vector<BoundSocket> sockets;                    // until `start`
+  std::vector<std::shared_ptr<Listener>> listeners;    // on the first worker's loop
+  std::vector<std::shared_ptr<UnixSocketFile>> files;  // of Unix sockets, until nobody is accepted any more
   std::vector<std::string> addresses;
   std::shared_ptr<std::atomic<std::size_t>> steps_due = std::make_shared<std::atomic<std::size_t>>(0);
   bool started = false;
@@ -78,6 +80,7 @@ Result<std::unique_ptr<Server>> Server::create(ServerConfig config, Loops& loops
     }
     if (!socket) return in_context(socket.error());
     state->addresses.push_back(socket->address);
+    if (socket->file) state->files.push_back(socket->file);
     state->sockets.push_back(std::move(*socket));
   }
   if (state->sockets.empty()) return in_context(Error(Errc::kInvalid, "there is no address to listen on"));
@@ -111,6 +114,7 @@ std::size_t Server::connections() const noexcept { return state_->context->conne
 void Server::drain(std::chrono::milliseconds timeout) {
   if (!state_->started || std::exchange(state_->drained, true)) return;
   const auto now = [] { return std::chrono::steady_clock::now(); };
+  state_->files.clear();
   const auto& first = state_->workers.front();
   asio::post(first->loop(), [first, listeners = std::exchange(state_->listeners, {})] {
     for (const auto& listener : listeners) first->events().unwatch(listener->fd(), *listener);

@@ -45,7 +45,7 @@ struct ServerLimits {
 
 struct ServerConfig {
   std::string name;                 ///< for logs and metric labels: "client", "admin"
-  std::vector<std::string> listen;  ///< "127.0.0.1:5050", "[::1]:5050"; port 0 picks one; "fd:3" is an inherited socket
+  std::vector<std::string> listen;  ///< "127.0.0.1:5050", "[::1]:5050"; port 0 picks one; and those of listener.h
   std::optional<TlsConfig> tls;
   ServerLimits limits;
   bool keep_request_bodies = false;
