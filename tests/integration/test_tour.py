@@ -14,7 +14,7 @@ from oxtest.page_case import PageCase
 
 PAGE = "docs/tutorial.md"
 ADDRESS = "http://127.0.0.1:5052/"
-LOOKS = {"light": [], "dark": ["--enable-features=WebContentsForceDark", "--force-dark-mode"]}
+LOOKS = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 
 
 class Tour(PageCase):
@@ -41,9 +41,9 @@ class Tour(PageCase):
 
     def take(self, machine, name, flags):
         path = os.path.join(self.at, name)
-        subprocess.run(["nsenter", f"--net=/proc/{machine}/ns/net", self.chromium, "--headless=new", "--no-sandbox", "--disable-gpu",
-                        "--hide-scrollbars", "--window-size=1280,1500", "--virtual-time-budget=6000", f"--user-data-dir={self.at}/chromium",
-                        f"--screenshot={path}", *flags, ADDRESS], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        browser = [self.chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,1500",
+                   "--virtual-time-budget=6000", f"--user-data-dir={self.at}/chromium", f"--screenshot={path}", *flags, ADDRESS]
+        subprocess.run(["nsenter", f"--net=/proc/{machine}/ns/net", *browser], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
         self.assertTrue(os.path.exists(path), f"no picture of {ADDRESS}")
         if os.environ.get("OXTEST_PICTURES"):
             shutil.copy(path, os.environ["OXTEST_PICTURES"])

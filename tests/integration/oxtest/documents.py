@@ -83,7 +83,7 @@ def run(page, folder, **machine):
         with open(path, "w", encoding="utf-8") as out:
             out.write(block.text + "\n")
         script.append(f'number={number} now="{block.name}"; echo "=== $now, $SECONDS s"; . {path} >out/{number} 2>&1; cat out/{number}')
-    done = booted.run("\n".join(script) + "\necho the whole page\n", folder, **machine)
+    done = booted.run("\n".join(script) + "\n", folder, timeout_s=540, **machine)
     if done is None:
         return None
     code, said = done
