@@ -23,6 +23,7 @@ const kServed = kSources.map((source) => ({ ...source, counter: source.key }));
 const kDetailBytesPerSecond = 150000;
 const kDetailsKept = 64;
 
+let version = null;           // of the daemon that this page came from
 const world = { status: null, peers: null, pulls: null, cache: null, errors: null, now_ms: Date.now(), still: [] };
 const rates = new Rates();
 const progress = new Progress();
@@ -32,7 +33,7 @@ let skew_ms = 0;              // the daemon's clock minus ours
 
 const line = new Line(draw_verdict);
 const pollers = {
-  status: new Poller(line, "api/v1/status", 1000, take_status, { leads: true }),
+  status: new Poller(line, "api/v1/status", 1000, take_status, true),
   pulls: new Poller(line, "api/v1/pulls", 1000, take_pulls),
   peers: new Poller(line, "api/v1/peers", 1000, take_peers),
   cache: new Poller(line, `api/v1/cache?limit=${kBlobs}`, 8000, (data) => { world.cache = data; draw_cache(); }),
@@ -47,10 +48,14 @@ const now = () => (line.answers === false ? world.now_ms : Date.now() + skew_ms)
 function take_status(status) {
   const restarted = world.status && world.status.started !== status.started;
   world.status = status;
-  if (status.started) skew_ms = Date.parse(status.started) + status.uptime_seconds * 1000 - Date.now();
+  // Uptimes are whole seconds, rounded down: the largest difference is the nearest, until a clock is set.
+  const skew = Date.parse(status.started) + status.uptime_seconds * 1000 - Date.now();
+  skew_ms = Math.abs(skew - skew_ms) > 3000 ? skew : Math.max(skew, skew_ms);
   rates.add(performance.now() / 1000, status.started, {
     storage: status.served.storage_bytes, peer: status.served.peer_bytes, upstream: status.served.upstream_bytes,
     upstream_in: status.transfers.upstream_in_bytes, peer_in: status.transfers.peer_in_bytes, peer_out: status.transfers.peer_out_bytes });
+  version ??= status.version;
+  world.outdated = version !== status.version;
   if (restarted) details.clear();
   draw_top();
   draw_bytes();
@@ -101,6 +106,7 @@ async function want_details(id) {
     due_ms.set(id, Date.now() + Math.max(800, (size / kDetailBytesPerSecond) * 1000));
     progress.take_events(data, data.events);
     draw_pull_list();
+    draw_verdict();
   } catch {
     // It has ended and been forgotten, or nobody answers: the list of pulls says so.
     due_ms.set(id, Date.now() + 3000);

@@ -2,7 +2,7 @@
 import * as format from "./format.js";
 import { by_id, el, set_attribute, set_class, set_text, show } from "./dom.js";
 import { Table, mark } from "./table.js";
-import { registry_is_well } from "./verdict.js";
+import { registry_state } from "./verdict.js";
 
 /** So many blobs are asked for; the page says when there are more. */
 export const kBlobs = 2000;
@@ -14,7 +14,7 @@ const kRegistryColumns = [
     set_text(cell, r.name);
     set_attribute(cell, "title", (r.upstreams || []).join(", ") || null);
   } },
-  { key: "state", title: "Upstream", value: (r) => (r.well ? 1 : 0), cell: (cell, r) => mark(cell, r.well ? "ok" : "bad", r.state_words) },
+  { key: "state", title: "Upstream", value: (r) => r.state[1], cell: (cell, r) => mark(cell, ...r.state) },
   { key: "upstream", title: "From upstream", number: true, value: (r) => r.upstream_bytes, text: (r) => format.bytes(r.upstream_bytes) },
   { key: "blobs", title: "Blobs", number: true, value: (r) => r.blobs, text: (r) => format.count(r.blobs) },
   { key: "stored", title: "In the cache", number: true, value: (r) => r.stored, text: (r) => format.bytes(r.stored) },
@@ -69,10 +69,10 @@ const registry_of = (repository) => repository.slice(0, Math.max(0, repository.i
 
 function registry_rows(blobs, registries) {
   const rows = new Map(registries.map((one) => [one.name, {
-    ...one, blobs: 0, stored: 0, well: registry_is_well(one), state_words: one.state ? one.state.replaceAll("_", " ") : "ok" }]));
+    ...one, blobs: 0, stored: 0, state: registry_state(one) }]));
   for (const blob of blobs) {
     for (const name of new Set(blob.repositories.length ? blob.repositories.map(registry_of) : [kNowhere])) {
-      if (!rows.has(name)) rows.set(name, { name, blobs: 0, stored: 0, well: true, state_words: "–", upstream_bytes: null });
+      if (!rows.has(name)) rows.set(name, { name, blobs: 0, stored: 0, state: ["none", "–"], upstream_bytes: null });
       const row = rows.get(name);
       row.blobs += 1;
       row.stored += blob.stored_bytes;

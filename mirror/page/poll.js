@@ -61,8 +61,8 @@ export class Line {
 
 /** One kind of question. The first poller of a line, `leads`, finds out whether the daemon is back; the others wait for it. */
 export class Poller {
-  constructor(line, path, every_ms, take, { leads = false, failed = () => {} } = {}) {
-    Object.assign(this, { line, path, every_ms, take, leads, failed });
+  constructor(line, path, every_ms, take, leads = false) {
+    Object.assign(this, { line, path, every_ms, take, leads });
     this.timer = null;
     this.asking = false;
     this.size = 0;
@@ -75,23 +75,26 @@ export class Poller {
 
   async run() {
     this.asking = true;
+    const data = this.leads || this.line.answers !== false ? await this.question() : null;
+    this.asking = false;
+    this.timer = setTimeout(() => this.run(), this.pause_ms());
+    if (data) this.take(data);
+  }
+
+  /** The answer; null when there is none. */
+  async question() {
     try {
-      if (this.leads || this.line.answers !== false) {
-        const { data, size } = await ask(this.path);
-        this.size = size;
-        this.line.heard();
-        this.take(data);
-      }
+      const { data, size } = await ask(this.path);
+      this.size = size;
+      this.line.heard();
+      return data;
     } catch (error) {
       if (error.answered) {
         this.line.heard();
-        this.failed(error);
       } else if (this.leads) {
         this.line.missed();
       }
-    } finally {
-      this.asking = false;
-      this.timer = setTimeout(() => this.run(), this.pause_ms());
+      return null;
     }
   }
 

@@ -34,7 +34,7 @@ export class Progress {
     const known = this.seen.get(pull.id);
     if (!known || !events || !events.length || known.told) return;
     known.told = true;
-    const last_ms = Date.parse(pull.started) + Math.max(...events.map((event) => event.at_ms + (event.took_ms || 0)));
+    const last_ms = Date.parse(pull.started) + Math.max(...events.map((event) => event.at_ms));
     if (last_ms < known.moved_ms) known.moved_ms = last_ms;
   }
 

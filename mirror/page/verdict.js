@@ -3,14 +3,19 @@ import * as format from "./format.js";
 import { kSources } from "./palette.js";
 
 const kRecentMs = 5 * 60 * 1000;
-const kGoodRegistryStates = ["ok", "closed", "idle", "unused", "ready"];
 
-export const registry_is_well = (registry) => !registry.state || kGoodRegistryStates.includes(registry.state);
+/** [level, words] of a registry by its circuit breakers: "closed" lets requests through. */
+export function registry_state(registry) {
+  if (registry.state === "open") return ["bad", "does not answer"];
+  if (registry.state === "partly_open") return ["warn", "one address fails"];
+  return ["ok", "answers"];
+}
 
 /** `world`: {status, peers, pulls, errors, still: [{pull, why}], now_ms}. Returns [{level, text, href}], the worst first. */
 export function findings_of(world) {
   const found = [...of_storage(world.status), ...of_registries(world.status), ...of_peers(world), ...of_pulls(world), ...of_errors(world)];
   if (!world.status.ready) found.unshift({ level: "warn", text: "It takes no new clients: it is starting or draining.", href: "#main" });
+  if (world.outdated) found.push({ level: "warn", text: `The daemon is version ${world.status.version} now: reload this page.`, href: "" });
   return found.sort((a, b) => (a.level === "bad" ? 0 : 1) - (b.level === "bad" ? 0 : 1));
 }
 
@@ -27,10 +32,10 @@ function of_storage({ storage }) {
 }
 
 function of_registries({ registries }) {
-  return (registries || []).filter((one) => !registry_is_well(one)).map((one) => ({
-    level: "bad", href: "#cache",
-    text: `Registry ${one.name} is ${one.state.replaceAll("_", " ")}${one.last_error ? `: ${one.last_error}` : ""}. ` +
-          "What is in the cache or with peers is still served.",
+  return (registries || []).map((one) => ({ one, state: registry_state(one) })).filter(({ state }) => state[0] !== "ok").map(({ one, state }) => ({
+    level: state[0], href: "#cache",
+    text: `${one.name} ${state[0] === "bad" ? "does not answer and is not asked for a while" : "has an address that fails"}` +
+          `${one.last_error ? ` (${one.last_error})` : ""}. What is in the cache or with peers is still served.`,
   }));
 }
 
@@ -44,6 +49,7 @@ function of_peers({ status, peers }) {
       found.push({ level: "warn", href: "#ring", text: `Only ${format.count(eligible)} of ${format.count(total)} peers can be used.` });
     }
   }
+  if (peers?.trouble) found.push({ level: "warn", href: "#ring", text: `The list of members is not up to date: ${peers.trouble}` });
   const liars = (peers?.peers || []).filter((peer) => peer.state === "suspended").map((peer) => peer.name);
   if (liars.length) {
     const names = liars.slice(0, 3).join(", ") + (liars.length > 3 ? ` and ${liars.length - 3} more` : "");

@@ -185,6 +185,10 @@ class Browser:
                 out.write(data)
         return data
 
+    @staticmethod
+    def encoded(png):
+        return base64.b64encode(png).decode()
+
     def accessible(self):
         """The tree that screen readers get: [(role, name, ignored)]."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]

@@ -5,6 +5,7 @@
 Scenes: `busy`, `well` (nothing is wrong), `alone` (no peers), `empty` (just started). Every knob may be changed while it runs.
 """
 
+import calendar
 import hashlib
 import http.server
 import json
@@ -34,6 +35,10 @@ def _time(at):
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03d}Z"
 
 
+def _seconds(text):
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
 def _digest(seed):
     return "sha256:" + hashlib.sha256(str(seed).encode()).hexdigest()
 
@@ -59,7 +64,7 @@ class PageServer:
         alone = self.scene == "alone"
         bad = sum(1 for peer in self.peer_list() if peer["state"] != "eligible") if not alone else 0
         total = 0 if alone else self.peers - 1
-        return {"version": "0.1.0", "ready": True, "started": _time(self.started), "uptime_seconds": up, "node": "node-07",
+        return {"version": "0.1.0", "ready": True, "started": _time(self.started), "uptime_seconds": int(up), "node": "node-07",
                 "location": ["zone-a", "row-3", "rack-12"], "process": {"rss_bytes": 187 * MIB, "open_files": 214},
                 "storage": {"stored_bytes": 0 if quiet else 142 << 30, "pinned_bytes": 0 if quiet else 12 << 30, "budget_bytes": 200 << 30,
                             "free_bytes": 611 << 30, "floor_bytes": 50 << 30, "blobs": 0 if quiet else 1284, "stripes": 220184,
@@ -71,10 +76,10 @@ class PageServer:
                 "registries": self.registries()}
 
     def registries(self):
-        rows = [("docker.io", "client", 5_100_000_000, "ok", None), ("ghcr.io", "client", 2_300_000_000, "ok", None),
-                ("quay.io", "client", 90_000_000, "ok", None), ("registry.example.com", "node", 710_000_000, "ok", None)]
+        rows = [("docker.io", "client", 5_100_000_000, "closed", None), ("ghcr.io", "client", 2_300_000_000, "closed", None),
+                ("quay.io", "client", 90_000_000, "closed", None), ("registry.example.com", "node", 710_000_000, "closed", None)]
         if self.scene == "busy":
-            rows[1] = ("ghcr.io", "client", 2_300_000_000, "ok", "no bytes for 30 s from ghcr.io; tried again")
+            rows[1] = ("ghcr.io", "client", 2_300_000_000, "closed", "no bytes for 30 s from ghcr.io; tried again")
         return [{"name": name + self.evil, "upstreams": [f"https://{name}"], "credentials": rights, "upstream_bytes": got, "state": state,
                  "last_error": error} for name, rights, got, state, error in rows]
 
@@ -103,7 +108,7 @@ class PageServer:
 
     def peers_answer(self):
         alone = self.scene == "alone"
-        return {"self": "node-07", "strategy": "single" if alone else "swarm", "replicas": 3, "membership": "static", "peers": self.peer_list()}
+        return {"self": "node-07", "strategy": "single" if alone else "swarm", "replicas": 3, "membership": "static", "trouble": None, "unnamed": 0, "peers": self.peer_list()}
 
     def _pull(self, i, ended=False):
         rng = random.Random(100 + i)
@@ -157,7 +162,10 @@ class PageServer:
                 names = [f"node-{i + 1:02d}" for i in range(5)]
                 peers = {name: pull["bytes"]["peer"] // 5 for name in names} if pull["bytes"]["peer"] else {}
                 last = [k for k, mark in enumerate(marks) if mark in "pu"][-10:]
-                events = [{"stripe": k, "at_ms": 400 + 3 * k, "took_ms": 37, "bytes": pull["stripe_bytes"], "source": "peer" if marks[k] == "p" else "upstream",
+                # The pull that stands still has had nothing for long.
+                elapsed_ms = int((time.time() - _seconds(pull["started"])) * 1000)
+                newest_ms = 400 if pull["retries"] else max(400, elapsed_ms - 300)
+                events = [{"stripe": k, "at_ms": max(1, newest_ms - 7 * (last[-1] - k)), "took_ms": 37, "bytes": pull["stripe_bytes"], "source": "peer" if marks[k] == "p" else "upstream",
                            "peer": names[k % 5] if marks[k] == "p" else None, "retries": k % 7 == 0, "hedged": k % 5 == 0, "verified": "link"} for k in last]
                 return {**pull, "map": marks, "peers": peers, "events": events, "events_dropped": 0}
         return None
@@ -234,6 +242,7 @@ class PageServer:
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 128
 
             def handle_error(self, request, client_address):
                 pass
