@@ -9,6 +9,8 @@
 #include "core/log.h"
 #include "mirror/ca_command.h"
 #include "mirror/daemon.h"
+#include "mirror/doctor/doctor_command.h"
+#include "mirror/doctor/real_system.h"
 #include "mirror/install/install_command.h"
 #include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
@@ -31,13 +33,15 @@ struct ConfigArguments {
                    "Override one option, e.g. --set storage.budget=200GiB; may be given many times");
   }
 
-  config::LoadResult load() const {
-    std::optional<std::filesystem::path> path;
+  /// The file that is read, if there is one.
+  std::optional<std::filesystem::path> path() const {
     std::error_code ignored;
-    if (!file.empty())
-      path = file;
-    else if (std::filesystem::exists(kDefaultFile, ignored))
-      path = kDefaultFile;
+    if (!file.empty()) return file;
+    if (std::filesystem::exists(kDefaultFile, ignored)) return kDefaultFile;
+    return std::nullopt;
+  }
+
+  config::LoadResult load() const {
     config::Overrides overrides;
     for (const auto& setting : settings) {
       const auto equals = setting.find('=');
@@ -47,7 +51,7 @@ struct ConfigArguments {
       }
       overrides.emplace_back(setting.substr(0, equals), setting.substr(equals + 1));
     }
-    return config::load(path, config::oxbow_environment(), overrides);
+    return config::load(path(), config::oxbow_environment(), overrides);
   }
 };
 
@@ -117,6 +121,8 @@ int run_cli(int argc, char** argv) {
   arguments.add_to(install_command.app());
   const UninstallCommand uninstall_command(app);
   const PrepareCommand prepare_command(app);
+  DoctorCommand doctor_command(app);
+  arguments.add_to(doctor_command.app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -133,6 +139,11 @@ int run_cli(int argc, char** argv) {
   }
   if (sim_command.parsed()) return sim_command.run(stdout, stderr);
   if (prepare_command.parsed()) return prepare_command.run(stdout, stderr);
+  if (doctor_command.parsed()) {
+    log::init(log::Level::kError, false);  // what the parts that it uses would warn of, its page says
+    const auto system = std::make_shared<doctor::RealSystem>(kVersion);
+    return doctor_command.run(arguments.load(), arguments.path().value_or("").string(), system, stdout, stderr);
+  }
   if (uninstall_command.parsed()) return uninstall_command.run(stdout, stderr);
   if (version_command->parsed()) {
     std::printf("oxbow %s\n", kVersion);

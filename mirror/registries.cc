@@ -1,6 +1,7 @@
 #include "mirror/registries.h"
 
 #include "core/log.h"
+#include "mirror/upstream_options.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -9,16 +10,6 @@ std::vector<registry_api::RegistryName> names_of(const config::Config& config) {
   std::vector<registry_api::RegistryName> names;
   for (const auto& registry : config.registries) names.push_back({registry.name, registry.aliases});
   return names;
-}
-
-upstream::CredentialSource credential_source(const config::CredentialSource& source) {
-  if (!source.docker_config.empty()) return upstream::DockerConfigSource{source.docker_config};
-  if (!source.helper.empty()) return upstream::HelperSource{source.helper};
-  if (!source.kubelet_provider_config.empty()) {
-    return upstream::KubeletProviderSource{source.kubelet_provider_bin_dir, source.kubelet_provider_config};
-  }
-  if (!source.username.empty()) return upstream::PasswordFileSource{source.username, source.password_file};
-  return {};
 }
 
 }  // namespace
@@ -60,18 +51,8 @@ Result<std::shared_ptr<Registries>> Registries::create(const config::Config& con
 }
 
 Result<std::shared_ptr<MirroredRegistry>> Registries::make(const config::Registry& registry, bool configured) const {
-  upstream::UpstreamConfig upstream;
-  upstream.name = registry.name;
-  upstream.urls = registry.upstreams;
-  upstream.credentials = credential_source(registry.credential_source);
-  upstream.ca_file = registry.ca;
-  upstream.client_certificate = registry.client_certificate;
-  upstream.client_key = registry.client_key;
-  upstream.proxy = registry.proxy;
-  upstream.max_connections = registry.max_connections;
-  upstream.bandwidth_bytes_per_s = registry.bandwidth > 0 ? registry.bandwidth : upstream_bandwidth_;
-  upstream.connect_timeout = registry.connect_timeout;
-  upstream.no_progress_timeout = registry.no_progress_timeout;
+  auto upstream = upstream_options(registry);
+  if (registry.bandwidth == 0) upstream.bandwidth_bytes_per_s = upstream_bandwidth_;
   upstream.allow_private_addresses = configured;
   auto client = upstream::Registry::create(std::move(upstream), services_);
   if (!client) return std::unexpected(std::move(client.error()));
