@@ -10,7 +10,7 @@ from oxtest.chart import ChartCase
 from oxtest.http import fetch
 from oxtest.kube import KubeApi
 from oxtest.mirror import binary
-from oxtest.process import free_port, run, wait_until
+from oxtest.process import free_port, run, tail, wait_until
 
 
 class ChartOnNodes(ChartCase):
@@ -69,8 +69,6 @@ class ChartOnNodes(ChartCase):
 
     def test_two_nodes_from_init_to_uninstall(self):
         upstream = self.upstream()
-        data = os.urandom(5 << 20)
-        path = f"/v2/team/app/blobs/{upstream.add_blob(data)}?ns=registry.test"
         peers = free_port()
         kube = KubeApi(self.own_folder()).start()
         self.addCleanup(kube.stop)
@@ -106,12 +104,22 @@ class ChartOnNodes(ChartCase):
             found = re.search(r'oxbow_peers\{[^}]*state="eligible"[^}]*\} (\d+)', text)
             return found and int(found[1])
 
-        for _, _, _, client, admin, _ in nodes:
+        for _, _, _, _, admin, _ in nodes:
             wait_until(lambda admin=admin: peers_of(admin) == 1, 60, "one peer")
-        for _, _, _, client, _, _ in nodes:
-            self.assert_whole(fetch(f"http://127.0.0.1:{client}{path}"), data)
-        text = fetch(f"http://127.0.0.1:{nodes[1][4]}/metrics").body.decode()
-        self.assertGreater(float(re.search(r'oxbow_client_bytes_total\{[^}]*source="peer"[^}]*\} (\S+)', text)[1]), 0)
+
+        def from_a_peer():
+            """A new blob, through the first node, then through the second: a busy machine may make that one go upstream itself."""
+            data = os.urandom(1 << 20)
+            path = f"/v2/team/app/blobs/{upstream.add_blob(data)}?ns=registry.test"
+            for _, _, _, client, _, _ in nodes:
+                self.assert_whole(fetch(f"http://127.0.0.1:{client}{path}"), data)
+            text = fetch(f"http://127.0.0.1:{nodes[1][4]}/metrics").body.decode()
+            return float(re.search(r'oxbow_client_bytes_total\{[^}]*source="peer"[^}]*\} (\S+)', text)[1]) > 0
+
+        try:
+            wait_until(from_a_peer, 60, "bytes from a peer")
+        except AssertionError as error:
+            raise AssertionError("\n".join([str(error), *(tail(process.log_path, 60) for *_, process in nodes)])) from None
 
         for node, before, objects, _, _, process in nodes:
             self.assertEqual(process.stop(60), 0)
