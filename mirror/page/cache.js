@@ -4,7 +4,7 @@ import { by_id, el, set_attribute, set_class, set_text, show } from "./dom.js";
 import { Table, mark } from "./table.js";
 import { registry_state } from "./verdict.js";
 
-/** So many blobs are asked for; the page says when there are more. */
+/** So many blobs are asked for, the largest; the page says when there are more. */
 export const kBlobs = 2000;
 const kImagesShown = 50;
 const kNowhere = "not known";
@@ -59,7 +59,7 @@ export class CacheView {
     if (filter && !chosen.length) notes.push("No image matches the filter.");
     if (!images.length && !filter) notes.push("Nothing is in the cache yet.");
     if (hidden) notes.push(`${format.many(hidden, "more image")} not shown: filter to see them.`);
-    if (cache && cache.total > blobs.length) notes.push(`Sums are of the first ${format.count(blobs.length)} of ${format.many(cache.total, "blob")}; oxbow cache ls has all.`);
+    if (cache && cache.total > blobs.length) notes.push(`Sums are of the ${format.count(blobs.length)} largest of ${format.many(cache.total, "blob")}; oxbow cache ls has all.`);
     set_text(by_id("cache-more"), notes.join(" "));
     show(by_id("cache-more"), notes.length > 0);
   }

@@ -1,5 +1,5 @@
 // The ring as a circle: each member has an arc as long as its share of the keys, neighbours by location. Who is not usable sticks out,
-// so that the form says it too. Where there are too many members for one arc each, a location has three: usable, slow, not usable.
+// so that the form says it too. Where there are too many members for one arc each, a location has three: well, slow, not usable.
 import * as format from "./format.js";
 import { el, pen, set_attribute, set_text, sync } from "./dom.js";
 import { palette } from "./palette.js";
@@ -7,7 +7,7 @@ import { palette } from "./palette.js";
 const kHeight = 230;
 const kArcs = 400;
 const kReach = { ok: 0, warn: 5, bad: 11 };
-const kLevels = [["ok", "usable"], ["warn", "slow or draining"], ["bad", "not usable"]];
+const kLevels = [["ok", "well"], ["warn", "slow or draining"], ["bad", "not usable"]];
 
 export function draw_donut(canvas, key, peers) {
   const counts = Object.fromEntries(kLevels.map(([level]) => [level, peers.filter((peer) => peer.health.level === level).length]));
@@ -26,20 +26,21 @@ export function draw_donut(canvas, key, peers) {
 }
 
 function arcs_of(peers) {
-  const sorted = [...peers].sort((a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : a.name < b.name ? -1 : 1));
   const share = (peer) => Math.max(peer.ring_share || 0, 1e-9);
-  if (peers.length <= kArcs) return sorted.map((peer) => ({ place: peer.place, level: peer.health.level, share: share(peer), self: peer.self }));
+  const by_place = (a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0);
+  if (peers.length <= kArcs) {
+    return peers.map((peer) => ({ place: peer.place, level: peer.health.level, share: share(peer), self: peer.self, name: peer.name }))
+      .sort((a, b) => by_place(a, b) || (a.name < b.name ? -1 : 1));
+  }
   const arcs = new Map();
-  for (const peer of sorted) {
-    for (const [level] of kLevels) {
-      const name = `${peer.wide_place} ${level}`;
-      if (!arcs.has(name)) arcs.set(name, { place: peer.wide_place, level, share: 0, self: false });
-    }
-    const arc = arcs.get(`${peer.wide_place} ${peer.health.level}`);
+  for (const peer of peers) {
+    const place = peer.wide_place;
+    if (!arcs.has(place)) arcs.set(place, kLevels.map(([level]) => ({ place, level, share: 0, self: false })));
+    const arc = arcs.get(place).find((one) => one.level === peer.health.level);
     arc.share += share(peer);
     arc.self ||= peer.self;
   }
-  return [...arcs.values()].filter((arc) => arc.share > 0);
+  return [...arcs.values()].flat().filter((arc) => arc.share > 0).sort(by_place);
 }
 
 function paint(frame, arcs, total, gap, gaps) {

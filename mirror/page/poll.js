@@ -4,7 +4,7 @@
 const kTimeoutMs = 5000;
 const kHiddenMs = 20000;
 const kFirstRetryMs = 1000;
-const kLastRetryMs = 10000;
+const kLastRetryMs = 5000;
 /** Large answers are asked for less often: this many bytes a second are read of one kind. */
 const kReadBytesPerSecond = 400000;
 
@@ -23,8 +23,8 @@ export async function ask(path) {
     }
     if (!answer.ok || data === null) {
       const error = new Error((data && data.error) || `the daemon answered ${path} with status ${answer.status}`);
-      error.answered = answer.status < 502;
-      error.status = answer.status;
+      // A proxy before it speaks for a daemon that is away.
+      error.answered = answer.status !== 502 && answer.status !== 504;
       throw error;
     }
     return { data, size: text.length };

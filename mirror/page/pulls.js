@@ -158,7 +158,7 @@ function fill_details(details, pull, detail) {
        () => el("tr", {}, ...Array.from({ length: 6 }, () => el("td"))), fill_event);
 }
 
-const kChecks = { none: "not yet", checksum: "checksum", link: "hash of this stripe", whole: "whole blob" };
+const kChecks = { none: "not yet", checksum: "checksum", link: "hash of the stripe", whole: "hash of the blob" };
 
 function fill_event(row, event) {
   const notes = [event.retries ? `${event.retries} retried` : "", event.hedged ? "hedged" : ""].filter(Boolean).join(", ");

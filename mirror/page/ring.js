@@ -101,7 +101,7 @@ export class RingView {
 
   draw_peers(peers) {
     const filter = this.filter.value.trim().toLowerCase();
-    const chosen = filter ? peers.filter((peer) => peer.words.includes(filter)) : peers;
+    const chosen = filter ? peers.filter((peer) => words_of(peer).includes(filter)) : peers;
     const hidden = this.peers.update(chosen);
     const line = by_id("peers-more");
     if (filter && chosen.length === 0) {
@@ -124,9 +124,13 @@ function judged(list) {
   return list.map((peer) => {
     const place = place_of(peer);
     const state = health(peer, middle);
-    return { ...peer, place, health: state, speed: peer.goodput_bytes_per_second || 0,
-             words: `${peer.name} ${place} ${state.word} ${peer.state} ${(peer.addresses || []).join(" ")}`.toLowerCase() };
+    return Object.assign(peer, { place, health: state, speed: peer.goodput_bytes_per_second || 0 });
   });
+}
+
+/** What the filter looks in. */
+function words_of(peer) {
+  return `${peer.name} ${peer.place} ${peer.health.word} ${peer.state} ${(peer.addresses || []).join(" ")}`.toLowerCase();
 }
 
 /** Sums by location, at the finest level that has few enough of them; each peer learns its `wide_place` there. */

@@ -170,6 +170,8 @@ class StandIn(PageCase):
     def test_light_and_dark_at_three_widths(self):
         _, browser = self.page()
         browser.wait_for("document.querySelectorAll('#images tbody tr').length > 3")
+        browser.js("document.querySelectorAll('details').forEach((one, index) => { one.open = index % 4 === 0; })")
+        browser.wait_for("document.querySelectorAll('details[open] tbody tr').length > 5")
         for scheme in ("light", "dark"):
             browser.prefer(scheme)
             for width in (1280, 800, 390):
@@ -177,6 +179,8 @@ class StandIn(PageCase):
                     browser.resize(width, 900)
                     browser.wait_for(f"document.documentElement.clientWidth == {width}")
                     self.assertLessEqual(browser.js("document.documentElement.scrollWidth"), width, "it scrolls sideways")
+                    wide = browser.js("[...document.querySelectorAll('.card, .verdict')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.id)")
+                    self.assertEqual(wide, [], "these are wider than their frame")
                     count, light = self.colours(browser, browser.encoded(browser.screenshot()))
                     self.assertGreater(count, 50)
                     self.assertTrue(light > 150 if scheme == "light" else light < 80, light)

@@ -1,6 +1,6 @@
 """Headless Chromium, driven by its own DevTools protocol over two pipes: no port, no driver, no library.
 
-What the page says on its console, what it asks the network for, and what a screen reader would be told all come from there.
+It ends when the pipes do, so a killed test leaves none. What the page says on its console, what it asks the network for, and what a screen reader would be told all come from there.
 """
 
 import base64

@@ -166,7 +166,7 @@ class PageServer:
                 elapsed_ms = int((time.time() - _seconds(pull["started"])) * 1000)
                 newest_ms = 400 if pull["retries"] else max(400, elapsed_ms - 300)
                 events = [{"stripe": k, "at_ms": max(1, newest_ms - 7 * (last[-1] - k)), "took_ms": 37, "bytes": pull["stripe_bytes"], "source": "peer" if marks[k] == "p" else "upstream",
-                           "peer": names[k % 5] if marks[k] == "p" else None, "retries": k % 7 == 0, "hedged": k % 5 == 0, "verified": "link"} for k in last]
+                           "peer": names[k % 5] if marks[k] == "p" else None, "retries": int(k % 7 == 0), "hedged": k % 5 == 0, "verified": "link"} for k in last]
                 return {**pull, "map": marks, "peers": peers, "events": events, "events_dropped": 0}
         return None
 
