@@ -5,6 +5,7 @@
 #include <set>
 
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 #include "mirror/ring_options.h"
 
 namespace oxbow::mirror::doctor {
@@ -33,20 +34,19 @@ void explain(const config::Diagnostic& diagnostic, const std::string& file, cons
 
 template <typename Value>
 void compare(std::vector<std::string>& out, const nlohmann::json& running, const char* key, const Value& wanted) {
-  const auto found = running.find(key);
-  if (found == running.end() || found->is_null()) return;
+  const auto* found = value_at(running, {key});
+  if (!found || found->is_null()) return;
   const nlohmann::json expected = wanted;
   if (*found != expected)
     out.push_back(fmt::format("{}: runs with {}, the file says {}", key, found->dump(), expected.dump()));
 }
 
 void compare_registries(std::vector<std::string>& out, const nlohmann::json& running, const config::Config& config) {
-  const auto list = running.find("registries");
-  if (list == running.end() || !list->is_array()) return;
+  if (!value_at(running, {"registries"})) return;  // of a version that does not say
   std::set<std::string> names;
-  for (const auto& one : *list) {
-    if (!one.is_object()) continue;
-    const auto name = one.value("name", "");
+  for (const auto& one : list_at(running, {"registries"})) {
+    const auto name = text_at(one, {"name"});
+    if (name.empty()) continue;
     names.insert(name);
     const auto mine = std::ranges::find(config.registries, name, &config::Registry::name);
     if (mine == config.registries.end()) {
@@ -54,7 +54,11 @@ void compare_registries(std::vector<std::string>& out, const nlohmann::json& run
       continue;
     }
     std::vector<std::string> differences;
-    compare(differences, one, "upstreams", mine->upstreams);
+    auto upstreams = mine->upstreams;  // as the daemon keeps them
+    for (auto& url : upstreams) {
+      while (url.ends_with('/')) url.pop_back();
+    }
+    compare(differences, one, "upstreams", upstreams);
     compare(differences, one, "credentials", mine->credentials == config::Credentials::kNode ? "node" : "client");
     for (const auto& difference : differences) out.push_back(fmt::format("registry {}: {}", name, difference));
   }
@@ -65,15 +69,16 @@ void compare_registries(std::vector<std::string>& out, const nlohmann::json& run
 
 void compare_with_daemon(const Subject& subject, Findings& out) {
   const auto& status = subject.daemon.status_json;
-  if (!status.is_object()) return;
   std::vector<std::string> differences;
   compare(differences, status, "node", self_member(subject.config).name);
   compare_registries(differences, status, subject.config);
-  const auto storage = status.find("storage");
-  if (storage != status.end() && storage->is_object() && !subject.config.storage.budget.is_percent)
+  if (const auto* storage = value_at(status, {"storage"}); storage && !subject.config.storage.budget.is_percent)
     compare(differences, *storage, "budget_bytes", subject.config.storage.budget.bytes);
   const auto& peers = subject.daemon.peers_json;
-  if (peers.is_object() && config::has_peers(subject.config)) {
+  using enum config::MembershipProvider;
+  const auto provider = subject.config.membership.provider;
+  const bool cluster_decides = provider == kEtcd || provider == kKubernetes;  // its settings win over the file's
+  if (config::has_peers(subject.config) && !cluster_decides) {
     compare(differences, peers, "strategy",
             std::string(p2p::to_string(strategy_kind(subject.config.routing.strategy))));
     compare(differences, peers, "replicas", subject.config.routing.replicas);

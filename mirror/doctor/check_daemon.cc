@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 
 namespace oxbow::mirror::doctor {
 namespace {
@@ -33,8 +34,8 @@ void look_at_client(const Subject& subject, Findings& out) {
 
 void look_at_version(const Subject& subject, Findings& out) {
   const auto& status = subject.daemon.status_json;
-  if (!status.is_object()) return;
-  const auto running = status.value("version", "");
+  const auto running = text_at(status, {"version"});
+  if (running.empty()) return;
   if (running == subject.options.version) return out.ok("daemon.version", "version " + running);
   out.warn("daemon.version",
            fmt::format("the daemon is version {}, this program is {}", running, subject.options.version),
@@ -44,7 +45,9 @@ void look_at_version(const Subject& subject, Findings& out) {
 
 void look_at_admin(const Subject& subject, Findings& out) {
   const auto& daemon = subject.daemon;
-  if (!daemon.ready) return out.skipped("daemon.admin", "admin.listen is empty: what the daemon knows cannot be asked");
+  if (!daemon.ready)
+    return out.skipped("daemon.admin",
+                       "admin.listen and admin.socket are empty: what the daemon knows cannot be asked");
   if (!daemon.ready->answered() || !is_oxbow(*daemon.ready)) {
     return out.fail("daemon.admin",
                     fmt::format("nothing of ours answers at the admin address {}{}{}", daemon.admin_url,
@@ -59,6 +62,24 @@ void look_at_admin(const Subject& subject, Findings& out) {
              "wait for its end, or see why: journalctl -u oxbow -n 50");
 }
 
+/// Through it alone something can be changed.
+void look_at_socket(const Subject& subject, Findings& out) {
+  const auto& reply = subject.daemon.socket;
+  const auto& path = subject.config.admin.socket;
+  if (!reply || !subject.daemon.answers()) return;
+  if (reply->answered()) return out.ok("daemon.socket", "changes are taken at " + path);
+  const auto there = subject.system.look(path);
+  if (subject.system.user() != 0 && (there || there.error().code() == Errc::kDenied)) {
+    return out.skipped("daemon.socket", path + " may not be opened by this user: sudo oxbow doctor");
+  }
+  const auto folder = std::filesystem::path(path).parent_path().string();
+  out.warn("daemon.socket",
+           fmt::format("the admin socket {} {}", path, there ? "does not answer: " + reply->error : "is not there"),
+           "Nothing can be changed while the daemon runs: oxbow pull, oxbow cache pin and purge.",
+           fmt::format("let the daemon's user write {} (RuntimeDirectory=oxbow in the unit); systemctl restart oxbow",
+                       folder));
+}
+
 }  // namespace
 
 void check_daemon(const Subject& subject, Findings& out) {
@@ -66,6 +87,7 @@ void check_daemon(const Subject& subject, Findings& out) {
   const auto& client = subject.daemon.client;
   const bool stopped = client && !client->answered() && subject.daemon.ready && !subject.daemon.ready->answered();
   if (!stopped) look_at_admin(subject, out);
+  look_at_socket(subject, out);
   look_at_version(subject, out);
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 #include "mirror/doctor/processes.h"
 
 namespace oxbow::mirror::doctor {
@@ -19,15 +20,7 @@ std::uint64_t bytes_of(const config::Amount& amount, std::uint64_t total) {
 }
 
 std::uint64_t stored_bytes(const Subject& subject) {
-  const auto& status = subject.daemon.status_json;
-  if (!status.is_object() || !status.contains("storage") || !status["storage"].is_object()) return 0;
-  return status["storage"].value("stored_bytes", std::uint64_t{0});
-}
-
-bool told_unwritable(const Subject& subject) {
-  const auto& status = subject.daemon.status_json;
-  return status.is_object() && status.contains("storage") && status["storage"].is_object() &&
-         !status["storage"].value("writable", true);
+  return number_at(subject.daemon.status_json, {"storage", "stored_bytes"}).value_or(0);
 }
 
 /// It, or the nearest of its parents that exists.
@@ -121,7 +114,7 @@ void look_at_space(const Subject& subject, const DiskFacts& disk, Findings& out)
                                 "storage.free_space_floor",
                                 storage.directory));
   }
-  if (told_unwritable(subject)) {
+  if (is_false(subject.daemon.status_json, {"storage", "writable"})) {
     out.fail("disk.refused", "the daemon cannot write to " + storage.directory, kNothingKept,
              "journalctl -u oxbow -p warning -n 20; dmesg | tail" + selinux_hint(subject.system));
   }

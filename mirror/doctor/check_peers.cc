@@ -5,6 +5,7 @@
 #include <map>
 
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 #include "mirror/ring_options.h"
 #include "p2p/protocol/messages.h"
 
@@ -30,10 +31,8 @@ bool is_tls_refusal(const HttpReply& reply) {
 
 std::string message_in(const HttpReply& reply) {
   const auto parsed = nlohmann::json::parse(reply.body, nullptr, false);
-  if (parsed.is_object() && parsed.contains("errors") && parsed["errors"].is_array() && !parsed["errors"].empty() &&
-      parsed["errors"][0].is_object())
-    return parsed["errors"][0].value("message", "");
-  return {};
+  const auto& errors = list_at(parsed, {"errors"});
+  return errors.empty() ? std::string() : text_at(errors.front(), {"message"});
 }
 
 Trouble trouble_of(const Subject& subject, const HttpReply& reply) {
@@ -63,17 +62,31 @@ Trouble trouble_of(const Subject& subject, const HttpReply& reply) {
 /// Peers whose settings differ from this node's, by what differs.
 using Differences = std::map<Trouble, std::vector<std::string>>;
 
+/// What this node works with: as the running daemon says, for the cluster may have settings of its own.
+struct Settings {
+  std::string strategy;
+  std::uint32_t replicas;
+  explicit Settings(const Subject& subject)
+      : strategy(p2p::to_string(strategy_kind(subject.config.routing.strategy))),
+        replicas(subject.config.routing.replicas) {
+    const auto& running = subject.daemon.peers_json;
+    const auto runs = text_at(running, {"strategy"});
+    if (runs.empty()) return;
+    strategy = runs;
+    replicas = static_cast<std::uint32_t>(number_at(running, {"replicas"}).value_or(replicas));
+  }
+};
+
 void compare(const Subject& subject, const PeerFacts& peer, const p2p::Hello& hello, Differences& out) {
-  const auto& routing = subject.config.routing;
-  const std::string strategy(p2p::to_string(strategy_kind(routing.strategy)));
+  const auto [strategy, replicas] = Settings(subject);
   const auto who = hello.facts.name;
   if (!hello.strategy.empty() && hello.strategy != strategy) {
     out[{fmt::format("routing.strategy is {} there, {} here", hello.strategy, strategy),
          "Both work together, and fetch more than they need to.", "make routing.strategy the same on all nodes"}]
         .push_back(who);
   }
-  if (hello.replicas != routing.replicas) {
-    out[{fmt::format("routing.replicas is {} there, {} here", hello.replicas, routing.replicas),
+  if (hello.replicas != replicas) {
+    out[{fmt::format("routing.replicas is {} there, {} here", hello.replicas, replicas),
          "They disagree about who owns what: more comes from the registry.",
          "make routing.replicas the same on all nodes"}]
         .push_back(who);
@@ -92,11 +105,14 @@ void compare(const Subject& subject, const PeerFacts& peer, const p2p::Hello& he
 
 void look_at_table(const Subject& subject, Findings& out) {
   const auto& table = subject.daemon.peers_json;
-  if (!table.is_object() || !table.contains("peers") || !table["peers"].is_array()) return;
+  if (const auto trouble = text_at(table, {"trouble"}); !trouble.empty()) {
+    out.warn("peers.membership", "the list of peers is old: " + trouble,
+             "Nodes that came since are not used, and those that left are still tried.",
+             "see what provides it ([membership] in oxbow.toml): is it up, and reached from here?");
+  }
   std::map<std::string, std::vector<std::string>> by_state;
-  for (const auto& peer : table["peers"]) {
-    if (peer.is_object() && !peer.value("self", false))
-      by_state[peer.value("state", "")].push_back(peer.value("name", ""));
+  for (const auto& peer : list_at(table, {"peers"})) {
+    if (!is_true(peer, {"self"})) by_state[text_at(peer, {"state"})].push_back(text_at(peer, {"name"}));
   }
   struct Known {
     const char* state;

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 #include "mirror/doctor/processes.h"
 
 namespace oxbow::mirror::doctor {
@@ -23,12 +24,6 @@ std::optional<std::uint64_t> number_in(const System& system, const std::string& 
   std::uint64_t out = 0;
   if (!text || std::from_chars(text->data(), text->data() + text->size(), out).ec != std::errc()) return std::nullopt;
   return out;
-}
-
-std::string running_engine(const Subject& subject) {
-  const auto& status = subject.daemon.status_json;
-  if (!status.is_object() || !status.contains("storage") || !status["storage"].is_object()) return {};
-  return status["storage"].value("io_engine", "");
 }
 
 /// Why io_uring is not there, and the way to it.
@@ -59,7 +54,7 @@ std::pair<std::string, std::string> why_no_ring(const System& system) {
 
 void check_io_uring(const Subject& subject, Findings& out) {
   const auto wanted = subject.config.storage.io_engine;
-  const auto running = running_engine(subject);
+  const auto running = text_at(subject.daemon.status_json, {"storage", "io_engine"});
   if (wanted == config::IoEngine::kThreads) return out.ok("io_uring.not_wanted", "storage.io_engine = \"threads\"");
   const bool works = running.empty() ? subject.system.io_uring_errno() == 0 : running == "io_uring";
   if (works) return out.ok("io_uring.works", running.empty() ? "this process may use it" : "the daemon uses it");
@@ -97,13 +92,10 @@ void check_limits(const Subject& subject, Findings& out) {
     out.ok("limits.files", *files == std::numeric_limits<std::uint64_t>::max() ? "open files: unlimited"
                                                                                : fmt::format("open files: {}", *files));
   }
-  const auto& status = subject.daemon.status_json;
-  if (files && status.is_object() && status.contains("process") && status["process"].is_object()) {
-    const auto open = status["process"].value("open_files", std::uint64_t{0});
-    if (open > *files / 10 * 9) {
-      out.warn("limits.files_used", fmt::format("{} of {} files are open", open, *files),
-               "Clients will be refused soon.", "raise LimitNOFILE in the unit: systemctl edit oxbow");
-    }
+  const auto open = number_at(subject.daemon.status_json, {"process", "open_files"});
+  if (files && open && *open > *files / 10 * 9) {
+    out.warn("limits.files_used", fmt::format("{} of {} files are open", *open, *files),
+             "Clients will be refused soon.", "raise LimitNOFILE in the unit: systemctl edit oxbow");
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "mirror/doctor/json_reading.h"
 #include "mirror/doctor/processes.h"
 #include "mirror/doctor/subject.h"
 #include "mirror/ring_options.h"
@@ -108,34 +109,38 @@ struct Named {
 std::vector<Named> known_peers(Subject& subject) {
   std::vector<Named> out;
   const auto& table = subject.daemon.peers_json;
-  if (table.is_object() && table.contains("peers")) {
-    for (const auto& peer : table["peers"]) {
-      if (!peer.is_object() || peer.value("self", false)) continue;
-      const auto addresses = peer.value("addresses", std::vector<std::string>());
-      if (!addresses.empty()) out.push_back({peer.value("name", ""), addresses.front()});
-    }
-    return out;
+  for (const auto& peer : list_at(table, {"peers"})) {
+    const auto& addresses = list_at(peer, {"addresses"});
+    if (is_true(peer, {"self"}) || addresses.empty() || !addresses.front().is_string()) continue;
+    out.push_back({text_at(peer, {"name"}), addresses.front().get<std::string>()});
   }
+  // Who never answered is known by its address only and is not in the table.
+  if (value_at(table, {"peers"}) && number_at(table, {"unnamed"}).value_or(0) == 0) return out;
+  const auto from_table = out.size();
+  const auto add = [&](const std::string& name, const std::string& address) {
+    if (from_table == 0 || std::ranges::find(out, address, &Named::address) == out.end())
+      out.push_back({name, address});
+  };
   const auto& membership = subject.config.membership;
   using enum config::MembershipProvider;
   if (membership.provider == kStatic) {
-    for (const auto& peer : membership.peers) out.push_back({"", peer});
+    for (const auto& peer : membership.peers) add("", peer);
   } else if (membership.provider == kFile) {
     const auto text = subject.system.read(membership.path);
     const auto members = text ? p2p::parse_member_file(*text) : std::unexpected(text.error());
     if (!members) subject.network.peers_unknown = members.error().what();
     if (members) {
       for (const auto& member : *members) {
-        if (!member.addresses.empty()) out.push_back({member.name, member.addresses.front()});
+        if (!member.addresses.empty()) add(member.name, member.addresses.front());
       }
     }
   } else if (membership.provider == kDns) {
     const auto found = p2p::look_up({membership.name, static_cast<std::uint16_t>(membership.port), {}, {}});
     if (!found) subject.network.peers_unknown = fmt::format("{}: {}", membership.name, found.error().what());
     if (found) {
-      for (const auto& address : found->addresses) out.push_back({"", address});
+      for (const auto& address : found->addresses) add("", address);
     }
-  } else {
+  } else if (!table.is_object()) {
     subject.network.peers_unknown = "the list of peers is known to a running daemon only";
   }
   return out;
@@ -174,15 +179,25 @@ void gather_daemon(Subject& subject) {
     asks.push_back(std::move(ask));
     whose.push_back(&daemon.client);
   }
-  if (!config.admin.listen.empty() && !config.admin.listen.starts_with("fd:")) {
-    daemon.admin_url = "http://" + reachable(config.admin.listen);
+  const bool by_tcp = !config.admin.listen.empty() && !config.admin.listen.starts_with("fd:");
+  const auto& socket = config.admin.socket;
+  if (by_tcp || !socket.empty()) {
+    daemon.admin_url = by_tcp ? "http://" + reachable(config.admin.listen) : socket;
     for (const auto& [path, where] : {std::pair("/readyz", &daemon.ready), std::pair("/api/v1/status", &daemon.status),
                                       std::pair("/api/v1/peers", &daemon.peers)}) {
       HttpAsk ask;
-      ask.url = daemon.admin_url + path;
+      ask.url = (by_tcp ? daemon.admin_url : "http://localhost") + path;
+      if (!by_tcp) ask.unix_socket = socket;
       asks.push_back(std::move(ask));
       whose.push_back(where);
     }
+  }
+  if (!socket.empty()) {
+    HttpAsk ask;
+    ask.url = "http://localhost/healthz";
+    ask.unix_socket = socket;
+    asks.push_back(std::move(ask));
+    whose.push_back(&daemon.socket);
   }
   auto replies = subject.system.fetch(asks, kAskTimeout);
   for (std::size_t i = 0; i < whose.size(); ++i) *whose[i] = std::move(replies[i]);

@@ -48,8 +48,8 @@ struct AskedPort {
 struct DaemonFacts {
   std::vector<AskedPort> ports;
   std::optional<int> pid;
-  std::optional<HttpReply> client, ready, status, peers;  ///< nothing: not configured, so not asked
-  std::string client_url, admin_url;
+  std::optional<HttpReply> client, ready, status, peers, socket;  ///< nothing: not configured, so not asked
+  std::string client_url, admin_url;       ///< of the socket its path, where there is no admin.listen
   nlohmann::json status_json, peers_json;  ///< null: not answered, or this daemon does not know them
 
   bool answers() const { return (status && status->answered()) || (client && client->answered()); }

@@ -71,7 +71,7 @@ class Node(DoctorCase):
         code, found, said = doctor(mirror.config_path, "--root", root)
         self.assertEqual([one for several in found.values() for one in several if one["level"] == "fail"], [], said)
         self.assertEqual(code, 0, said)
-        for good in ("config.good", "daemon.client", "daemon.ready", "daemon.version", "ports.client", "ports.admin", "disk.space",
+        for good in ("config.good", "daemon.client", "daemon.ready", "daemon.version", "daemon.socket", "ports.client", "ports.admin", "disk.space",
                      "limits.files", "runtime.pointed", "upstream.reached", "clock.right"):
             self.assertEqual(found[good][0]["level"], "ok", said)
         _, page = run([binary(), "doctor", "--config", mirror.config_path, "--root", root])
@@ -238,10 +238,17 @@ class Peers(DoctorCase):
         self.assertIn("1 of 1 peers", found["peers.reached"][0]["text"])
         self.assertNotIn("certificates.open_key", found)
 
-        with self.subTest("it has other settings"):
+        with self.subTest("the file was changed and not reloaded"):
             one.sections["routing"] = {"replicas": 5}
             one.write_config()
-            code, found, said = doctor(one.config_path, "--only", "peers", "--only", "config")
+            code, found, said = doctor(one.config_path, "--only", "config")
+            self.assertEqual(code, 0, said)
+            self.assertIn("replicas", found["config.differs"][0]["text"])
+
+        with self.subTest("it has other settings"):
+            one.restart()
+            wait_until(known, 30, "peers that answer")
+            code, found, said = doctor(one.config_path, "--only", "peers")
             self.assertEqual(code, 0, said)
             self.assertIn("routing.replicas is 3 there, 5 here", found["peers.differ"][0]["text"])
 

@@ -40,10 +40,12 @@ class DaemonTest : public DoctorTest {
   void runs() {
     listens(5050, 42, "oxbow");
     listens(5052, 42, "oxbow");
+    system.bind_errors["[::1]:5050"] = EADDRNOTAVAIL;
     system.web["http://127.0.0.1:5050/v2/"] = FakeSystem::reply(200);
     system.web["http://127.0.0.1:5052/readyz"] = FakeSystem::reply(200);
     system.web["http://127.0.0.1:5052/api/v1/status"] = FakeSystem::reply(200, R"({"version":"1.2.3"})");
   }
+  void takes_changes() { system.web["http://localhost/healthz"] = FakeSystem::reply(200); }
 
   void gather() {
     auto its = subject();
@@ -80,6 +82,7 @@ TEST_F(DaemonTest, TheRunningDaemonHasOtherSettings) {
 
 TEST_F(DaemonTest, AllIsWell) {
   runs();
+  takes_changes();
   gather();
   EXPECT_EQ(daemon.pid, 42);
   expect_good(check_daemon);
@@ -99,6 +102,29 @@ TEST_F(DaemonTest, NotReadyAndAnotherVersion) {
   gather();
   expect(check_daemon, Level::kFail, "daemon.ready", {"journalctl"});
   expect(check_daemon, Level::kWarn, "daemon.version", {"1.2.2", "1.2.3", "systemctl restart"});
+}
+
+TEST_F(DaemonTest, AnAnswerThatIsNoneOfOurs) {
+  runs();
+  system.web["http://127.0.0.1:5052/api/v1/status"] =
+      FakeSystem::reply(200, R"({"version":5,"storage":"x","registries":[1,{"name":null}],"process":[]})");
+  system.web["http://127.0.0.1:5052/api/v1/peers"] = FakeSystem::reply(200, R"({"peers":[7,{"addresses":[1]}]})");
+  gather();
+  for (const auto check : {check_daemon, check_disk, check_io_uring, check_limits, check_peers}) findings(check);
+  look_at_config("");
+}
+
+TEST_F(DaemonTest, TheSocketForChanges) {
+  runs();
+  gather();
+  expect(check_daemon, Level::kWarn, "daemon.socket", {"/run/oxbow/admin.sock", "is not there", "RuntimeDirectory"});
+  system.files["/run/oxbow/admin.sock"] = {};
+  expect(check_daemon, Level::kWarn, "daemon.socket", {"does not answer"});
+  system.uid = 1000;
+  expect(check_daemon, Level::kSkipped, "daemon.socket", {"sudo"});
+  takes_changes();
+  gather();
+  expect(check_daemon, Level::kOk, "daemon.socket", {});
 }
 
 TEST_F(DaemonTest, APortOfAnotherProgram) {

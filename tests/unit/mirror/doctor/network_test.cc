@@ -206,6 +206,17 @@ TEST_F(PeersTest, WhatTheDaemonHoldsOfThem) {
   expect(check_peers, Level::kWarn, "peers.differ", {"node-3 answers at the address of node-9"});
 }
 
+TEST_F(PeersTest, TheClustersSettingsAndAnOldList) {
+  daemon.peers_json = json{{"strategy", "ring"},
+                           {"replicas", 3},
+                           {"trouble", "etcd does not answer"},
+                           {"unnamed", 2},
+                           {"peers", json::array()}};
+  expect_now(Level::kWarn, "peers.membership", {"etcd does not answer"});
+  expect(check_peers, Level::kWarn, "peers.differ", {"routing.strategy is swarm there, ring here"});
+  expect(check_peers, Level::kOk, "peers.reached", {"2 of 2"});  // known by address only
+}
+
 TEST_F(PeersTest, Alone) {
   config.membership.peers = {"10.0.0.1:5051"};
   expect_now(Level::kWarn, "peers.alone", {"[membership]"});
