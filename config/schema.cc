@@ -164,7 +164,8 @@ void add_peers(Options& out) {
 void add_admin(Options& out) {
   add(out, "admin.listen", OXBOW_FIELD(admin.listen), "127.0.0.1:5052",
       "Address of /metrics, /healthz and /readyz. Empty: none.", {.bounds = {.check = check_listen}});
-  add(out, "admin.socket", OXBOW_FIELD(admin.socket), "/run/oxbow/admin.sock", "Unix socket for changes. Empty: none.",
+  add(out, "admin.socket", OXBOW_FIELD(admin.socket), "/run/oxbow/admin.sock",
+      "Unix socket for changes, mode 0660: who may open it may change the cache. Empty: none.",
       {.bounds = {.check = check_absolute_path}});
 }
 

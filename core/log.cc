@@ -3,10 +3,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <mutex>
+#include <shared_mutex>
+
 namespace oxbow::log {
 namespace {
 
 bool json_lines = false;
+
+/// Held shared while the listener runs.
+std::shared_mutex listener_mutex;
+Listener listener;
 
 spdlog::level::level_enum to_spdlog(Level level) noexcept {
   switch (level) {
@@ -68,7 +75,16 @@ void set_level(Level level) { spdlog::set_level(to_spdlog(level)); }
 
 bool enabled(Level level) noexcept { return spdlog::default_logger_raw()->should_log(to_spdlog(level)); }
 
+void set_listener(Listener heard_by) {
+  const std::unique_lock lock(listener_mutex);
+  listener = std::move(heard_by);
+}
+
 void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+  if (level == Level::kWarn || level == Level::kError) {
+    const std::shared_lock lock(listener_mutex);
+    if (listener) listener(level, message, std::span(fields.begin(), fields.size()));
+  }
   if (!enabled(level)) return;
   fmt::memory_buffer line;
   if (json_lines) {

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <concepts>
+#include <functional>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -36,6 +38,12 @@ void init(Level level, bool json);
 /// Any thread, any time.
 void set_level(Level level);
 bool enabled(Level level) noexcept;
+
+/// Hears every warning and error, whatever the level that is written. Called on the thread that logs, many at once; it
+/// must not log a warning or an error itself. None: an empty function. When `set_listener` returns, the one before is
+/// not running and will not run again.
+using Listener = std::function<void(Level level, std::string_view message, std::span<const Field> fields)>;
+void set_listener(Listener listener);
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields);
 inline void debug(std::string_view message, std::initializer_list<Field> fields = {}) {

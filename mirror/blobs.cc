@@ -1,5 +1,7 @@
 #include "mirror/blobs.h"
 
+#include <algorithm>
+
 #include "core/log.h"
 #include "mirror/peer_contents.h"
 #include "p2p/single.h"
@@ -44,6 +46,12 @@ std::shared_ptr<BlobFetch> Blobs::running(const Digest& digest) {
   const std::lock_guard lock(mutex_);
   const auto known = fetches_.find(digest);
   return known == fetches_.end() ? nullptr : known->second.lock();
+}
+
+std::size_t Blobs::running_count() {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(
+      std::ranges::count_if(fetches_, [](const auto& known) { return !known.second.expired(); }));
 }
 
 Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home) {

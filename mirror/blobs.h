@@ -35,6 +35,8 @@ class Blobs final : public FetchObserver {
 
   /// The fetch of this blob that runs now, if one does.
   std::shared_ptr<BlobFetch> running(const Digest& digest);
+  /// How many fetches run.
+  std::size_t running_count();
 
   /// Bytes given to clients, by where they were when the reader came, or came from afterwards.
   enum class Served { kStorage, kPeer, kUpstream };

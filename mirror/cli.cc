@@ -12,6 +12,8 @@
 #include "mirror/doctor/doctor_command.h"
 #include "mirror/doctor/real_system.h"
 #include "mirror/install/install_command.h"
+#include "mirror/operator/cache_command.h"
+#include "mirror/operator/status_command.h"
 #include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
@@ -73,6 +75,13 @@ std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) 
   return std::move(loaded->config);
 }
 
+int ask_daemon(const DaemonCommand& command, const ConfigArguments& arguments) {
+  const auto address = command.admin().address([&] { return load_or_explain(arguments); });
+  if (!address) std::fprintf(stderr, "oxbow: %s\n", address.error().what().c_str());
+  if (!address || !*address) return 2;
+  return command.run(ApiClient(**address), stdout, stderr);
+}
+
 int serve(const ConfigArguments& arguments) {
   auto config = load_or_explain(arguments);
   if (!config) return 2;
@@ -124,6 +133,12 @@ int run_cli(int argc, char** argv) {
   DoctorCommand doctor_command(app);
   arguments.add_to(doctor_command.app());
 
+  StatusCommand status_command(app);
+  PeersCommand peers_command(app);
+  CacheCommand cache_command(app);
+  const std::vector<DaemonCommand*> daemon_commands{&status_command, &peers_command, &cache_command};
+  for (auto* command : daemon_commands) arguments.add_to(command->app());
+
   auto* version_command = app.add_subcommand("version", "Print the version");
 
   try {
@@ -136,6 +151,9 @@ int run_cli(int argc, char** argv) {
   if (ca_command.parsed()) {
     const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock().wall());
     return ca_command.run(now, stdout, stderr);
+  }
+  for (const auto* command : daemon_commands) {
+    if (command->parsed()) return ask_daemon(*command, arguments);
   }
   if (sim_command.parsed()) return sim_command.run(stdout, stderr);
   if (prepare_command.parsed()) return prepare_command.run(stdout, stderr);

@@ -11,11 +11,14 @@
 #include "core/log.h"
 #include "core/sd_notify.h"
 #include "mirror/admin/admin_servers.h"
+#include "mirror/admin/cache_routes.h"
+#include "mirror/admin/errors_routes.h"
 #include "mirror/admin/pulls_routes.h"
 #include "mirror/admin/status_routes.h"
 #include "mirror/page/page_routes.h"
 #include "mirror/registry_service.h"
 #include "mirror/ring_node.h"
+#include "mirror/ring_options.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -155,6 +158,7 @@ Result<> run_daemon(DaemonOptions options) {
   const auto& config = options.config;
   if (auto served = check_handed_over(config); !served) return std::unexpected(std::move(served.error()));
   Ground ground;
+  const ErrorJournal errors(ground.clock);
   gauge_family(ground.metrics, "oxbow_build_info", "1, with the version as a label")
       .Add({{"version", options.version}})
       .Set(1);
@@ -194,9 +198,17 @@ Result<> run_daemon(DaemonOptions options) {
   if (ring) ring->set_knowledge(knowledge);
   std::atomic<bool> ready = false;
   ApiRoutes routes(ground.pool);
-  add_status_routes(routes, {**store, ready, options.version});
   add_pulls_routes(routes, blobs.journal());
   add_page_routes(routes);
+  ScrubJob scrub(**store, ground.pool, ground.clock);
+  const auto self = self_member(config);
+  const ViewPeers view_peers = [&ring]() { return ring ? std::optional(ring->view()) : std::nullopt; };
+  add_status_routes(
+      routes, {**store, ground.metrics, ground.clock, ready, options.version, self.name, self.location, view_peers,
+               [&blobs] { return blobs.running_count(); }, [&service] { return service.registries(); }});
+  add_peers_routes(routes, self.name, view_peers);
+  add_cache_routes(routes, {blobs, memory, scrub});
+  add_errors_routes(routes, errors);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
@@ -235,6 +247,7 @@ Result<> run_daemon(DaemonOptions options) {
     ring->close();
   }
   admin->drain(std::chrono::milliseconds(500));
+  scrub.stop();
   // In reverse: exchanges with upstream, then what runs on the pool, then the loops, then the disk.
   for (std::size_t i = 0; i < ground.loops.size(); ++i) {
     asio::post(ground.loops.at(i), [&curl = curls.at(ground.loops.at(i))] { curl.close(); });

@@ -1,6 +1,7 @@
 #include "mirror/digest_memory.h"
 
 #include <charconv>
+#include <future>
 
 namespace oxbow::mirror {
 namespace {
@@ -96,6 +97,28 @@ Task<DigestFacts> DigestMemory::recall(Digest digest) {
   auto facts = stored ? DigestFacts::decode(*stored) : DigestFacts{};
   if (stored) cache(digest, facts);
   co_return facts;
+}
+
+std::vector<DigestFacts> DigestMemory::look_up(const std::vector<Digest>& digests) {
+  std::vector<DigestFacts> out(digests.size());
+  std::vector<std::pair<std::size_t, std::future<std::optional<std::string>>>> stored;
+  for (std::size_t i = 0; i < digests.size(); ++i) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto known = by_digest_.find(digests[i]); known != by_digest_.end()) {
+        out[i] = known->second->second;
+        continue;
+      }
+    }
+    auto promise = std::make_shared<std::promise<std::optional<std::string>>>();
+    stored.emplace_back(i, promise->get_future());
+    store_.table_get(storage::Table::kRepositories, table_key(digests[i]),
+                     [promise](std::optional<std::string> row) { promise->set_value(std::move(row)); });
+  }
+  for (auto& [i, row] : stored) {
+    if (const auto text = row.get()) out[i] = DigestFacts::decode(*text);
+  }
+  return out;
 }
 
 Task<> DigestMemory::change(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size,

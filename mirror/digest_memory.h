@@ -45,6 +45,8 @@ class DigestMemory {
   /// Whether a digest is known to be in a repository, and its size there.
   Task<Membership> membership(Digest digest, const RepositoryKey& repository);
   Task<DigestFacts> recall(Digest digest);
+  /// Where each of `digests` is, in their order. Blocks, and leaves the memory's order alone: for lists, not requests.
+  std::vector<DigestFacts> look_up(const std::vector<Digest>& digests);
   Task<> remember(Digest digest, RepositoryKey repository, std::optional<std::uint64_t> size);
   /// The size that was claimed turned out wrong.
   Task<> forget_size(Digest digest, RepositoryKey repository);

@@ -1,5 +1,7 @@
 #include "mirror/registries.h"
 
+#include <algorithm>
+
 #include "core/log.h"
 #include "mirror/upstream_options.h"
 
@@ -86,6 +88,15 @@ Registries::Found Registries::by_default(std::string_view name) { return resolve
 std::shared_ptr<MirroredRegistry> Registries::named(std::string_view registry) const {
   const auto index = names_.find(registry);
   return index ? configured_[*index] : nullptr;
+}
+
+std::vector<std::shared_ptr<MirroredRegistry>> Registries::all() {
+  auto out = configured_;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [host, registry] : dynamic_) out.push_back(registry);
+  std::sort(out.begin() + static_cast<std::ptrdiff_t>(configured_.size()), out.end(),
+            [](const auto& a, const auto& b) { return a->config.name < b->config.name; });
+  return out;
 }
 
 std::string Registries::repository_at(const MirroredRegistry& registry, std::string_view name) const {

@@ -49,6 +49,8 @@ class Registries {
   Found find(std::optional<std::string_view> ns, std::string_view prefix, std::string_view name);
   Found by_default(std::string_view name);
   std::shared_ptr<MirroredRegistry> named(std::string_view registry) const;
+  /// The configured ones in their order, then those that clients have named.
+  std::vector<std::shared_ptr<MirroredRegistry>> all();
   std::string repository_at(const MirroredRegistry& registry, std::string_view name) const;
 
  private:

@@ -63,6 +63,14 @@ class Node final : public RingNode {
   void drain(std::chrono::milliseconds timeout) override;
   void close() override;
   std::vector<std::string> addresses() const override { return server_->addresses(); }
+  PeersView view() const override {
+    return {std::string(p2p::to_string(strategy_)),
+            replicas_,
+            std::string(membership_->provider()),
+            membership_->trouble(),
+            table_.unnamed(),
+            table_.snapshot()};
+  }
 
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override {
     context.seed = incarnation_ ^ p2p::key_of(context.digest);

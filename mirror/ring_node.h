@@ -16,6 +16,16 @@
 
 namespace oxbow::mirror {
 
+/// The ring as this node sees it now, for people.
+struct PeersView {
+  std::string strategy;
+  std::uint32_t replicas = 0;
+  std::string membership;   ///< the provider
+  std::string trouble;      ///< why what the provider told last is old; empty: it answers
+  std::size_t unnamed = 0;  ///< members known by address, whose name no hello has told yet
+  std::shared_ptr<const p2p::PeerSnapshot> peers;
+};
+
 class RingNode : public FetchPeers {
  public:
   struct Parts {
@@ -37,6 +47,7 @@ class RingNode : public FetchPeers {
   virtual void drain(std::chrono::milliseconds timeout) = 0;
   virtual void close() = 0;
   virtual std::vector<std::string> addresses() const = 0;
+  virtual PeersView view() const = 0;
 };
 
 }  // namespace oxbow::mirror

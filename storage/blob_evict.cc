@@ -82,6 +82,16 @@ std::vector<std::uint32_t> BlobFile::evictable_spans() const {
   return spans;
 }
 
+std::uint64_t BlobFile::span_bytes_present(std::uint32_t span) const {
+  const std::uint32_t first = span * kStripesPerSpan;
+  const std::uint32_t end = std::min(first + kStripesPerSpan, geometry_.stripes());
+  std::uint64_t bytes = 0;
+  for (std::uint32_t stripe = first; stripe < end; ++stripe) {
+    if (present_.test(stripe)) bytes += stripe_range(stripe).size();
+  }
+  return bytes;
+}
+
 std::uint64_t BlobFile::evict_span(std::uint32_t span) {
   std::uint64_t bytes = 0;
   {

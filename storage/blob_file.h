@@ -76,6 +76,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   void unlink();
   /// Spans that can be evicted now, oldest use first.
   std::vector<std::uint32_t> evictable_spans() const;
+  /// Bytes of its committed stripes.
+  std::uint64_t span_bytes_present(std::uint32_t span) const;
   /// Drops the stripes of a span and returns their bytes, to be followed by `punch`. 0: not now.
   std::uint64_t evict_span(std::uint32_t span);
   /// Frees the span's part of the file. Blocks.

@@ -47,6 +47,15 @@ void S3Fifo::resize(const Digest& key, std::int64_t delta) {
   (found->second->in_main ? main_ : small_).bytes += static_cast<std::uint64_t>(delta);
 }
 
+S3Fifo S3Fifo::copy() const {
+  S3Fifo out;
+  for (const auto& [from, to] : {std::pair{&small_, &out.small_}, std::pair{&main_, &out.main_}}) {
+    *to = *from;
+    for (auto entry = to->list.begin(); entry != to->list.end(); ++entry) out.entries_.emplace(entry->key, entry);
+  }
+  return out;
+}
+
 bool S3Fifo::in_main(const Digest& key) const {
   const auto found = entries_.find(key);
   return found != entries_.end() && found->second->in_main;

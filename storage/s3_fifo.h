@@ -22,6 +22,8 @@ class S3Fifo {
   void hit(const Digest& key);
   /// Adds to (or takes from) the key's bytes; unknown keys are ignored.
   void resize(const Digest& key, std::int64_t delta);
+  /// The same queues without the ghosts: what would happen to them can be tried on it.
+  S3Fifo copy() const;
   bool contains(const Digest& key) const { return entries_.contains(key); }
   bool in_main(const Digest& key) const;
   std::uint64_t bytes() const noexcept { return small_.bytes + main_.bytes; }

@@ -167,6 +167,14 @@ struct ScrubReport {
   std::uint64_t bytes = 0;
   std::uint64_t corrupt = 0;
 };
+/// Told after every stripe; false ends the scrub there.
+using ScrubProgress = std::function<bool(const ScrubReport& so_far)>;
+
+/// What would go: the whole of a blob, or of one that is kept by span so many bytes.
+struct Eviction {
+  Digest digest;
+  std::uint64_t bytes = 0;
+};
 
 class Store {
  public:
@@ -194,6 +202,9 @@ class Store {
   virtual void set_span_rank(SpanRank rank) = 0;
   virtual std::vector<BlobListing> list() const = 0;
   virtual Usage usage() const = 0;
+  /// What would be evicted next, in that order, if room were needed now; at most `limit`. Nothing is evicted, and what
+  /// is used or pinned meanwhile changes the order. Takes as long as `list`.
+  virtual std::vector<Eviction> evictions(std::size_t limit) const = 0;
   virtual std::string_view io_engine() const noexcept = 0;
 
   /// Told (on a storage thread) when the write arena has space again after a refused write.
@@ -217,7 +228,10 @@ class Store {
                           const std::function<bool(std::string_view, std::string_view)>& row) = 0;
 
   /// Verifies every stripe at full speed now (the daemon's own scrub runs in idle time). Blocks.
-  virtual ScrubReport scrub() = 0;
+  virtual ScrubReport scrub(const ScrubProgress& progress) = 0;
+  ScrubReport scrub() {
+    return scrub([](const ScrubReport&) { return true; });
+  }
 };
 
 }  // namespace oxbow::storage

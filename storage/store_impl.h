@@ -1,5 +1,6 @@
 // The store behind storage/store.h. The files of this class: store_impl.cc (calls), store_open.cc (opening, recovery,
-// closing), store_space.cc (budget, floor, eviction), store_upkeep.cc (ticks, scrub).
+// closing), store_space.cc (budget, floor, eviction), store_evictions.cc (what would be evicted), store_upkeep.cc
+// (ticks, scrub).
 //
 // Thread rule: as storage/store.h. Locks: `mutex_` before a blob's lock, never across a blocking call.
 #pragma once
@@ -40,6 +41,7 @@ class StoreImpl final : public Store, public BlobHost {
   void pin(const Digest& digest, bool pinned) override;
   std::vector<BlobListing> list() const override;
   Usage usage() const override;
+  std::vector<Eviction> evictions(std::size_t limit) const override;
   std::string_view io_engine() const noexcept override { return engine_name_; }
   std::unique_ptr<Subscription> on_arena_space(std::function<void()> wake) override;
   std::shared_ptr<const SmallBody> small(const Digest& digest) override { return small_.find(digest); }
@@ -50,7 +52,8 @@ class StoreImpl final : public Store, public BlobHost {
   void table_get(Table table, std::string key, std::move_only_function<void(std::optional<std::string>)> done) override;
   void table_scan(Table table, std::string_view prefix,
                   const std::function<bool(std::string_view, std::string_view)>& row) override;
-  ScrubReport scrub() override;
+  using Store::scrub;
+  ScrubReport scrub(const ScrubProgress& progress) override;
   void set_span_rank(SpanRank rank) override;
 
   // BlobHost
@@ -78,6 +81,7 @@ class StoreImpl final : public Store, public BlobHost {
   std::uint64_t keepable_locked() const;
   bool is_giant(const BlobFile& blob) const { return blob.geometry().blob_bytes() > budget_bytes_ / 8; }
   std::uint64_t evict_one_locked(const BlobFile* wanting);
+  std::vector<std::uint32_t> ranked_spans_locked(const BlobFile& blob) const;
   std::uint64_t evict_span_of_locked(const std::shared_ptr<BlobFile>& blob);
   void forget_locked(const std::shared_ptr<BlobFile>& blob);
   void account_locked(BlobFile& blob, std::int64_t delta);

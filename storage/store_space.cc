@@ -91,16 +91,20 @@ std::uint64_t StoreImpl::evict_one_locked(const BlobFile* wanting) {
   return bytes;
 }
 
+/// Spans that may go, the first to go first.
+std::vector<std::uint32_t> StoreImpl::ranked_spans_locked(const BlobFile& blob) const {
+  auto spans = blob.evictable_spans();
+  if (!span_rank_) return spans;
+  std::vector<std::pair<double, std::uint32_t>> ranked;
+  ranked.reserve(spans.size());
+  for (const std::uint32_t span : spans) ranked.emplace_back(span_rank_(blob.digest(), span), span);
+  std::ranges::sort(ranked);
+  std::ranges::transform(ranked, spans.begin(), &std::pair<double, std::uint32_t>::second);
+  return spans;
+}
+
 std::uint64_t StoreImpl::evict_span_of_locked(const std::shared_ptr<BlobFile>& blob) {
-  auto spans = blob->evictable_spans();
-  if (span_rank_) {
-    std::vector<std::pair<double, std::uint32_t>> ranked;
-    ranked.reserve(spans.size());
-    for (const std::uint32_t span : spans) ranked.emplace_back(span_rank_(blob->digest(), span), span);
-    std::ranges::sort(ranked);
-    std::ranges::transform(ranked, spans.begin(), &std::pair<double, std::uint32_t>::second);
-  }
-  for (const std::uint32_t span : spans) {
+  for (const std::uint32_t span : ranked_spans_locked(*blob)) {
     const std::uint64_t bytes = blob->evict_span(span);
     if (bytes == 0) continue;
     account_locked(*blob, -static_cast<std::int64_t>(bytes));

@@ -106,11 +106,11 @@ bool StoreImpl::scrub_stripe(const std::shared_ptr<BlobFile>& blob, std::uint32_
   return true;
 }
 
-ScrubReport StoreImpl::scrub() {
+ScrubReport StoreImpl::scrub(const ScrubProgress& progress) {
   ScrubReport report;
   for (const auto& blob : all_blobs()) {
     for (std::uint32_t stripe = 0; stripe < blob->geometry().stripes(); ++stripe) {
-      if (!scrub_stripe(blob, stripe, report)) return report;
+      if (!scrub_stripe(blob, stripe, report) || !progress(report)) return report;
     }
   }
   return report;

@@ -40,6 +40,7 @@ void Endpoint::succeeded() {
     std::lock_guard lock(mutex_);
     was_open = failures_ >= kFailuresToOpen;
     failures_ = 0;
+    last_error_.clear();
     throttles_ = 0;
     probing_ = false;
     open_for_ = milliseconds(0);
@@ -48,10 +49,11 @@ void Endpoint::succeeded() {
   if (was_open) log::info("upstream answers again", {{"url", printable_url(url_)}});
 }
 
-void Endpoint::failed() {
+void Endpoint::failed(std::string why) {
   milliseconds open_for{0};
   {
     std::lock_guard lock(mutex_);
+    last_error_ = std::move(why);
     const bool was_probe = std::exchange(probing_, false);
     if (++failures_ < kFailuresToOpen) return;
     // Exchanges that were under way when it opened say nothing new.
@@ -80,6 +82,16 @@ void Endpoint::throttle(std::optional<milliseconds> retry_after) {
 milliseconds Endpoint::throttled_for() const {
   std::lock_guard lock(mutex_);
   return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(throttled_until_ - clock_.steady()));
+}
+
+UrlHealth Endpoint::health() const {
+  std::lock_guard lock(mutex_);
+  UrlHealth health{.url = printable_url(url_), .circuit = UrlHealth::Circuit::kClosed, .last_error = last_error_};
+  if (failures_ >= kFailuresToOpen) {
+    health.circuit =
+        probing_ || clock_.steady() >= open_until_ ? UrlHealth::Circuit::kHalfOpen : UrlHealth::Circuit::kOpen;
+  }
+  return health;
 }
 
 }  // namespace oxbow::mirror::upstream

@@ -10,6 +10,7 @@
 
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "mirror/upstream/upstream.h"
 
 namespace oxbow::mirror::upstream {
 
@@ -26,7 +27,8 @@ class Endpoint {
   /// kYes must be followed by one of the three below.
   Admission admit();
   void succeeded();
-  void failed();
+  /// `why`: for people; kept until it answers again.
+  void failed(std::string why = {});
   /// The exchange was given up and says nothing about the URL.
   void undecided();
 
@@ -35,6 +37,8 @@ class Endpoint {
   /// What is left of it.
   std::chrono::milliseconds throttled_for() const;
 
+  UrlHealth health() const;
+
  private:
   const std::string url_;
   const std::string origin_;
@@ -42,6 +46,7 @@ class Endpoint {
   Gauge& circuit_;
   mutable std::mutex mutex_;
   int failures_ = 0;
+  std::string last_error_;
   bool probing_ = false;
   std::chrono::milliseconds open_for_{0};
   Clock::Steady open_until_{};

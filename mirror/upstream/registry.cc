@@ -146,6 +146,12 @@ Task<Result<WholeResponse>> Registry::get(CurlLoop& loop, FetchRequest request) 
   }
 }
 
+std::vector<UrlHealth> Registry::health() const {
+  std::vector<UrlHealth> out;
+  for (const auto& endpoint : shared_->endpoints) out.push_back(endpoint->health());
+  return out;
+}
+
 std::optional<milliseconds> Registry::retry_after() const {
   std::optional<milliseconds> least;
   for (const auto& endpoint : shared_->endpoints) {

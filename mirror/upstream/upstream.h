@@ -23,6 +23,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/error.h"
@@ -122,6 +123,14 @@ struct Services {
   std::string version;  ///< for `User-Agent: oxbow/<version>`
 };
 
+/// How one URL of a registry is, for people.
+struct UrlHealth {
+  enum class Circuit : std::uint8_t { kClosed, kHalfOpen, kOpen };
+  std::string url;  ///< without what may be secret in it
+  Circuit circuit = Circuit::kClosed;
+  std::string last_error;  ///< empty: the last exchange was an answer
+};
+
 /// Thread rule: all methods from any thread, `start` and `get` from the CurlLoop's loop. Exchanges that run when it is
 /// destroyed go on to their end. Lifetime: `Services` outlives it.
 class Registry {
@@ -142,6 +151,9 @@ class Registry {
 
   /// How long the registry wants to be left alone (429), when every URL does.
   std::optional<std::chrono::milliseconds> retry_after() const;
+
+  /// Its URLs in the order of preference.
+  std::vector<UrlHealth> health() const;
 
   struct Shared;
 

@@ -53,6 +53,25 @@ TEST_F(Log, LevelsFilter) {
   EXPECT_EQ(text(), "error loud\n");
 }
 
+// Proves: who listens hears warnings and errors with their fields, also those that the level leaves out, and nothing
+// else; and nothing once it has let go.
+TEST_F(Log, AListenerHearsWarningsAndErrors) {
+  std::vector<std::string> heard;
+  log::set_listener([&](log::Level level, std::string_view message, std::span<const log::Field> fields) {
+    std::string line = level == log::Level::kError ? "error " : "warn ";
+    line += message;
+    for (const auto& field : fields) line += " " + std::string(field.key) + "=" + field.value;
+    heard.push_back(line);
+  });
+  spdlog::default_logger()->set_level(spdlog::level::err);
+  log::info("quiet");
+  log::warn("looks odd", {{"peer", "node-1"}});
+  log::error("broken");
+  log::set_listener({});
+  log::error("unheard");
+  EXPECT_EQ(heard, (std::vector<std::string>{"warn looks odd peer=node-1", "error broken"}));
+}
+
 TEST(LogLevel, Parse) {
   EXPECT_EQ(*log::parse_level("warn"), log::Level::kWarn);
   EXPECT_EQ(log::parse_level("loud").error().code(), Errc::kInvalid);

@@ -1,0 +1,223 @@
+#include "mirror/operator/status_command.h"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+namespace oxbow::mirror {
+namespace {
+
+constexpr const char* kStatusFooter = R"(
+What the numbers mean; all of them count since the daemon started:
+  served    bytes given to clients, by where they were when the client came, or came from afterwards
+  moved     bytes over the network: from upstream, from peers, to peers
+  saved     bytes that clients got beyond what crossed the upstream link
+  registry  closed: asked as usual; partly_open: one of its URLs failed and is left alone; open: all of them
+The exit code is 1 when something is wrong: not ready, storage not writable, or a registry that is left alone. A script
+may ask
+  oxbow status --json | jq .upstream_avoided_bytes
+Where a single pull came from: oxbow trace. What is wrong with the set-up: oxbow doctor. More: docs/operations.md
+)";
+
+constexpr const char* kPeersFooter = R"(
+* is this node. States:
+  eligible      may be asked for bytes
+  draining      says that it is going
+  silent        has not answered for three probes: down, or a firewall
+  circuit_open  failed several times in a row; asked again within 30 s
+  suspended     sent bytes that were wrong; left out for 10 minutes and longer
+  revoked       its certificate is on the revoked list
+  incompatible  speaks another version of the protocol
+SHARE is the part of all blobs that a peer keeps first; LATENCY and GOODPUT are what this node has seen.
+The exit code is 1 when the provider of membership is in trouble, or when there are peers and none is eligible.
+  oxbow peers --troubled
+More: docs/peers.md
+)";
+
+std::string join(const nlohmann::ordered_json& texts, const char* between) {
+  std::string out;
+  for (const auto& text : texts) {
+    if (text.is_string()) out += (out.empty() ? "" : between) + text.get<std::string>();
+  }
+  return out;
+}
+
+std::string count_of(std::uint64_t count, const char* one) {
+  return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
+}
+
+std::string line(const char* what, const std::string& text) {
+  return fmt::format("  {:<9} {}\n", what, printable(text));
+}
+
+std::string storage_line(const nlohmann::ordered_json& storage) {
+  const auto stored = bytes_at(storage, "stored_bytes"), budget = bytes_at(storage, "budget_bytes");
+  const auto pinned = bytes_at(storage, "pinned_bytes");
+  std::string text = fmt::format("{} of {}", human_bytes(stored), human_bytes(budget));
+  if (budget > 0) text += fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(stored) / static_cast<double>(budget));
+  text += ", " + count_of(bytes_at(storage, "blobs"), "blob");
+  if (pinned > 0) text += ", " + human_bytes(pinned) + " pinned";
+  text += fmt::format("; the disk has {} free, {} are left alone", human_bytes(bytes_at(storage, "free_bytes")),
+                      human_bytes(bytes_at(storage, "floor_bytes")));
+  return text;
+}
+
+std::string peers_line(const nlohmann::ordered_json& peers) {
+  std::string text = count_of(bytes_at(peers, "total"), "other");
+  for (const auto& [state, count] : part_at(peers, "by_state").items())
+    text += fmt::format(", {} {}", count.is_number() ? count.get<std::uint64_t>() : 0, state);
+  return text;
+}
+
+std::string painted_troubles(const std::vector<std::string>& troubles, const Terminal& terminal) {
+  std::string out;
+  for (const auto& trouble : troubles) out += painted(terminal, Colour::kRed, "wrong: " + printable(trouble)) + "\n";
+  return out.empty() ? out : "\n" + out;
+}
+
+std::string registries_table(const nlohmann::ordered_json& registries, const Terminal& terminal) {
+  Table table({{"REGISTRY"},
+               {"CREDENTIALS"},
+               {"FROM UPSTREAM", Table::Align::kRight},
+               {"STATE"},
+               {"LAST ERROR", Table::Align::kLeft, true}});
+  std::size_t silent = 0;
+  for (const auto& registry : registries) {
+    const bool asked = bytes_at(registry, "upstream_bytes") > 0 || !text_at(registry, "last_error").empty();
+    if (!asked && text_at(registry, "state") == "closed") {
+      ++silent;
+      continue;
+    }
+    table.row({text_at(registry, "name"), text_at(registry, "credentials"),
+               human_bytes(bytes_at(registry, "upstream_bytes")), text_at(registry, "state"),
+               text_at(registry, "last_error")});
+  }
+  std::string out = table.empty() ? "" : "\n" + table.text(terminal);
+  if (silent > 0) out += fmt::format("\nregistries that are configured and have sent nothing yet: {}\n", silent);
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> status_troubles(const nlohmann::ordered_json& status) {
+  std::vector<std::string> out;
+  if (!flag_at(status, "ready")) out.emplace_back("the daemon is not ready: it starts or stops");
+  const auto& storage = part_at(status, "storage");
+  if (!flag_at(storage, "writable"))
+    out.emplace_back("storage cannot be written, so that nothing is kept: look at the disk of storage.directory");
+  for (const auto& registry : part_at(status, "registries")) {
+    if (text_at(registry, "state") != "open") continue;
+    const auto why = text_at(registry, "last_error");
+    out.push_back(fmt::format("{} fails and is asked only now and then{}{}", text_at(registry, "name"),
+                              why.empty() ? "" : ": ", why));
+  }
+  return out;
+}
+
+std::string status_text(const nlohmann::ordered_json& status, const Terminal& terminal) {
+  const auto& served = part_at(status, "served");
+  const auto& moved = part_at(status, "transfers");
+  const auto& process = part_at(status, "process");
+  const std::chrono::seconds uptime(static_cast<std::int64_t>(number_at(status, "uptime_seconds")));
+  const auto location = join(part_at(status, "location"), "/");
+  std::string out = printable(fmt::format("oxbow {} on {}{}", text_at(status, "version"), text_at(status, "node"),
+                                          location.empty() ? "" : " in " + location)) +
+                    ", " +
+                    (flag_at(status, "ready") ? painted(terminal, Colour::kGreen, "ready")
+                                              : painted(terminal, Colour::kRed, "not ready")) +
+                    ", up " + human_duration(uptime) + "\n\n";
+  out += line("storage", storage_line(part_at(status, "storage")));
+  out += line(
+      "served",
+      fmt::format("{} from storage, {} from peers, {} from upstream", human_bytes(bytes_at(served, "storage_bytes")),
+                  human_bytes(bytes_at(served, "peer_bytes")), human_bytes(bytes_at(served, "upstream_bytes"))));
+  out += line(
+      "moved",
+      fmt::format("{} from upstream, {} from peers, {} to peers", human_bytes(bytes_at(moved, "upstream_in_bytes")),
+                  human_bytes(bytes_at(moved, "peer_in_bytes")), human_bytes(bytes_at(moved, "peer_out_bytes"))));
+  out += line("saved", human_bytes(bytes_at(status, "upstream_avoided_bytes")) + " of upstream traffic");
+  out += line("pulls", fmt::format("{} running", bytes_at(status, "pulls_running")));
+  out += line("peers", part_at(status, "peers").is_object() ? peers_line(part_at(status, "peers"))
+                                                            : "none: no ring is configured");
+  out += line("process", fmt::format("{} of memory, {}", human_bytes(bytes_at(process, "rss_bytes")),
+                                     count_of(bytes_at(process, "open_files"), "open file")));
+  return out + registries_table(part_at(status, "registries"), terminal) +
+         painted_troubles(status_troubles(status), terminal);
+}
+
+std::vector<std::string> peers_troubles(const nlohmann::ordered_json& peers) {
+  std::vector<std::string> out;
+  if (const auto why = text_at(peers, "trouble"); !why.empty())
+    out.push_back("the list of members is old, because its source does not answer: " + why);
+  std::size_t others = 0, eligible = 0;
+  for (const auto& peer : part_at(peers, "peers")) {
+    if (flag_at(peer, "self")) continue;
+    ++others;
+    if (text_at(peer, "state") == "eligible") ++eligible;
+  }
+  if (others > 0 && eligible == 0)
+    out.emplace_back("no peer can be asked for bytes: everything comes from upstream; oxbow doctor looks into it");
+  return out;
+}
+
+std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& terminal, bool troubled) {
+  if (text_at(peers, "strategy") == "single" && text_at(peers, "membership").empty())
+    return "this node has no ring: set [membership] in its configuration (docs/peers.md)\n";
+  std::string out =
+      printable(fmt::format("strategy {}, {} a stripe, membership by {}", text_at(peers, "strategy"),
+                            count_of(bytes_at(peers, "replicas"), "first keeper"), text_at(peers, "membership")));
+  if (const auto unnamed = bytes_at(peers, "unnamed"); unnamed > 0)
+    out += fmt::format(", {} not heard of yet", count_of(unnamed, "address"));
+  Table table({{""},
+               {"NAME"},
+               {"STATE"},
+               {"SHARE", Table::Align::kRight},
+               {"LATENCY", Table::Align::kRight},
+               {"GOODPUT", Table::Align::kRight},
+               {"LOCATION", Table::Align::kLeft, true},
+               {"ADDRESS", Table::Align::kLeft, true}});
+  for (const auto& peer : part_at(peers, "peers")) {
+    const bool self = flag_at(peer, "self");
+    if (troubled && (self || text_at(peer, "state") == "eligible")) continue;
+    const auto latency = number_at(peer, "latency_ms"), goodput = number_at(peer, "goodput_bytes_per_second");
+    table.row({self ? "*" : "", text_at(peer, "name"), text_at(peer, "state"),
+               human_share(number_at(peer, "ring_share")), latency > 0 ? fmt::format("{:.1f} ms", latency) : "-",
+               goodput > 0 ? human_rate(goodput) : "-", join(part_at(peer, "location"), "/"),
+               join(part_at(peer, "addresses"), " ")});
+  }
+  out += "\n";
+  if (!table.empty()) out += "\n" + table.text(terminal);
+  return out + painted_troubles(peers_troubles(peers), terminal);
+}
+
+StatusCommand::StatusCommand(CLI::App& parent)
+    : DaemonCommand(parent, "status", "Show how the daemon of this node is and where its bytes come from") {
+  app().footer(kStatusFooter);
+}
+
+Result<int> StatusCommand::ask(const ApiClient& api, const Output& output) const {
+  const auto status = api.get("/api/v1/status");
+  if (!status) return std::unexpected(status.error());
+  if (output.json)
+    output.raw(*status);
+  else
+    output.text(status_text(*status, output.terminal));
+  return status_troubles(*status).empty() ? 0 : 1;
+}
+
+PeersCommand::PeersCommand(CLI::App& parent)
+    : DaemonCommand(parent, "peers", "Show the other nodes of the ring as this one sees them") {
+  app().add_flag("--troubled", troubled_, "Only those that are not eligible");
+  app().footer(kPeersFooter);
+}
+
+Result<int> PeersCommand::ask(const ApiClient& api, const Output& output) const {
+  const auto peers = api.get("/api/v1/peers");
+  if (!peers) return std::unexpected(peers.error());
+  if (output.json)
+    output.raw(*peers);
+  else
+    output.text(peers_text(*peers, output.terminal, troubled_));
+  return peers_troubles(*peers).empty() ? 0 : 1;
+}
+
+}  // namespace oxbow::mirror
