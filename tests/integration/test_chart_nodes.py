@@ -117,7 +117,7 @@ class ChartOnNodes(ChartCase):
             return float(re.search(r'oxbow_client_bytes_total\{[^}]*source="peer"[^}]*\} (\S+)', text)[1]) > 0
 
         try:
-            wait_until(from_a_peer, 60, "bytes from a peer")
+            wait_until(from_a_peer, 120, "bytes from a peer")
         except AssertionError as error:
             raise AssertionError("\n".join([str(error), *(tail(process.log_path, 60) for *_, process in nodes)])) from None
 
