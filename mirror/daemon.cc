@@ -198,8 +198,6 @@ Result<> run_daemon(DaemonOptions options) {
   if (ring) ring->set_knowledge(knowledge);
   std::atomic<bool> ready = false;
   ApiRoutes routes(ground.pool);
-  add_pulls_routes(routes, blobs.journal());
-  add_page_routes(routes);
   ScrubJob scrub(**store, ground.pool, ground.clock);
   const auto self = self_member(config);
   const ViewPeers view_peers = [&ring]() { return ring ? std::optional(ring->view()) : std::nullopt; };
@@ -209,6 +207,8 @@ Result<> run_daemon(DaemonOptions options) {
   add_peers_routes(routes, self.name, view_peers);
   add_cache_routes(routes, {blobs, memory, scrub});
   add_errors_routes(routes, errors);
+  add_pulls_routes(routes, blobs.journal());
+  add_page_routes(routes);
 
   http::ServerConfig client_server{"client", config.client.listen, std::nullopt, server_limits(config.limits), false};
   if (!config.client.tls.certificate.empty()) {
