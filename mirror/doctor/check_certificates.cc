@@ -145,10 +145,9 @@ void check_peer(const Subject& subject, Findings& out) {
   const auto& tls_files = subject.config.peer.tls;
   if (!config::has_peers(subject.config)) return;
   if (tls_files.insecure) {
-    return out.warn(
-        "certificates.insecure", "peer.tls.insecure: peers are spoken to without TLS",
-        "Whoever reaches the port is a peer, and may give this node's clients unverified bytes to wait for.",
-        "oxbow ca create DIR; oxbow ca issue DIR NAME …; then [peer.tls] as it prints");
+    return out.warn("certificates.insecure", "peer.tls.insecure: peers are spoken to without TLS",
+                    "Whoever reaches the port is taken for a peer, and gets what this node holds: private images, too.",
+                    "oxbow ca create DIR; oxbow ca issue DIR NAME …; then [peer.tls] as it prints");
   }
   const auto name = self_member(subject.config).name;
   const Purpose purpose{

@@ -40,7 +40,8 @@ std::vector<Source> sources_of(const Subject& subject) {
 
 std::string said(seconds ahead) { return human_time(ahead) + (ahead > seconds(0) ? " ahead" : " behind"); }
 
-void look_at_own(const std::vector<Source>& sources, Findings& out) {
+/// Whether it is right.
+bool look_at_own(const std::vector<Source>& sources, Findings& out) {
   const auto& middle = sources[sources.size() / 2];
   const auto off = std::chrono::abs(middle.ahead);
   const auto text = sources.size() == 1 ? fmt::format("this clock is {} of {}'s", said(middle.ahead), middle.who)
@@ -53,6 +54,7 @@ void look_at_own(const std::vector<Source>& sources, Findings& out) {
     out.warn("clock.off", text, "Tokens end too early or too late; more, and certificates fail too.", kFix);
   else
     out.ok("clock.right", fmt::format("agrees with {} other{}", sources.size(), sources.size() == 1 ? "" : "s"));
+  return off < kWarnAt;
 }
 
 /// One that differs from the others' middle is wrong itself.
@@ -71,17 +73,18 @@ void look_at_others(const std::vector<Source>& sources, Findings& out) {
 
 void check_clock(const Subject& subject, Findings& out) {
   const auto sources = sources_of(subject);
+  bool right = false;
   if (sources.empty()) {
     out.skipped("clock.alone", "no registry and no peer said what the time is");
   } else {
-    look_at_own(sources, out);
+    right = look_at_own(sources, out);
     look_at_others(sources, out);
   }
   const auto kept = subject.system.clock_is_kept();
-  if (kept && !*kept) {
+  // In a container or a virtual machine the host may keep it, unknown to this kernel: then it is right.
+  if (kept && !*kept && !right) {
     out.warn("clock.unkept", "no time service keeps this clock (the kernel says: not synchronised)",
-             "It drifts until certificates and tokens fail. In a container or a virtual machine the host may keep it.",
-             "timedatectl set-ntp true   (or install chrony)");
+             "It drifts until certificates and tokens fail.", "timedatectl set-ntp true   (or install chrony)");
   }
 }
 

@@ -94,7 +94,7 @@ void check_config(const config::LoadResult& loaded, const std::string& file, con
                   const Subject* subject, Findings& out) {
   if (!loaded) {
     for (const auto& diagnostic : loaded.error()) explain(diagnostic, file, system, out);
-    return;
+    return out.skipped("config.rest", "everything else: it is looked at once the configuration loads");
   }
   for (const auto& warning : loaded->warnings) {
     out.warn("config.warning", config::to_string(warning), "The daemon starts with it; it may not do what you meant.",

@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint64_t kFilesBesides = 1'024;  // blobs, the index, peers
 constexpr std::uint64_t kMemoryBesides = 192ULL
                                          << 20;  // index, connections, code: with 10,000 peers and 100,000 stripes
+constexpr std::uint64_t kLockedBytes = 8ULL << 20;
 constexpr std::uint64_t kFewFiles = 1'024;
 constexpr std::uint64_t kBacklog = 1'024;
 
@@ -91,6 +92,14 @@ void check_limits(const Subject& subject, Findings& out) {
   } else if (files) {
     out.ok("limits.files", *files == std::numeric_limits<std::uint64_t>::max() ? "open files: unlimited"
                                                                                : fmt::format("open files: {}", *files));
+  }
+  const auto locked = soft_limit(*limits, "Max locked memory");
+  const bool without_ring = text_at(subject.daemon.status_json, {"storage", "io_engine"}) == "threads";
+  if (locked && *locked < kLockedBytes && without_ring &&
+      subject.config.storage.io_engine != config::IoEngine::kThreads) {
+    out.warn("limits.memlock", fmt::format("the daemon may lock {} of memory", human_bytes(*locked)),
+             "On kernels before 5.12 that is too little for io_uring, and the daemon uses threads.",
+             "LimitMEMLOCK=64M in the unit (systemctl edit oxbow), then restart");
   }
   const auto open = number_at(subject.daemon.status_json, {"process", "open_files"});
   if (files && open && *open > *files / 10 * 9) {

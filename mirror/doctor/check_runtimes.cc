@@ -1,8 +1,10 @@
 // Container runtimes of the node: whether their files point at this mirror. The plans of `oxbow install` look; what
 // they would still change is what is wrong.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "mirror/doctor/checks.h"
 #include "mirror/install/installer.h"
@@ -65,7 +67,8 @@ class Examiner {
     }
     if (all.empty())
       return out_.skipped("runtime.none",
-                          fmt::format("no container runtime was found below {}", subject_.options.root));
+                          fmt::format("no container runtime was found below {}{}", subject_.options.root,
+                                      is_closed() ? ", which this user may not look into" : ""));
     const bool any = std::ranges::any_of(all, [](const Looked& one) { return in_use(one); });
     for (const auto& one : all) report(one, any);
   }
@@ -78,8 +81,14 @@ class Examiner {
     return std::ranges::any_of(runtime.signs, [&](const char* path) { return exists(path); });
   }
   bool exists(const fs::path& path) const {
-    std::error_code ignored;
-    return fs::exists(files_.real(path), ignored);
+    std::error_code error;
+    const auto type = fs::status(files_.real(path), error).type();
+    return type != fs::file_type::not_found && type != fs::file_type::unknown && type != fs::file_type::none;
+  }
+  bool is_closed() const { return ::access(files_.real("/etc").c_str(), X_OK) != 0 && errno == EACCES; }
+  /// An error of a plan that comes from this user's own rights.
+  bool is_hidden(const std::string& text) const {
+    return subject_.system.user() != 0 && text.contains("Permission denied");
   }
 
   /// One for each address on which this mirror is reached: any of them may stand in the files.
@@ -164,6 +173,9 @@ class Examiner {
                           fmt::format("{} is here and is not pointed at this mirror; if it should be: oxbow install {}",
                                       one.name, one.name));
     const std::string bypassed = "Its pulls go to the registries, past the mirror.";
+    const auto hidden = [&](const std::string& text) { return is_hidden(text); };
+    if (std::ranges::any_of(one.errors, hidden) || std::ranges::any_of(one.plan.errors, hidden))
+      return out_.skipped("runtime.hidden", one.name + ": its files may not be read by this user: sudo oxbow doctor");
     for (const auto& text : one.errors) report_config(one, text, bypassed);
     for (const auto& text : one.plan.errors)
       out_.fail("runtime.error", one.name + ": " + text, bypassed,

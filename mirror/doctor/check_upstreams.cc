@@ -6,6 +6,7 @@
 
 #include "config/checks.h"
 #include "mirror/doctor/checks.h"
+#include "mirror/doctor/json_reading.h"
 
 namespace oxbow::mirror::doctor {
 namespace {
@@ -33,6 +34,7 @@ class Examiner {
 
   void run() {
     for (const auto& facts : subject_.network.upstreams) look_at(facts);
+    look_at_daemons_view();
     if (!good_built_in_.empty())
       out_.ok("upstream.reached", fmt::format("built in, and reached: {}", joined(good_built_in_, 12)));
     for (const auto& [what, names] : bad_built_in_) {
@@ -50,6 +52,20 @@ class Examiner {
   }
 
  private:
+  /// It may be in another network than this program, and behind other variables.
+  void look_at_daemons_view() {
+    for (const auto& one : list_at(subject_.daemon.status_json, {"registries"})) {
+      const auto state = text_at(one, {"state"});
+      if (state != "open" && state != "partly_open") continue;
+      const auto last = text_at(one, {"last_error"});
+      out_.warn("upstream.left_alone",
+                fmt::format("the daemon leaves {} of {} alone for now{}{}", state == "open" ? "all URLs" : "one URL",
+                            text_at(one, {"name"}), last.empty() ? "" : ": ", last),
+                "Requests to it failed in a row; it is tried again by itself.",
+                "if it is reached from here: systemctl restart oxbow, and see journalctl -u oxbow -p warning -n 20");
+    }
+  }
+
   /// The daemon does not read the variables that other programs take their proxy from.
   std::string proxy_hint() const {
     for (const auto* name : {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"}) {

@@ -102,16 +102,10 @@ struct Run {
   }
 };
 
-Finding missing(const Run& run) {
-  Finding out;
-  if (!run.request.loaded) {
-    out = {Level::kSkipped, "doctor.no_config", "not looked at: the configuration does not load", {}, {}};
-  } else {
-    out = {Level::kWarn, "doctor.slow", fmt::format("not looked at: {} did not answer in time", run.now),
-           "Something hangs: a name server, a credential helper or a file system.",
-           fmt::format("oxbow doctor --only {}", "upstream   (then peers; and: time getent hosts NAME)")};
-  }
-  return out;
+Finding too_slow(const std::string& what) {
+  return {Level::kWarn, "doctor.slow", fmt::format("not looked at: {} did not answer in time", what),
+          "Something hangs: a name server, a credential helper or a file system.",
+          "oxbow doctor --only upstream   (then --only peers; and: time getent hosts NAME)"};
 }
 
 }  // namespace
@@ -141,8 +135,8 @@ Diagnosis examine(Request request) {
     const auto found = run->done.find(name);
     if (found != run->done.end())
       out.groups.push_back({name, found->second});
-    else if (run->wanted(name))
-      out.groups.push_back({name, {missing(*run)}});
+    else if (run->wanted(name) && run->request.loaded)
+      out.groups.push_back({name, {too_slow(run->now)}});
   }
   return out;
 }

@@ -64,10 +64,22 @@ TEST_F(DaemonTest, AGoodConfiguration) {
 
 TEST_F(DaemonTest, EveryErrorOfTheConfigurationWithItsLine) {
   const auto found = look_at_config("[client]\nlissen = []\n[storage]\nbudget = \"a lot\"\n");
-  ASSERT_EQ(found.size(), 2U);
+  ASSERT_EQ(found.size(), 3U);
   EXPECT_TRUE(found[0].text.contains("listen")) << found[0].text;  // did you mean
   EXPECT_TRUE(found[0].fix.contains("line 2")) << found[0].fix;
   EXPECT_EQ(found[1].level, Level::kFail);
+  EXPECT_EQ(found[2].level, Level::kSkipped);
+}
+
+TEST_F(DaemonTest, AConfigurationThatThisUserMayNotRead) {
+  system.uid = 1000;
+  system.files["/etc/oxbow/oxbow.toml"] = {"", {}, true};
+  const config::LoadResult loaded =
+      std::unexpected(std::vector{config::Diagnostic{"/etc/oxbow/oxbow.toml", 0, 0, "cannot be read"}});
+  Findings out;
+  check_config(loaded, "/etc/oxbow/oxbow.toml", system, nullptr, out);
+  EXPECT_EQ(out.all().front().id, "config.unreadable");
+  EXPECT_TRUE(out.all().front().fix.contains("sudo oxbow doctor"));
 }
 
 TEST_F(DaemonTest, TheRunningDaemonHasOtherSettings) {

@@ -79,6 +79,13 @@ TEST_F(UpstreamTest, TheOtherUrlHelps) {
   expect_now(Level::kWarn, "upstream.one_url", {"down.test", "other URL"});
 }
 
+TEST_F(UpstreamTest, TheDaemonLeavesItAlone) {
+  daemon.status_json["registries"] = json::array();
+  daemon.status_json["registries"].push_back(
+      {{"name", "registry.test"}, {"state", "open"}, {"last_error", "it hangs"}});
+  expect_now(Level::kWarn, "upstream.left_alone", {"registry.test", "it hangs"});
+}
+
 TEST_F(UpstreamTest, ItsCertificateEnds) {
   system.web[kUrl].certificate_end = system.time + std::chrono::days(3);
   expect_now(Level::kWarn, "upstream.certificate", {"3 days"});

@@ -133,6 +133,11 @@ TEST_F(NodeTest, OpenFiles) {
   expect(check_limits, Level::kFail, "limits.files", {"256"});
   system.files["/proc/42/limits"].text = "Max open files            unlimited  unlimited   files\n";
   expect_good(check_limits);
+  system.files["/proc/42/limits"].text =
+      "Max locked memory  65536  65536  bytes\nMax open files  1048576  1048576   files\n";
+  expect_good(check_limits);
+  daemon.status_json = json{{"storage", {{"io_engine", "threads"}}}};
+  expect(check_limits, Level::kWarn, "limits.memlock", {"64.0 KiB", "LimitMEMLOCK"});
   system.files["/proc/42/limits"].text = "Max open files            20000  20000   files\n";
   daemon.status_json = json{{"process", {{"open_files", 19'500}}}};
   expect(check_limits, Level::kWarn, "limits.files_used", {"19500 of 20000"});
@@ -162,10 +167,10 @@ TEST_F(NodeTest, Kernel) {
 
 TEST_F(NodeTest, Clock) {
   expect(check_clock, Level::kSkipped, "clock.alone", {});
-  says_time("a.test", seconds(2));
-  expect_good(check_clock);
   system.kept = false;
   expect(check_clock, Level::kWarn, "clock.unkept", {"set-ntp"});
+  says_time("a.test", seconds(2));
+  expect_good(check_clock);
 }
 
 TEST_F(NodeTest, AClockThatIsOff) {
