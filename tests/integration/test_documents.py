@@ -11,7 +11,7 @@ from oxtest.mirror import ROOT
 from oxtest.page_case import PageCase
 
 # Pages whose commands are run here, each on a machine of its own.
-RUN_HERE = ["docs/tutorial.md", "docs/troubleshooting.md", "docs/certificates.md", "docs/peers.md"]
+RUN_HERE = ["docs/tutorial.md", "docs/doctor.md", "docs/troubleshooting.md", "docs/certificates.md", "docs/peers.md"]
 RUN_ELSEWHERE = {"docs/operations.md": "test_operations", "docs/install.md": "test_install", "docs/kubernetes.md": "test_kubernetes_docs"}
 # How many blocks of a page are not run, each with its reason beside it.
 NOT_RUN = {"README.md": 2, "CONTRIBUTING.md": 5, "docs/peers.md": 2, "packaging/helm/oxbow/README.md": 1}

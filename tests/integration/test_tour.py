@@ -42,7 +42,7 @@ class Tour(PageCase):
     def take(self, machine, name, flags):
         path = os.path.join(self.at, name)
         browser = [self.chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,1500",
-                   "--virtual-time-budget=6000", f"--user-data-dir={self.at}/chromium", f"--screenshot={path}", *flags, ADDRESS]
+                   "--virtual-time-budget=15000", f"--user-data-dir={self.at}/chromium", f"--screenshot={path}", *flags, ADDRESS]
         subprocess.run(["nsenter", f"--net=/proc/{machine}/ns/net", *browser], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
         self.assertTrue(os.path.exists(path), f"no picture of {ADDRESS}")
         if os.environ.get("OXTEST_PICTURES"):
