@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <sstream>
 
@@ -22,6 +24,7 @@ using Bytes = std::vector<unsigned char>;
 struct Socket {
   Bytes address;
   unsigned port = 0;
+  uid_t owner = 0;
   std::string inode;
 };
 
@@ -51,6 +54,7 @@ void read_sockets(const System& system, const char* path, std::vector<Socket>& o
     for (std::string word; words >> word;) fields.push_back(std::move(word));
     Socket socket;
     if (fields.size() < 10 || fields[3] != kListening || !parse_end(fields[1], socket)) continue;
+    socket.owner = static_cast<uid_t>(std::strtoul(fields[7].c_str(), nullptr, 10));
     socket.inode = fields[9];
     out.push_back(std::move(socket));
   }
@@ -103,6 +107,7 @@ void look_who_listens(const System& system, std::vector<AskedPort>& ports) {
     for (const auto& socket : sockets) {
       if (!collide(*wanted, socket)) continue;
       port.use.listening = true;
+      port.use.owner = socket.owner;
       by_link["socket:[" + socket.inode + "]"].push_back(&port);
     }
   }
@@ -159,27 +164,24 @@ std::optional<std::uint64_t> status_number(std::string_view status, std::string_
 
 namespace {
 
-/// The user of a line "oxbow:x:998:998:…" of /etc/passwd.
-std::optional<DaemonUser> named_user(const System& system, const std::string& name) {
+/// The first user of /etc/passwd ("oxbow:x:998:998:…") that is wanted.
+std::optional<DaemonUser> find_user(const System& system, const std::function<bool(const DaemonUser&)>& wanted) {
   std::istringstream lines(system.read("/etc/passwd").value_or(""));
   for (std::string line; std::getline(lines, line);) {
     std::array<std::string, 4> fields;
     std::istringstream parts(line);
     for (auto& field : fields) std::getline(parts, field, ':');
-    if (fields[0] != name || !is_pid(fields[2]) || !is_pid(fields[3])) continue;
-    return DaemonUser{static_cast<uid_t>(std::stoul(fields[2])), static_cast<gid_t>(std::stoul(fields[3])), name};
+    if (!is_pid(fields[2]) || !is_pid(fields[3])) continue;
+    const DaemonUser user{static_cast<uid_t>(std::strtoul(fields[2].c_str(), nullptr, 10)),
+                          static_cast<gid_t>(std::strtoul(fields[3].c_str(), nullptr, 10)), fields[0]};
+    if (wanted(user)) return user;
   }
   return std::nullopt;
 }
 
-std::string name_of(const System& system, uid_t user) {
-  std::istringstream lines(system.read("/etc/passwd").value_or(""));
-  for (std::string line; std::getline(lines, line);) {
-    if (line.contains(fmt::format(":{}:", user)) &&
-        named_user(system, line.substr(0, line.find(':'))).value_or(DaemonUser{user + 1, 0, ""}).user == user)
-      return line.substr(0, line.find(':'));
-  }
-  return std::to_string(user);
+DaemonUser user_with(const System& system, uid_t id) {
+  const auto found = find_user(system, [&](const DaemonUser& one) { return one.user == id; });
+  return found.value_or(DaemonUser{id, 0, std::to_string(id)});
 }
 
 }  // namespace
@@ -190,17 +192,26 @@ DaemonUser daemon_user(const Subject& subject) {
     const auto status = system.read(fmt::format("/proc/{}/status", *subject.daemon.pid)).value_or("");
     const auto user = status_number(status, "Uid");
     const auto group = status_number(status, "Gid");
-    if (user && group)
-      return {static_cast<uid_t>(*user), static_cast<gid_t>(*group), name_of(system, static_cast<uid_t>(*user))};
+    if (user && group) {
+      auto out = user_with(system, static_cast<uid_t>(*user));
+      out.group = static_cast<gid_t>(*group);
+      return out;
+    }
+  }
+  if (subject.daemon.answers()) {
+    for (const auto& port : subject.daemon.ports) {
+      if (port.use.owner) return user_with(system, *port.use.owner);
+    }
   }
   for (const auto unit : kUnits) {
     const auto text = system.read(unit).value_or("");
     const auto at = text.find("\nUser=");
     if (at == std::string::npos) continue;
     const auto begin = at + 6;
-    if (auto user = named_user(system, text.substr(begin, text.find('\n', begin) - begin))) return *user;
+    const auto name = text.substr(begin, text.find('\n', begin) - begin);
+    if (auto user = find_user(system, [&](const DaemonUser& one) { return one.name == name; })) return *user;
   }
-  return {system.user(), 0, name_of(system, system.user())};
+  return user_with(system, system.user());
 }
 
 bool may(const DaemonUser& user, const FileFacts& file, unsigned bit) {

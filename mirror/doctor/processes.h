@@ -20,7 +20,8 @@ std::optional<std::uint64_t> soft_limit(std::string_view limits, std::string_vie
 /// The first number of a line "Uid:   998 998 …" of /proc/PID/status.
 std::optional<std::uint64_t> status_number(std::string_view status, std::string_view name);
 
-/// As which user and group the daemon runs, or will: of the process; else of User= in its systemd unit; else this user.
+/// As which user and group the daemon runs, or will: of the process; else of
+/// the socket that it answers at; else of User= in its systemd unit; else this user.
 struct DaemonUser {
   uid_t user = 0;
   gid_t group = 0;

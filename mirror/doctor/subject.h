@@ -36,6 +36,7 @@ struct Holder {
 };
 struct PortUse {
   bool listening = false;
+  std::optional<uid_t> owner;   ///< of the socket
   std::vector<Holder> holders;  ///< none although something listens: this user may not see them
 };
 

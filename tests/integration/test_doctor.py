@@ -11,6 +11,7 @@ from oxtest import clients
 from oxtest.case import Case, Mirror, Registry
 from oxtest.mirror import binary
 from oxtest.process import free_port, run, wait_until
+from oxtest.token_server import TokenServer
 
 CONFIG = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/etc/containerd/certs.d"\n'
 
@@ -98,7 +99,9 @@ class Node(DoctorCase):
         mirror = self.start(self.a_mirror())
         mirror.registries[0]["upstreams"] = ["http://127.0.0.1:9"]
         mirror.write_config()
-        self.fails("upstream.unreached", mirror.config_path, "127.0.0.1:9", "no connection")
+        found = self.fails("upstream.unreached", mirror.config_path, "127.0.0.1:9", "no connection")
+        self.assertEqual(found["config.differs"][0]["level"], "warn")
+        self.assertIn("registry registry.test: upstreams", found["config.differs"][0]["text"])
 
     def test_the_disk_is_below_its_floor(self):
         mirror = self.a_mirror(storage={"free_space_floor": "99.9%"})
@@ -206,6 +209,37 @@ class Upstream(DoctorCase):
         code, found, said = doctor(mirror.config_path, "--only", "upstream")
         self.assertEqual(code, 0, said)
         self.assertIn("takes the node's credentials", found["upstream.reached"][0]["text"])
+
+
+    def test_its_certificate_ends_soon(self):
+        ca = os.path.join(self.own_folder(), "ca")
+        run([binary(), "ca", "create", ca])
+        run([binary(), "ca", "issue", ca, "registry.test", "--ip", "127.0.0.1", "--days", "5"])
+        secure = self.start(Registry(self.own_folder(), tls=(f"{ca}/registry.test.crt", f"{ca}/registry.test.key")))
+        mirror = self.a_mirror(registry={"upstreams": [secure.url], "ca": f"{ca}/ca.crt"})
+        mirror.write_config()
+        code, found, said = doctor(mirror.config_path, "--only", "upstream")
+        self.assertEqual(code, 0, said)
+        self.assertIn("expires in", found["upstream.certificate"][0]["text"])
+
+    def test_a_token_service(self):
+        folder = self.own_folder()
+        tokens = self.start(TokenServer(folder, users={"robot": "right"}, rights={"robot": {"*": {"pull"}}}))
+        private = self.start(Registry(folder, token=tokens))
+        password = os.path.join(folder, "password")
+        with open(password, "w") as out:
+            out.write("wr0ng-passw0rd")
+        mirror = self.a_mirror(registry={"upstreams": [private.url], "credentials": "node",
+                                         "credential_source": {"username": "robot", "password_file": password}})
+        mirror.write_config()
+        self.fails("upstream.refused", mirror.config_path, "refuses", arguments=("--only", "upstream"))
+        with open(password, "w") as out:
+            out.write("right")
+        code, found, said = doctor(mirror.config_path, "--only", "upstream")
+        self.assertEqual(code, 0, said)
+        self.assertIn("takes the node's credentials", found["upstream.reached"][0]["text"])
+        tokens.stop()
+        self.fails("upstream.token", mirror.config_path, tokens.realm.split("/")[2], arguments=("--only", "upstream"))
 
 
 class Peers(DoctorCase):

@@ -163,6 +163,18 @@ TEST_F(DaemonTest, APortWhoseHolderIsHidden) {
   expect(check_ports, Level::kOk, "ports.client", {"oxbow"});
 }
 
+TEST_F(DaemonTest, ItsUserIsKnownByItsSocket) {
+  listens(5050, 0, "");
+  system.uid = 1000;
+  system.files["/etc/passwd"] = {"oxbow:x:998:998::/:/bin/false\nme:x:1000:1000::/home/me:/bin/sh\n"};
+  system.web["http://127.0.0.1:5050/v2/"] = FakeSystem::reply(200);
+  system.directory("/var/lib/oxbow", 0750, 998);
+  gather();
+  expect_good(check_disk);
+  system.directory("/var/lib/oxbow", 0750, 1000);
+  expect(check_disk, Level::kFail, "disk.permission", {"chown -R oxbow"});
+}
+
 TEST_F(DaemonTest, SystemdHoldsTheSocket) {
   listens(5050, 1, "systemd");
   gather();

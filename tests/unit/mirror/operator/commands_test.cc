@@ -35,7 +35,7 @@ class CommandsTest : public ::testing::Test {
   CommandsTest() {
     site_.routes.get("/api/v1/status", [this](const ApiCall&) -> Result<Json> { return status_; });
     site_.routes.get("/api/v1/peers", [this](const ApiCall&) -> Result<Json> { return peers_; });
-    site_.routes.get("/api/v1/cache", [this](const ApiCall& call) -> Result<Json> {
+    site_.routes.get("/api/v1/cache", [](const ApiCall& call) -> Result<Json> {
       const auto prefix = call.option("digest").value_or("");
       Json blobs = Json::array();
       for (const auto* hex : {kHexA, kHexB}) {
