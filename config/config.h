@@ -140,6 +140,7 @@ struct Admin {
 struct Limits {
   std::uint64_t memory = 0;                 ///< bytes
   std::uint64_t upstream_bandwidth = 0;     ///< bytes per second; 0: unlimited
+  std::uint64_t preheat_bandwidth = 0;      ///< bytes per second; 0: unlimited
   std::uint64_t peer_upload_bandwidth = 0;  ///< bytes per second; 0: unlimited
   std::uint32_t peer_upload_slots = 0;
   std::uint32_t connections = 0;

@@ -174,6 +174,9 @@ void add_limits(Options& out) {
       {.unit = "bytes", .bounds = {.min = 64.0 * kMiB}});
   add(out, "limits.upstream_bandwidth", OXBOW_FIELD(limits.upstream_bandwidth), 0,
       "All registries together. 0: unlimited.", {.unit = "bytes per second", .reloadable = true});
+  add(out, "limits.preheat_bandwidth", OXBOW_FIELD(limits.preheat_bandwidth), 0,
+      "From each registry, for preheats (oxbow pull --nodes); within upstream_bandwidth. 0: unlimited.",
+      {.unit = "bytes per second", .reloadable = true});
   add(out, "limits.peer_upload_bandwidth", OXBOW_FIELD(limits.peer_upload_bandwidth), 0, "To all peers. 0: unlimited.",
       {.unit = "bytes per second", .reloadable = true});
   add(out, "limits.peer_upload_slots", OXBOW_FIELD(limits.peer_upload_slots), 8, "Peers served at the same time.",

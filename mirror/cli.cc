@@ -13,6 +13,7 @@
 #include "mirror/doctor/real_system.h"
 #include "mirror/install/install_command.h"
 #include "mirror/operator/cache_command.h"
+#include "mirror/operator/pull_command.h"
 #include "mirror/operator/status_command.h"
 #include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
@@ -138,6 +139,8 @@ int run_cli(int argc, char** argv) {
   CacheCommand cache_command(app);
   const std::vector<DaemonCommand*> daemon_commands{&status_command, &peers_command, &cache_command};
   for (auto* command : daemon_commands) arguments.add_to(command->app());
+  PullCommand pull_command(app);
+  arguments.add_to(pull_command.app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -170,6 +173,7 @@ int run_cli(int argc, char** argv) {
   const auto config = load_or_explain(arguments);
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
+  if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())

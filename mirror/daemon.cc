@@ -13,9 +13,12 @@
 #include "mirror/admin/admin_servers.h"
 #include "mirror/admin/cache_routes.h"
 #include "mirror/admin/errors_routes.h"
+#include "mirror/admin/preheat_routes.h"
 #include "mirror/admin/pulls_routes.h"
 #include "mirror/admin/status_routes.h"
 #include "mirror/page/page_routes.h"
+#include "mirror/preheat_queue.h"
+#include "mirror/preheats.h"
 #include "mirror/registry_service.h"
 #include "mirror/ring_node.h"
 #include "mirror/ring_options.h"
@@ -122,6 +125,26 @@ void reload(const DaemonOptions& options, const upstream::Services& services, Re
   log::info("configuration reloaded", {{"registries", loaded->registries.size()}});
 }
 
+/// The nodes that a preheat can go to: the ring's, or this one alone.
+Preheats::Parts preheat_parts(const config::Config& config, Ground& ground, PreheatQueue& own, RingNode* ring) {
+  Preheats::Parts parts{ground.loops, ground.clock, ground.metrics, {}, own, {}, {}};
+  if (ring != nullptr) {
+    parts.own_name = ring->name();
+    parts.peers = [ring] { return ring->snapshot(); };
+    parts.ask = [ring](p2p::PeerId peer, p2p::PeerClient::PreheatCall call, std::chrono::milliseconds timeout) {
+      return ring->client().preheat(peer, std::move(call), timeout);
+    };
+    return parts;
+  }
+  p2p::Peer self;
+  self.id = 1;
+  self.self = true;
+  self.member = self_member(config);
+  parts.own_name = self.member.name;
+  parts.peers = [alone = std::make_shared<const p2p::PeerSnapshot>(std::vector{self}, 1)] { return alone; };
+  return parts;
+}
+
 /// Blocks until the daemon is to end; keeps systemd's watchdog fed.
 int wait_for_signal(const sigset_t& signals) {
   for (;;) {
@@ -196,6 +219,10 @@ Result<> run_daemon(DaemonOptions options) {
                           config.limits.ranges);
   OwnKnowledge knowledge({**store, access, contents, tags, [&service] { return service.registries(); }});
   if (ring) ring->set_knowledge(knowledge);
+  PreheatQueue preheat_queue({}, {blobs, access, contents, curls, [&service] { return service.registries(); }},
+                             ground.loops, ground.metrics);
+  if (ring) ring->set_preheats(preheat_queue);
+  Preheats preheats({}, preheat_parts(config, ground, preheat_queue, ring.get()));
   std::atomic<bool> ready = false;
   ApiRoutes routes(ground.pool);
   ScrubJob scrub(**store, ground.pool, ground.clock);
@@ -207,6 +234,7 @@ Result<> run_daemon(DaemonOptions options) {
   add_peers_routes(routes, self.name, view_peers);
   add_cache_routes(routes, {blobs, memory, scrub});
   add_errors_routes(routes, errors);
+  add_preheat_routes(routes, {preheats, tags, [&service] { return service.registries(); }});
   add_pulls_routes(routes, blobs.journal());
   add_page_routes(routes);
 
@@ -241,6 +269,8 @@ Result<> run_daemon(DaemonOptions options) {
   log::info("stopping", {{"connections", (*server)->connections()}});
   sd_notify("STOPPING=1");
   ready = false;
+  preheats.close();
+  preheat_queue.close();
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
     ring->drain(config.client.drain_timeout);

@@ -1,25 +1,18 @@
 #include "mirror/own_knowledge.h"
 
+#include "mirror/own_asker.h"
 #include "registry-api/reference.h"
 
 namespace oxbow::mirror {
 
 Task<Result<p2p::KnownFacts>> OwnKnowledge::known(std::string registry, std::string repository, std::string reference,
                                                   bool may_ask) {
-  Asker asker;
-  asker.registry = parts_.registries()->named(registry);
-  if (!asker.registry) co_return fail(Errc::kNotFound, "no such registry here");
-  if (!registry_api::is_lenient_repository_name(repository)) co_return fail(Errc::kInvalid, "not a repository name");
-  if (!asker.registry->filter.allows(repository)) co_return fail(Errc::kDenied, "the repository is not served here");
+  auto asker = own_asker(*parts_.registries(), registry, std::move(repository));
+  if (!asker) co_return std::unexpected(std::move(asker.error()));
   auto parsed = registry_api::parse_reference(reference);
   if (!parsed) co_return std::unexpected(std::move(parsed.error()));
-  asker.repository = {asker.registry->config.name, std::move(repository)};
-  // Never a client's credential: what a peer asks is nobody's request here.
-  if (asker.registry->config.credentials == config::Credentials::kNode) {
-    asker.identity.kind = upstream::IdentityKind::kNode;
-  }
-  if (parsed->digest) co_return co_await known_digest(std::move(asker), *parsed->digest);
-  co_return co_await known_tag(std::move(asker), std::move(parsed->tag), may_ask);
+  if (parsed->digest) co_return co_await known_digest(std::move(*asker), *parsed->digest);
+  co_return co_await known_tag(std::move(*asker), std::move(parsed->tag), may_ask);
 }
 
 p2p::KnownFacts OwnKnowledge::facts_of(const Asker& asker, const Digest& digest) const {

@@ -36,6 +36,7 @@ void CurlLoops::close() {
 Registries::Registries(const config::Config& config, upstream::Services services)
     : services_(std::move(services)),
       upstream_bandwidth_(config.limits.upstream_bandwidth),
+      preheat_bandwidth_(config.limits.preheat_bandwidth),
       names_(names_of(config), config.client.default_registry, config.client.allow_any_registry) {}
 
 Result<std::shared_ptr<Registries>> Registries::create(const config::Config& config, upstream::Services services) {
@@ -55,6 +56,7 @@ Result<std::shared_ptr<Registries>> Registries::create(const config::Config& con
 Result<std::shared_ptr<MirroredRegistry>> Registries::make(const config::Registry& registry, bool configured) const {
   auto upstream = upstream_options(registry);
   if (registry.bandwidth == 0) upstream.bandwidth_bytes_per_s = upstream_bandwidth_;
+  upstream.class_bandwidth_bytes_per_s[static_cast<std::size_t>(upstream::FetchClass::kPreheat)] = preheat_bandwidth_;
   upstream.allow_private_addresses = configured;
   auto client = upstream::Registry::create(std::move(upstream), services_);
   if (!client) return std::unexpected(std::move(client.error()));

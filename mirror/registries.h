@@ -62,6 +62,7 @@ class Registries {
 
   upstream::Services services_;
   std::uint64_t upstream_bandwidth_;
+  std::uint64_t preheat_bandwidth_;
   registry_api::RegistryNames names_;
   std::vector<std::shared_ptr<MirroredRegistry>> configured_;
   std::mutex mutex_;

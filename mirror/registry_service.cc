@@ -73,6 +73,11 @@ std::string page_parameters(std::string_view query) {
   return out;
 }
 
+/// What `oxbow pull` shows: where all bytes of the answer come from. Left out where they have several sources.
+void add_source(http::Response& response, std::string_view source) {
+  response.headers.add("Oxbow-Source", std::string(source));
+}
+
 void add_content_headers(http::Response& response, const Digest& digest) {
   response.headers.add("Docker-Content-Digest", digest.to_string());
   response.headers.add("ETag", '"' + digest.to_string() + '"');
@@ -233,6 +238,7 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
   response.headers.add("Content-Type",
                        content.body->media_type.empty() ? "application/octet-stream" : content.body->media_type);
   add_content_headers(response, digest);
+  add_source(response, content.from_storage ? "storage" : content.from_peers ? "peer" : "upstream");
   const auto header = range_applies(call.request, digest) ? call.range_header() : std::nullopt;
   const auto range = registry_api::parse_range(header, bytes.size(), max_ranges_);
   using Kind = registry_api::RangeRequest::Kind;
@@ -358,6 +364,10 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
   read.source = std::make_shared<UpstreamSource>(asker.registry, asker.repository.repository, digest, asker.identity,
                                                  parts_.curls);
   Loop* loop = co_await this_loop();
+  if (const auto stored = parts_.blobs.store().peek(digest);
+      stored && stored->complete() && stored->state() == storage::BlobState::kVerified) {
+    add_source(response, "storage");
+  }
   auto body = std::make_unique<BlobBody>(parts_.blobs, *loop, std::move(read));
   // The status line waits for the first byte, but not for long: the size is known, so the headers can go first.
   const auto deadline = std::chrono::steady_clock::now() + kAnswerTimeout;

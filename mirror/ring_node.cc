@@ -59,6 +59,8 @@ class Node final : public RingNode {
   Result<> open(const config::Config& config);
 
   void set_knowledge(OwnKnowledge& knowledge) override { contents_.set_knowledge(&knowledge); }
+  void set_preheats(p2p::PeerPreheats& preheats) override { preheats_ = &preheats; }
+  const std::string& name() const noexcept override { return self_.name; }
   Result<> start() override;
   void drain(std::chrono::milliseconds timeout) override;
   void close() override;
@@ -130,6 +132,7 @@ class Node final : public RingNode {
   p2p::Coordinator coordinator_;
   p2p::FingerOwner finger_owner_;
   PeerContents contents_;
+  p2p::PeerPreheats* preheats_ = nullptr;
   std::unique_ptr<p2p::PeerClient> client_;
   std::unique_ptr<p2p::PeerService> service_;
   std::unique_ptr<http::Server> server_;
@@ -201,7 +204,8 @@ Result<> Node::open(const config::Config& config) {
                           const std::string&) { table_.note_hello_at(hello.advertise, hello.facts); },
        .alternatives = [this](const Digest& digest, std::uint32_t stripe) { return alternatives(digest, stripe); },
        .clock = parts_.clock,
-       .revoked = [this](std::string_view entry) { return is_revoked(entry); }},
+       .revoked = [this](std::string_view entry) { return is_revoked(entry); },
+       .preheats = [this] { return preheats_; }},
       parts_.metrics);
   auto made = http::Server::create(std::move(server), parts_.loops, *service_, parts_.metrics);
   if (!made) return std::unexpected(std::move(made.error()).in("peer.listen"));

@@ -13,6 +13,7 @@
 #include "mirror/blobs.h"
 #include "mirror/fetch_peers.h"
 #include "mirror/own_knowledge.h"
+#include "p2p/peer_preheats.h"
 
 namespace oxbow::mirror {
 
@@ -42,6 +43,9 @@ class RingNode : public FetchPeers {
 
   /// What peers are told of tags and digests. Before `start`; outlives what runs on the loops.
   virtual void set_knowledge(OwnKnowledge& knowledge) = 0;
+  /// What peers may ask this node to fetch. Before `start`, likewise.
+  virtual void set_preheats(p2p::PeerPreheats& preheats) = 0;
+  virtual const std::string& name() const noexcept = 0;
   virtual Result<> start() = 0;
   /// Tells peers that this node leaves, and finishes what it sends them.
   virtual void drain(std::chrono::milliseconds timeout) = 0;

@@ -50,6 +50,7 @@ std::unique_ptr<SpanRequest> UpstreamSource::request(Loop& loop, ByteRange range
   request.path = "/v2/" + repository_ + "/blobs/" + digest_.to_string();
   request.range = upstream::ByteRange{range.begin, range.end - 1};
   request.identity = identity_;
+  request.fetch_class = fetch_class_;
   auto span = std::make_unique<UpstreamSpan>(sink, registry_);
   span->start(curls_.at(loop), std::move(request));
   return span;

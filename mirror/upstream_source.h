@@ -14,12 +14,14 @@ namespace oxbow::mirror {
 class UpstreamSource final : public SpanSource {
  public:
   UpstreamSource(std::shared_ptr<MirroredRegistry> registry, std::string repository, Digest digest,
-                 upstream::Identity identity, CurlLoops& curls)
+                 upstream::Identity identity, CurlLoops& curls,
+                 upstream::FetchClass fetch_class = upstream::FetchClass::kPull)
       : registry_(std::move(registry)),
         repository_(std::move(repository)),
         digest_(digest),
         identity_(std::move(identity)),
-        curls_(curls) {}
+        curls_(curls),
+        fetch_class_(fetch_class) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
   Place place() const override { return {registry_->config.name, repository_}; }
@@ -30,6 +32,7 @@ class UpstreamSource final : public SpanSource {
   Digest digest_;
   upstream::Identity identity_;
   CurlLoops& curls_;
+  upstream::FetchClass fetch_class_;
 };
 
 /// What a final status of upstream other than 2xx means.

@@ -71,6 +71,7 @@ class Client final : public PeerClient {
   Task<Result<Hello>> hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) override;
   Task<Result<KnownFacts>> known(PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) override;
   Task<Result<SmallReply>> small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) override;
+  Task<Result<PreheatReport>> preheat(PeerId peer, PreheatCall call, std::chrono::milliseconds timeout) override;
   void close() override;
 
  private:
@@ -275,6 +276,23 @@ Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, s
   SmallReply reply{std::move(answer->body), std::string(answer->headers.find("content-type").value_or(""))};
   if (reply.media_type == "application/octet-stream") reply.media_type.clear();
   co_return reply;
+}
+
+Task<Result<PreheatReport>> Client::preheat(PeerId peer, PreheatCall call, std::chrono::milliseconds timeout) {
+  const bool starts = call.what == PreheatCall::What::kStart;
+  auto request = this->request(starts                                    ? Method::kPost
+                               : call.what == PreheatCall::What::kReport ? Method::kGet
+                                                                         : Method::kDelete,
+                               starts ? "preheat" : "preheat/" + call.ask.id);
+  if (starts) {
+    request.headers.add("content-type", "application/json");
+    request.body = to_json(call.ask);
+  }
+  const auto body = co_await ask(peer, std::move(request), timeout, kMaxPreheatBytes);
+  if (!body) co_return std::unexpected(body.error());
+  auto report = parse_preheat_report(*body);
+  if (report && report->id != call.ask.id) co_return fail(Errc::kInvalid, "the peer answers about another preheat");
+  co_return report;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "core/task.h"
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
+#include "p2p/protocol/preheat.h"
 
 namespace oxbow::p2p {
 
@@ -77,6 +78,14 @@ class PeerClient {
     std::string media_type;
   };
   virtual Task<Result<SmallReply>> small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) = 0;
+  /// A preheat at the peer: started (or asked to go on), asked about, ended. Errors: kNotFound (asked about: it does
+  /// not know it, or any more; started: the peer does not know the registry, or no preheats), kBusy (too many wait),
+  /// kDenied.
+  struct PreheatCall {
+    enum class What : std::uint8_t { kStart, kReport, kCancel } what = What::kReport;
+    PreheatAsk ask;  ///< kStart: all of it; else the id
+  };
+  virtual Task<Result<PreheatReport>> preheat(PeerId peer, PreheatCall call, std::chrono::milliseconds timeout) = 0;
   virtual void close() = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/encoding.h"
+#include "p2p/protocol/preheat.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -52,6 +53,9 @@ std::string_view to_string(PeerRoute::Kind kind) noexcept {
       return "known";
     case PeerRoute::Kind::kSmall:
       return "small";
+    case PeerRoute::Kind::kPreheats:
+    case PeerRoute::Kind::kPreheat:
+      return "preheat";
   }
   std::unreachable();
 }
@@ -63,7 +67,12 @@ Result<PeerRoute> parse_peer_route(std::string_view path) {
   std::string_view rest = *decoded;
   if (rest == "hello") return PeerRoute{.kind = PeerRoute::Kind::kHello};
   if (rest == "announce") return PeerRoute{.kind = PeerRoute::Kind::kAnnounce};
+  if (rest == "preheat") return PeerRoute{.kind = PeerRoute::Kind::kPreheats};
   const auto first = take_part(rest);
+  if (first == "preheat") {
+    if (!is_preheat_id(rest)) return fail(Errc::kInvalid, "not the id of a preheat");
+    return PeerRoute{.kind = PeerRoute::Kind::kPreheat, .id = std::string(rest)};
+  }
   if (first == "blobs") return parse_blob_route(rest);
   if (first == "small") {
     const auto digest = Digest::parse(rest);

@@ -14,12 +14,13 @@ namespace oxbow::p2p {
 inline constexpr std::string_view kPeerPrefix = "/p2p/v1/";
 
 struct PeerRoute {
-  enum class Kind : std::uint8_t { kHello, kAnnounce, kBlob, kStripe, kHave, kKnown, kSmall };
+  enum class Kind : std::uint8_t { kHello, kAnnounce, kBlob, kStripe, kHave, kKnown, kSmall, kPreheats, kPreheat };
   Kind kind = Kind::kHello;
   std::optional<Digest> digest = {};  ///< kBlob, kStripe, kHave, kSmall
   std::uint32_t stripe = 0;
   std::string registry = {};
   std::string repository = {};
+  std::string id = {};  ///< kPreheat
 };
 std::string_view to_string(PeerRoute::Kind kind) noexcept;
 

@@ -77,6 +77,7 @@ class Service final : public PeerService {
   Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
   Task<Response> known(const Request& request, const PeerRoute& route);
   Task<Response> small(const Digest& digest);
+  Response preheat(const Request& request, const PeerRoute& route, const Asker& asker);
 
   const PeerServiceOptions options_;
   const PeerServiceParts parts_;
@@ -123,14 +124,18 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
   const auto asker = identify(request);
   if (!asker) co_return error_answer(asker.error());
   const bool post = request.method == Method::kPost;
-  const bool right_method = route.kind == Kind::kAnnounce ? post
-                            : route.kind == Kind::kHello  ? post || request.method == Method::kGet
-                                                          : request.method == Method::kGet;
+  const bool get = request.method == Method::kGet;
+  const bool only_post = route.kind == Kind::kAnnounce || route.kind == Kind::kPreheats;
+  const bool right_method = only_post                      ? post
+                            : route.kind == Kind::kHello   ? post || get
+                            : route.kind == Kind::kPreheat ? get || request.method == Method::kDelete
+                                                           : get;
   if (!right_method) {
     auto response = error_answer(405, "UNSUPPORTED", "method not allowed");
-    response.headers.add("allow", route.kind == Kind::kAnnounce ? "POST"
-                                  : route.kind == Kind::kHello  ? "GET, POST"
-                                                                : "GET");
+    response.headers.add("allow", only_post                      ? "POST"
+                                  : route.kind == Kind::kHello   ? "GET, POST"
+                                  : route.kind == Kind::kPreheat ? "GET, DELETE"
+                                                                 : "GET");
     co_return response;
   }
   if (route.kind == Kind::kHello) co_return hello(request, *asker);
@@ -150,6 +155,9 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
       co_return co_await known(request, route);
     case Kind::kSmall:
       co_return co_await small(*route.digest);
+    case Kind::kPreheats:
+    case Kind::kPreheat:
+      co_return preheat(request, route, *asker);
   }
   std::unreachable();
 }
@@ -279,6 +287,21 @@ Task<Response> Service::known(const Request& request, const PeerRoute& route) {
   const auto found = co_await parts_.content.known(route.registry, route.repository, *reference, may_ask);
   if (!found) co_return error_answer(found.error());
   co_return json_answer(to_json(*found));
+}
+
+Response Service::preheat(const Request& request, const PeerRoute& route, const Asker& asker) {
+  auto* preheats = parts_.preheats ? parts_.preheats() : nullptr;
+  if (preheats == nullptr) return error_answer(404, "NOT_FOUND", "this node takes no preheats");
+  if (draining_) return error_answer(503, "BUSY", "going away");
+  Result<PreheatReport> report = fail(Errc::kInvalid, "");
+  if (route.kind == PeerRoute::Kind::kPreheat) {
+    report = request.method == Method::kDelete ? preheats->cancel(route.id) : preheats->report(route.id);
+  } else {
+    const auto ask = parse_preheat_ask(request.body);
+    if (!ask) return error_answer(ask.error());
+    report = preheats->start(asker.name, *ask);
+  }
+  return report ? json_answer(to_json(*report)) : error_answer(report.error());
 }
 
 Task<Response> Service::small(const Digest& digest) {

@@ -11,6 +11,7 @@
 #include "core/metrics.h"
 #include "p2p/coordinator.h"
 #include "p2p/peer_content.h"
+#include "p2p/peer_preheats.h"
 #include "p2p/peer_table.h"
 
 namespace oxbow::p2p {
@@ -38,6 +39,8 @@ struct PeerServiceParts {
   const Clock& clock;
   /// Whether `node-7` or `serial:0A1B…` is in the list of the revoked; may be empty. The table knows members only.
   std::function<bool(std::string_view)> revoked = {};
+  /// Asked per request, for it comes late in a node's start; empty or null: no preheats here.
+  std::function<PeerPreheats*()> preheats = {};
 };
 
 class PeerService : public http::Handler {

@@ -27,12 +27,16 @@ void add_descriptor(const Json& json, Manifest& manifest, std::vector<Descriptor
     manifest.unsized.push_back(*digest);
     return;
   }
-  Descriptor descriptor{
-      string_at(json, "mediaType"), *digest, size->get<std::uint64_t>(), string_at(json, "artifactType"), {}};
+  Descriptor descriptor{string_at(json, "mediaType"),    *digest, size->get<std::uint64_t>(),
+                        string_at(json, "artifactType"), {},      {}};
   if (const Json* urls = member(json, "urls"); urls != nullptr && urls->is_array()) {
     for (const auto& url : *urls) {
       if (url.is_string()) descriptor.urls.push_back(url.get<std::string>());
     }
+  }
+  if (const Json* platform = member(json, "platform"); platform != nullptr && platform->is_object()) {
+    descriptor.platform = {string_at(*platform, "os"), string_at(*platform, "architecture"),
+                           string_at(*platform, "variant")};
   }
   into.push_back(std::move(descriptor));
 }

@@ -12,6 +12,7 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "registry-api/platform.h"
 
 namespace oxbow::registry_api {
 
@@ -30,6 +31,7 @@ struct Descriptor {
   std::uint64_t size = 0;
   std::string artifact_type;
   std::vector<std::string> urls;
+  std::optional<Platform> platform = {};  ///< of an index's manifests
 };
 
 enum class ManifestKind { kImage, kIndex, kArtifact, kSchema1, kUnknown };

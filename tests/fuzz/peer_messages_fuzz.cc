@@ -6,6 +6,7 @@
 #include "core/geometry.h"
 #include "p2p/peer_route.h"
 #include "p2p/protocol/messages.h"
+#include "p2p/protocol/preheat.h"
 #include "p2p/protocol/stripe_fields.h"
 
 namespace {
@@ -46,6 +47,14 @@ void check_messages(std::string_view text) {
     require(known->age.count() >= 0);
     check_stable(*known, parse_known_facts);
   }
+  if (const auto ask = parse_preheat_ask(text)) {
+    require(is_preheat_id(ask->id) && !ask->registry.empty() && !ask->repository.empty());
+    check_stable(*ask, parse_preheat_ask);
+  }
+  if (const auto report = parse_preheat_report(text)) {
+    require(is_preheat_id(report->id));
+    check_stable(*report, parse_preheat_report);
+  }
 }
 
 void check_texts(std::string_view text, std::uint32_t stripes) {
@@ -63,6 +72,8 @@ void check_texts(std::string_view text, std::uint32_t stripes) {
     require(split_names(join_names(*names, kMaxPath), kMaxPath) == *names);
   if (const auto route = parse_peer_route(text); route && route->kind == PeerRoute::Kind::kKnown) {
     require(!route->registry.empty() && !route->repository.empty());
+  } else if (route && route->kind == PeerRoute::Kind::kPreheat) {
+    require(is_preheat_id(route->id));
   }
 }
 

@@ -91,6 +91,9 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   Task<Result<p2p::Hello>> hello_at(std::string address, p2p::Hello own, std::chrono::milliseconds timeout) override;
   Task<Result<p2p::KnownFacts>> known(p2p::PeerId peer, KnownAsk ask, std::chrono::milliseconds timeout) override;
   Task<Result<SmallReply>> small(p2p::PeerId peer, Digest digest, std::chrono::milliseconds timeout) override;
+  Task<Result<p2p::PreheatReport>> preheat(p2p::PeerId, PreheatCall, std::chrono::milliseconds) override {
+    co_return fail(Errc::kUnsupported, "not here");
+  }
   void close() override {}
 
  private:

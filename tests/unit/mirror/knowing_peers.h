@@ -115,6 +115,9 @@ class KnowingPeers final : public FetchPeers, public p2p::PeerClient {
   Task<Result<p2p::Hello>> hello_at(std::string, p2p::Hello, Milliseconds) override {
     co_return fail(Errc::kUnsupported, "not here");
   }
+  Task<Result<p2p::PreheatReport>> preheat(p2p::PeerId, PreheatCall, Milliseconds) override {
+    co_return fail(Errc::kUnsupported, "not here");
+  }
   void close() override {}
 
  private:

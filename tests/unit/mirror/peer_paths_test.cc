@@ -87,6 +87,9 @@ class PathPeers final : public FetchPeers, public p2p::PeerClient {
   Task<Result<SmallReply>> small(p2p::PeerId, Digest, milliseconds) override {
     co_return fail(Errc::kNotFound, "nothing is kept");
   }
+  Task<Result<p2p::PreheatReport>> preheat(p2p::PeerId, PreheatCall, milliseconds) override {
+    co_return fail(Errc::kUnsupported, "not here");
+  }
   void close() override {}
 
   p2p::FingerOwner owner;

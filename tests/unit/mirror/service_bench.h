@@ -4,6 +4,7 @@
 
 #include "config/config.h"
 #include "mirror/own_knowledge.h"
+#include "mirror/preheat_job.h"
 #include "mirror/registry_service.h"
 #include "scratch.h"
 #include "site.h"
@@ -55,6 +56,10 @@ class ServiceBench {
 
   ManualClock& clock() { return scratch.clock(); }
   config::Registry& registry() { return config.registries[0]; }
+  PreheatJob::Parts preheat_parts() {
+    return {joined_->blobs, joined_->access, joined_->contents, curls_,
+            [this] { return joined_->service.registries(); }};
+  }
   DigestMemory& memory() { return joined_->memory; }
   RegistryService& service() { return joined_->service; }
   /// What it tells a peer.

@@ -48,6 +48,7 @@ TEST_F(ServiceBlobTest, ColdAndWarm) {
     EXPECT_EQ(got.header("Accept-Ranges"), "bytes");
     EXPECT_EQ(got.header("Content-Type"), "application/octet-stream");
     EXPECT_FALSE(got.headers.find("Content-Range"));
+    EXPECT_EQ(got.header("Oxbow-Source"), round == 0 ? "" : "storage");
     if (round == 1) EXPECT_EQ(bench_.site.requests(), asked);
   }
   EXPECT_EQ(bench_.site.server().body_bytes_sent(), content_.size());

@@ -291,7 +291,8 @@ Pair::Pair(PairOptions options) {
            [this](std::string_view name) {
              const std::lock_guard lock(mutex);
              return revoked.contains(std::string(name));
-           }},
+           },
+       .preheats = [this] { return &preheats; }},
       server_side.metrics_);
   if (options.client_is_member) server_side.table_.set_members(named({options.client_name}));
   auto created = http::Server::create(std::move(config), server_loops, *service, server_side.metrics_);

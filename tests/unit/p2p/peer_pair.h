@@ -82,6 +82,33 @@ class FakeContent final : public PeerContent {
   std::map<Watch*, std::function<void()>> watches_;
 };
 
+/// Takes every preheat, and is full when the test says.
+class FakePreheats final : public PeerPreheats {
+ public:
+  Result<PreheatReport> start(const std::string& from, const PreheatAsk& ask) override {
+    const std::lock_guard lock(mutex_);
+    if (full) return fail(Errc::kBusy, "too many wait");
+    asked_by = from;
+    asked = ask;
+    return PreheatReport{.id = ask.id, .state = PreheatState::kRunning};
+  }
+  Result<PreheatReport> report(std::string_view id) override { return answer(id, PreheatState::kDone); }
+  Result<PreheatReport> cancel(std::string_view id) override { return answer(id, PreheatState::kCancelled); }
+
+  std::atomic<bool> full = false;
+  // After an answer.
+  std::string asked_by;
+  std::optional<PreheatAsk> asked;
+
+ private:
+  Result<PreheatReport> answer(std::string_view id, PreheatState state) {
+    const std::lock_guard lock(mutex_);
+    if (!asked || asked->id != id) return fail(Errc::kNotFound, "never heard of it");
+    return PreheatReport{.id = asked->id, .state = state, .bytes_done = 7, .bytes_total = 7};
+  }
+  std::mutex mutex_;
+};
+
 /// Collects what a stripe call tells; takes at most `room` bytes. Any thread asks.
 class Collector final : public StripeSink {
  public:
@@ -144,6 +171,7 @@ class Pair {
   TableSite server_side;
   TableSite client_side;
   FakeContent content;
+  FakePreheats preheats;
   SystemClock clock;
   std::mutex mutex;
   std::vector<Announce> announced;  ///< under the mutex

@@ -497,6 +497,38 @@ TEST_P(PairTest, DeadPeer) {
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kCircuitOpen);
 }
 
+// A preheat is asked for, asked about and ended; a node that is full, or has forgotten, says so.
+TEST_P(PairTest, Preheats) {
+  using What = PeerClient::PreheatCall::What;
+  Pair pair(options());
+  const PreheatAsk ask{.id = "p1", .registry = "docker.io", .repository = "library/nginx", .digest = kDigest};
+  const auto call = [&](What what) {
+    return pair.run(pair.client->preheat(pair.server_id(), {.what = what, .ask = ask}, milliseconds(10'000)));
+  };
+  EXPECT_EQ(call(What::kReport).error().code(), Errc::kNotFound);
+  const auto started = call(What::kStart);
+  ASSERT_TRUE(started) << started.error().what();
+  EXPECT_EQ(started->state, PreheatState::kRunning);
+  EXPECT_EQ(pair.preheats.asked, ask);
+  EXPECT_EQ(pair.preheats.asked_by, "client");
+  EXPECT_EQ(call(What::kReport)->bytes_done, 7U);
+  EXPECT_EQ(call(What::kCancel)->state, PreheatState::kCancelled);
+  pair.preheats.full = true;
+  EXPECT_EQ(call(What::kStart).error().code(), Errc::kBusy);
+  Pair stranger([&] {
+    auto other = options();
+    other.client_is_member = false;
+    return other;
+  }());
+  EXPECT_EQ(
+      stranger
+          .run(stranger.client->preheat(stranger.server_id(), {.what = What::kStart, .ask = ask}, milliseconds(10'000)))
+          .error()
+          .code(),
+      Errc::kDenied);
+  EXPECT_FALSE(stranger.preheats.asked);
+}
+
 // After close every call ends with kCancelled, those under way included.
 TEST_P(PairTest, Close) {
   Pair pair(options());

@@ -52,6 +52,9 @@ class FakeClient final : public PeerClient {
   Task<Result<SmallReply>> small(PeerId, Digest, milliseconds) override {
     co_return fail(Errc::kUnsupported, "not here");
   }
+  Task<Result<PreheatReport>> preheat(PeerId, PreheatCall, milliseconds) override {
+    co_return fail(Errc::kUnsupported, "not here");
+  }
   void close() override {}
 };
 
