@@ -144,7 +144,6 @@ std::string scrub_text(const Json& report) {
 CacheCommand::CacheCommand(CLI::App& parent)
     : DaemonCommand(parent, "cache", "List, pin, unpin, purge and check what this node has stored") {
   app().require_subcommand(1);
-  app().footer(kFooter);
   list_ = add("ls", "List the stored blobs");
   list_->add_option("--registry", registry_, "Only those of this registry, e.g. docker.io");
   list_->add_option("--repository", repository_, "Only those of this repository, e.g. library/nginx");
@@ -163,6 +162,7 @@ CacheCommand::CacheCommand(CLI::App& parent)
   scrub_ = add("scrub", "Read everything that is stored and compare it with its checksums, now");
   scrub_->add_flag("--detach", detach_, "Only begin it; ask again with curl or on the web page how far it is");
   scrub_->footer(kScrubFooter);
+  app().footer(kFooter);  // last, or each of them would have it too
 }
 
 CLI::App* CacheCommand::add(const char* name, const char* help) {

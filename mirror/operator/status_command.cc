@@ -27,7 +27,7 @@ constexpr const char* kPeersFooter = R"(
   suspended     sent bytes that were wrong; left out for 10 minutes and longer
   revoked       its certificate is on the revoked list
   incompatible  speaks another version of the protocol
-SHARE is the part of all blobs that a peer keeps first; LATENCY and GOODPUT are what this node has seen.
+SHARE is the part of all keys that a peer owns first; LATENCY and GOODPUT are what this node has seen.
 The exit code is 1 when the provider of membership is in trouble, or when there are peers and none is eligible.
   oxbow peers --troubled
 More: docs/peers.md
@@ -148,7 +148,7 @@ std::vector<std::string> peers_troubles(const nlohmann::ordered_json& peers) {
   std::vector<std::string> out;
   if (const auto why = text_at(peers, "trouble"); !why.empty())
     out.push_back("the list of members is old, because its source does not answer: " + why);
-  std::size_t others = 0, eligible = 0;
+  std::uint64_t others = bytes_at(peers, "unnamed"), eligible = 0;
   for (const auto& peer : part_at(peers, "peers")) {
     if (flag_at(peer, "self")) continue;
     ++others;
@@ -163,8 +163,8 @@ std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& term
   if (text_at(peers, "strategy") == "single" && text_at(peers, "membership").empty())
     return "this node has no ring: set [membership] in its configuration (docs/peers.md)\n";
   std::string out =
-      printable(fmt::format("strategy {}, {} a stripe, membership by {}", text_at(peers, "strategy"),
-                            count_of(bytes_at(peers, "replicas"), "first keeper"), text_at(peers, "membership")));
+      printable(fmt::format("strategy {}, {} of each key, membership by {}", text_at(peers, "strategy"),
+                            count_of(bytes_at(peers, "replicas"), "owner"), text_at(peers, "membership")));
   if (const auto unnamed = bytes_at(peers, "unnamed"); unnamed > 0)
     out += fmt::format(", {} not heard of yet", count_of(unnamed, "address"));
   Table table({{""},

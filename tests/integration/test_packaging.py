@@ -171,6 +171,12 @@ setpriv --reuid oxbow --regid oxbow --clear-groups oxbow serve --set admin.socke
 daemon=$!
 curl -sS --retry 100 --retry-delay 1 --retry-connrefused -o /dev/null http://127.0.0.1:5050/v2/
 curl -sS http://127.0.0.1:5052/metrics | grep -q oxbow_build_info
+# Root and the group may change things through its socket; everybody may read, over TCP.
+test "$(stat -c '%U:%G %a' /run/oxbow/admin.sock)" = 'oxbow:oxbow 660'
+oxbow cache scrub
+setpriv --reuid nobody --regid oxbow --clear-groups oxbow cache scrub
+setpriv --reuid nobody --regid nogroup --clear-groups oxbow status
+if setpriv --reuid nobody --regid nogroup --clear-groups oxbow cache scrub; then exit 1; fi
 kill $daemon && wait $daemon
 
 # Installing again keeps what the operator wrote and what he disabled; the scripts can run any number of times.

@@ -119,9 +119,12 @@ TEST_F(CommandsTest, Peers) {
               {{"name", "b"}, {"self", false}, {"state", "eligible"}, {"ring_share", 0.6}, {"latency_ms", 1.25}}}}};
   const auto got = run<PeersCommand>("peers", {});
   EXPECT_EQ(got.code, 0);
-  EXPECT_NE(got.out.find("strategy swarm, 2 first keepers a stripe, membership by static"), std::string::npos)
-      << got.out;
+  EXPECT_NE(got.out.find("strategy swarm, 2 owners of each key, membership by static"), std::string::npos) << got.out;
   EXPECT_NE(got.out.find("*  a     eligible  40.0 %"), std::string::npos) << got.out;
+  auto unheard = peers_;
+  unheard["peers"].erase(1);
+  unheard["unnamed"] = 1;
+  EXPECT_EQ(peers_troubles(unheard).size(), 1U);
   peers_["peers"][1]["state"] = "silent";
   const auto lonely = run<PeersCommand>("peers", {"--troubled"});
   EXPECT_EQ(lonely.code, 1);
