@@ -1,8 +1,8 @@
 // What a pull has done lately, from one look at it to the next: its rate, how long it has stood still, and why.
 import * as format from "./format.js";
 
-/** A pull that brought nothing for so long stands still. The daemon itself gives a source up earlier; this is what a person waits. */
-export const kStillSeconds = 8;
+/** A pull that brought nothing for so long stands still. The daemon gives a client up, so that it may go elsewhere, some seconds later. */
+export const kStillSeconds = 4;
 const kRateSeconds = 6;
 
 const sum = (bytes) => (bytes ? bytes.storage + bytes.peer + bytes.upstream : 0);

@@ -185,7 +185,7 @@ function fill_recent(item, pull, view) {
   set_text(name, name_of(pull));
   const took = (Date.parse(pull.ended) - Date.parse(pull.started)) / 1000;
   set_text(line, pull.state === "failed" ? pull.error || "no reason was told"
-    : `${format.bytes(got_bytes(pull))} in ${format.seconds(took)} · ${format.ago(pull.ended, view.now_ms)}`);
+    : `${format.bytes(got_bytes(pull))}${took >= 0.001 ? ` in ${format.seconds(took)}` : ""} · ${format.ago(pull.ended, view.now_ms)}`);
   set_class(line, pull.state === "failed" ? "numbers bad" : "numbers");
   fill_bar(strip, pull, null);
   if (!details.open) return;

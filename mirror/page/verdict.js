@@ -78,8 +78,11 @@ function of_errors({ errors, now_ms }) {
   return [{ level: "warn", href: "#errors", text: `Error: ${recent[0].message}${more}` }];
 }
 
-export const name_of = (pull) => (pull.repository ? short_name(pull.repository) : format.short_digest(pull.digest));
-const short_name = (repository) => repository.replace(/^docker\.io\//, "");
+/** As people write it: Docker Hub's images without their registry, all others with it. */
+export function name_of(pull) {
+  if (!pull.repository) return format.short_digest(pull.digest);
+  return !pull.registry || pull.registry === "docker.io" ? pull.repository : `${pull.registry}/${pull.repository}`;
+}
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 
 export function headline(findings) {

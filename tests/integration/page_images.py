@@ -19,7 +19,7 @@ from oxtest.process import free_port, wait_until
 
 MIB = 1 << 20
 PEERS = 6
-WIDTH, HEIGHT = 1280, 1330
+WIDTH, HEIGHT = 1280, 1400
 REGISTRIES = ("docker.io", "ghcr.io", "registry.example.com")
 
 
@@ -28,7 +28,8 @@ def start_cluster(folder, upstream):
     mirrors = []
     for i, address in enumerate(addresses):
         registries = [{"name": name, "upstreams": [upstream.url]} for name in REGISTRIES]
-        mirrors.append(Mirror(folder, registries, name=f"m{i}", storage={"budget": "2GiB"}, membership={"provider": "static", "peers": addresses},
+        mirrors.append(Mirror(folder, registries, name=f"m{i}", storage={"budget": "2GiB"}, limits={"peer_upload_bandwidth": "8MiB"},
+                              membership={"provider": "static", "peers": addresses},
                               peer={"name": f"node-{i + 1}", "listen": address, "tls.insecure": True,
                                     "location": ["zone-a", f"row-{i // 3 + 1}", f"rack-{i // 2 + 1}"]}))
     for mirror in mirrors:
@@ -58,9 +59,9 @@ def tell_a_story(mirrors, upstream, threads):
     for _ in range(3):
         pull(node, "docker.io/library/nginx", upstream.add_blob(test_image.noise(24 * MIB, "docker.io/library/nginx24")))
     slow = blob("registry.example.com/ml/llama", 150)
-    half = blob("ghcr.io/acme/billing", 60)
+    half = blob("ghcr.io/acme/billing", 150)
     upstream.rate_bytes = MIB
-    # Its other half: a peer that has begun before.
+    # A part of the second comes from a peer that has begun before.
     for mirror, found in ((mirrors[4], half), (node, slow), (node, half)):
         threads.append(threading.Thread(target=lambda m=mirror, f=found: m.get(f"/v2/{f[0]}/blobs/{f[1]}"), daemon=True))
         threads[-1].start()

@@ -129,8 +129,8 @@ class PageServer:
             marks[12] = "x"
         got = [marks.count(mark) * stripe for mark in "dpu"]
         repository = _IMAGES[i % len(_IMAGES)] + self.evil
-        pull = {"id": f"{'e' if ended else 'r'}{i}", "digest": _digest(i), "size_bytes": size, "registry": repository.split("/")[0],
-                "repository": repository, "started": _time(begun), "ended": _time(begun + 7.4) if ended else None,
+        pull = {"id": f"{'e' if ended else 'r'}{i}", "digest": _digest(i), "size_bytes": size, "registry": repository.partition("/")[0],
+                "repository": repository.partition("/")[2], "started": _time(begun), "ended": _time(begun + 7.4) if ended else None,
                 "state": "failed" if failed else ("left" if ended and i == 5 else "verified") if ended else "running", "stripes": stripes,
                 "stripe_bytes": stripe, "map_stripes": 1, "done_stripes": done, "bytes": dict(zip(("storage", "peer", "upstream"), got)),
                 "readers": 0 if ended else 1 + i % 3, "retries": 3 if stuck else 0, "hedges": i % 2,
