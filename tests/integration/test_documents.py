@@ -74,8 +74,42 @@ def anchors(path):
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
+SAMPLE = """# A page
+<!-- test: hidden=7 -->
+```sh
+echo one; echo "two $hidden"
+```
+
+```text
+one
+two …
+```
+
+<!-- not run: it would fail -->
+```sh
+false
+```
+"""
+
+
 class Commands(PageCase):
     """What can only be seen by doing."""
+
+    def wrong_with(self, text):
+        folder = self.own_folder()
+        page = os.path.join(folder, "page.md")
+        with open(page, "w", encoding="utf-8") as out:
+            out.write(text)
+        self.put_parts(folder)
+        return documents.run(page, folder, internet=self.internet)
+
+    def test_what_is_wrong_with_a_page_is_noticed(self):
+        good = self.wrong_with(SAMPLE)
+        if good is None:
+            self.skipTest("systemd cannot be booted here")
+        self.assertEqual(good, "")
+        self.assertIn("page.md:3", self.wrong_with(SAMPLE.replace("echo one;", "false; echo one;")))
+        self.assertIn("does not print\n  two", self.wrong_with(SAMPLE.replace('"two $hidden"', "three")))
 
 
 for _page in RUN_HERE:

@@ -25,11 +25,15 @@ class PageCase(Case):
         if self.why or not self.deb:
             self.skipTest(self.why or "no CPack, or not a Debian machine")
 
+    def put_parts(self, folder):
+        """What a machine finds in its working directory: the package, and the CA of its internet."""
+        shutil.copy(self.deb, folder)
+        shutil.copytree(os.path.dirname(self.internet.authority), os.path.join(folder, "internet"))
+
     def run_page(self, page, folder=None, **machine):
         """`machine`: as for booted.run."""
         folder = folder or self.own_folder()
-        shutil.copy(self.deb, folder)
-        shutil.copytree(os.path.dirname(self.internet.authority), os.path.join(folder, "internet"))
+        self.put_parts(folder)
         wrong = documents.run(page, folder, internet=self.internet, **machine)
         if wrong is None:
             with open(os.path.join(folder, "boot.log"), encoding="utf-8", errors="replace") as log:
