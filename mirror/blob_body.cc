@@ -48,7 +48,7 @@ BlobBody::~BlobBody() {
   subscription_.reset();
   waker_->clear();
   progress_->clear();
-  if (window_log_) blobs_.journal().end(window_log_, PullState::kLeft);
+  if (window_log_) blobs_.journal().leave(window_log_);
 }
 
 void BlobBody::note_storage() {
@@ -59,7 +59,7 @@ void BlobBody::note_storage() {
 }
 
 bool BlobBody::attach() {
-  auto fetch = blobs_.fetch(read_.digest, read_.size, waker_->loop());
+  auto fetch = blobs_.fetch(read_.digest, read_.size, waker_->loop(), position_ > 0);
   if (!fetch) {
     log::debug("blob cannot be kept", {{"digest", read_.digest.to_string()}, log::Field(fetch.error())});
     use_window();

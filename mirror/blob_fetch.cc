@@ -38,8 +38,8 @@ std::shared_ptr<BlobFetch> BlobFetch::create(Context context, std::shared_ptr<st
 BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy)
     : context_(context),
       blob_(std::move(blob)),
-      log_(context.journal.begin(blob_->digest(), blob_->geometry(),
-                                 [this](auto stripe) { return blob_->has(stripe); })),
+      log_(context.journal.begin(
+          blob_->digest(), blob_->geometry(), [this](auto stripe) { return blob_->has(stripe); }, context.continues)),
       strategy_(std::move(strategy)),
       progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       room_(std::make_shared<Waker>(context.home)),
@@ -61,7 +61,8 @@ BlobFetch::~BlobFetch() {
   room_->clear();
   gathered_->clear();
   running_.clear();
-  context_.journal.end(log_, verified_ ? PullState::kVerified : PullState::kLeft);
+  if (verified_) context_.journal.end(log_, PullState::kVerified);
+  context_.journal.leave(log_);
   if (context_.peers != nullptr && blob_->stripes_present() > 0 && !blob_->gone())
     context_.peers->holds(blob_->digest());
 }

@@ -114,6 +114,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     storage::Store& store;
     PullJournal& journal;
     FetchPeers* peers = nullptr;  ///< null: no ring
+    bool continues = false;       ///< for a reader that begins within the blob; for the journal
   };
 
   static std::shared_ptr<BlobFetch> create(Context context, std::shared_ptr<storage::Blob> blob,

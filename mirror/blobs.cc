@@ -54,7 +54,7 @@ std::size_t Blobs::running_count() {
       std::ranges::count_if(fetches_, [](const auto& known) { return !known.second.expired(); }));
 }
 
-Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home) {
+Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home, bool continues) {
   const std::lock_guard lock(mutex_);
   auto& known = fetches_[digest];
   if (auto running = known.lock()) {
@@ -86,8 +86,8 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, peers_}, std::move(*blob),
-                                std::move(strategy));
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, peers_, continues},
+                                std::move(*blob), std::move(strategy));
   fetches_[digest] = made;
   return made;
 }

@@ -30,8 +30,10 @@ class Blobs final : public FetchObserver {
   PullJournal& journal() noexcept { return journal_; }
 
   /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
-  /// kInvalid (of another size here, by the word of another repository) mean window mode.
-  Result<std::shared_ptr<BlobFetch>> fetch(const Digest& digest, std::uint64_t size, Loop& home);
+  /// kInvalid (of another size here, by the word of another repository) mean window mode. `continues`: as
+  /// BlobFetch::Context.
+  Result<std::shared_ptr<BlobFetch>> fetch(const Digest& digest, std::uint64_t size, Loop& home,
+                                           bool continues = false);
 
   /// The fetch of this blob that runs now, if one does.
   std::shared_ptr<BlobFetch> running(const Digest& digest);

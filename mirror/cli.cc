@@ -15,6 +15,7 @@
 #include "mirror/operator/cache_command.h"
 #include "mirror/operator/pull_command.h"
 #include "mirror/operator/status_command.h"
+#include "mirror/operator/trace_command.h"
 #include "mirror/prepare_command.h"
 #include "mirror/sim/sim_command.h"
 #include "mirror/version.h"
@@ -141,6 +142,8 @@ int run_cli(int argc, char** argv) {
   for (auto* command : daemon_commands) arguments.add_to(command->app());
   PullCommand pull_command(app);
   arguments.add_to(pull_command.app());
+  TraceCommand trace_command(app);
+  arguments.add_to(trace_command.app());
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -174,6 +177,7 @@ int run_cli(int argc, char** argv) {
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
   if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);
+  if (trace_command.parsed()) return trace_command.run(*config, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())

@@ -25,11 +25,14 @@ void log_pull(const PullSummary& pull) {
 
 }  // namespace
 
-std::shared_ptr<PullLog> PullJournal::begin(const Digest& digest, const Geometry& geometry,
-                                            const std::function<bool(std::uint32_t)>& here) {
+std::shared_ptr<PullLog> PullJournal::begin(const Digest& digest, const Geometry& geometry, const Here& here,
+                                            bool continues) {
   std::uint64_t id = 0;
   {
     const std::lock_guard lock(mutex_);
+    if (continues) {
+      if (auto pull = resume(digest, geometry, here)) return pull;
+    }
     if (running_.size() >= kJournalRunning) return PullLog::unrecorded(digest);
     id = next_id_++;
   }
@@ -37,6 +40,21 @@ std::shared_ptr<PullLog> PullJournal::begin(const Digest& digest, const Geometry
   const std::lock_guard lock(mutex_);
   running_.push_back(pull);
   return pull;
+}
+
+/// Under the lock.
+std::shared_ptr<PullLog> PullJournal::resume(const Digest& digest, const Geometry& geometry, const Here& here) {
+  auto last = latest(digest);
+  if (!last) return nullptr;
+  const auto summary = last->summary();
+  const bool recent = !summary.ended || clock_.wall() - *summary.ended < kJournalJoin;
+  if (!recent || summary.size_bytes != geometry.blob_bytes() || !last->resume(here)) return nullptr;
+  if (std::erase(ended_, last) > 0) running_.push_back(last);
+  return last;
+}
+
+void PullJournal::leave(const std::shared_ptr<PullLog>& pull) {
+  if (pull->release()) end(pull, PullState::kLeft);
 }
 
 void PullJournal::end(const std::shared_ptr<PullLog>& pull, PullState state, std::string_view error) {

@@ -19,7 +19,8 @@ namespace oxbow::mirror {
 inline constexpr std::size_t kJournalRunning = 256;  ///< fetches beyond leave no record
 inline constexpr std::size_t kJournalEnded = 64;
 inline constexpr std::size_t kJournalServes = 192;  ///< without stripes: given from storage, or small
-/// The same blob from storage again so soon is a reader more of that pull.
+/// The same blob from storage again so soon is a reader more of that pull; and a part of it, of whichever pull was
+/// last.
 inline constexpr std::chrono::seconds kJournalJoin{60};
 
 class PullJournal {
@@ -28,9 +29,14 @@ class PullJournal {
   PullJournal(const PullJournal&) = delete;
   PullJournal& operator=(const PullJournal&) = delete;
 
-  /// A fetch has begun. `here`: whether a stripe is on the disk already; null in window mode.
-  std::shared_ptr<PullLog> begin(const Digest& digest, const Geometry& geometry,
-                                 const std::function<bool(std::uint32_t)>& here);
+  using Here = std::function<bool(std::uint32_t)>;
+
+  /// A fetch has begun. `here`: whether a stripe is on the disk already; null in window mode. `continues`: for a reader
+  /// that begins within the blob; clients that take it in parts leave the fetch between them, and it stays one pull.
+  std::shared_ptr<PullLog> begin(const Digest& digest, const Geometry& geometry, const Here& here,
+                                 bool continues = false);
+  /// A fetch is over, and if the pull has not ended otherwise, its readers have left it.
+  void leave(const std::shared_ptr<PullLog>& pull);
   /// Once: later ends of the same pull say nothing.
   void end(const std::shared_ptr<PullLog>& pull, PullState state, std::string_view error = {});
 
@@ -58,6 +64,7 @@ class PullJournal {
   using Pulls = std::deque<std::shared_ptr<PullLog>>;  ///< oldest first
   Pulls all() const;
   std::shared_ptr<PullLog> latest(const Digest& digest) const;
+  std::shared_ptr<PullLog> resume(const Digest& digest, const Geometry& geometry, const Here& here);
 
   const Clock& clock_;
   const Clock::Wall since_ = clock_.wall();

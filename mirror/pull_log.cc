@@ -40,10 +40,7 @@ PullLog::PullLog(std::uint64_t id, const Digest& digest, const Geometry& geometr
   if (!here) return;
   cells_.resize(geometry.stripes(), kMissing);
   for (std::uint32_t stripe = 0; stripe < geometry.stripes(); ++stripe) {
-    if (!here(stripe)) continue;
-    cells_[stripe] = kDisk;
-    ++summary_.done_stripes;
-    summary_.bytes.storage += geometry.stripe(stripe).size();
+    if (here(stripe)) found_here(stripe);
   }
 }
 
@@ -154,6 +151,28 @@ void PullLog::served(PullSource source, Clock::Wall now) {
   summary_.ended = now;
 }
 
+bool PullLog::resume(const std::function<bool(std::uint32_t)>& here) {
+  const std::lock_guard lock(mutex_);
+  const bool left = !summary_.ended || summary_.state == PullState::kLeft;
+  if (!left || cells_.empty()) return false;
+  ++fetches_;
+  summary_.ended.reset();
+  summary_.state = PullState::kRunning;
+  for (std::uint32_t stripe = 0; stripe < cells_.size(); ++stripe) {
+    const bool is_here = here(stripe);
+    if (is_here == is_done(cells_[stripe])) continue;
+    take_back(stripe);
+    cells_[stripe] = kMissing;
+    if (is_here) found_here(stripe);
+  }
+  return true;
+}
+
+bool PullLog::release() {
+  const std::lock_guard lock(mutex_);
+  return --fetches_ == 0;
+}
+
 bool PullLog::end(PullState state, std::string_view error, Clock::Wall now) {
   const std::lock_guard lock(mutex_);
   if (summary_.ended) return false;
@@ -236,8 +255,16 @@ void PullLog::take_back(std::uint32_t stripe) {
   if (cell >= kFirstPeer) peers_[cell - kFirstPeer].second -= bytes;
 }
 
+void PullLog::found_here(std::uint32_t stripe) {
+  cells_[stripe] = kDisk;
+  ++summary_.done_stripes;
+  summary_.bytes.storage += geometry_.stripe(stripe).size();
+}
+
 /// Nobody watches it any more: a map for the eye is enough.
 void PullLog::thin() {
+  events_.shrink_to_fit();
+  if (cells_.size() <= kEndedMapCells) return;
   map_stripes_ = stripes_per_cell(cells_.size());
   map_.clear();
   for (std::size_t first = 0; first < cells_.size(); first += map_stripes_) {
@@ -247,7 +274,6 @@ void PullLog::thin() {
     map_ += kWorstFirst[worst];
   }
   map_.shrink_to_fit();
-  events_.shrink_to_fit();
   std::vector<std::uint8_t>().swap(cells_);
 }
 

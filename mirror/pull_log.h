@@ -55,7 +55,12 @@ class PullLog {
   void window(std::uint64_t bytes, std::uint64_t from_peers);
   /// All of it came from one place at once: it was on the disk, or is small. In place of `end`.
   void served(PullSource source, Clock::Wall now);
-  /// False: it had ended already. Nothing changes after the end.
+  /// Another fetch goes on with a pull whose fetch was left or is about to end, if what it had is still known; `here`
+  /// as above. False: it is not.
+  bool resume(const std::function<bool(std::uint32_t)>& here);
+  /// One of its fetches has ended. True: none is left.
+  bool release();
+  /// False: it had ended already. Nothing changes after the end, but by `resume`.
   bool end(PullState state, std::string_view error, Clock::Wall now);
   bool ended() const;
 
@@ -86,6 +91,7 @@ class PullLog {
   std::uint8_t cell_of(std::string_view peer);
   std::uint64_t& bytes_of(std::uint8_t cell);
   void take_back(std::uint32_t stripe);
+  void found_here(std::uint32_t stripe);
   void thin();
 
   const std::uint64_t id_;
@@ -94,8 +100,9 @@ class PullLog {
   const Clock::Steady began_;
   mutable std::mutex mutex_;
   PullSummary summary_;
-  std::vector<std::uint8_t> cells_;  ///< while it runs
-  std::string map_;                  ///< afterwards; one character stands for all
+  std::uint32_t fetches_ = 1;
+  std::vector<std::uint8_t> cells_;  ///< while it runs, and afterwards if there are not too many
+  std::string map_;                  ///< afterwards, else; one character stands for all
   std::uint32_t map_stripes_ = 1;
   std::vector<std::pair<std::string, std::uint64_t>> peers_;
   std::vector<Event> events_;  ///< a ring once it is full

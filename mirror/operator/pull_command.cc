@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "mirror/operator/image_layers.h"
 #include "mirror/operator/image_pull.h"
 #include "mirror/operator/preheat_watch.h"
 #include "mirror/operator/pull_progress.h"
@@ -24,15 +25,6 @@ Examples:
 Sources: = disk of this node, + peers, # upstream.
 Exit codes: 0 all of it is there, 1 it failed or was interrupted, 2 an argument is wrong.
 )";
-
-/// A token service in clear is taken only where the registry itself is spoken to in clear.
-bool is_https(const config::Config& config, const std::string& registry) {
-  for (const auto& known : config.registries) {
-    const bool named = known.name == registry || std::ranges::find(known.aliases, registry) != known.aliases.end();
-    if (named && !known.upstreams.empty()) return known.upstreams.front().starts_with("https://");
-  }
-  return true;
-}
 
 int fail_with(std::FILE* errors, const Error& error, int code) {
   std::fprintf(errors, "oxbow pull: %s\n", printable(error.what()).c_str());
@@ -126,7 +118,7 @@ int PullCommand::pull(const config::Config& config, std::FILE* in, std::FILE* ou
   const bool plain = json_ || quiet_;
   PullProgress progress(
       {.lines = plain ? nullptr : out, .terminal = !quiet_ && ::isatty(::fileno(errors)) != 0 ? errors : nullptr});
-  const bool https = is_https(config, image->registry);
+  const bool https = registry_is_https(config, image->registry);
   ImagePull::Options options{.image = *image,
                              .platform = std::move(*platform),
                              .access = {.mirror = std::move(*mirror),

@@ -152,6 +152,49 @@ TEST_F(Journal, AServeFromStorageIsAPullOfItsOwnAndAnotherSoonAfterItsReader) {
   EXPECT_EQ(journal_.recent(10).size(), 3U);
 }
 
+// A client that takes a blob in parts leaves its fetch between them: it stays one pull, with the sources that it had.
+TEST_F(Journal, AFetchThatGoesOnWithAPartIsTheSamePull) {
+  const auto first = begin(digest_, 2 * kMiB, 1);
+  arrive(*first, 1, "node-a");
+  arrive(*first, 2);
+  journal_.leave(first);
+  EXPECT_EQ(find(digest_).summary.state, PullState::kLeft);
+
+  // Stripe 2 is lost meanwhile, and stripe 3 has come by other ways.
+  const auto go_on = [&] {
+    return journal_.begin(digest_, Geometry(2 * kMiB), [](auto stripe) { return stripe != 2; }, true);
+  };
+  const auto second = go_on();
+  EXPECT_EQ(second->id(), first->id());
+  EXPECT_EQ(find(digest_).map, "dp.d");
+  EXPECT_EQ(journal_.running().size(), 1U);
+  EXPECT_TRUE(journal_.recent(9).empty());
+
+  // The next part comes before the fetch of the one before has ended.
+  const auto third = go_on();
+  EXPECT_EQ(third->id(), first->id());
+  journal_.leave(second);
+  EXPECT_EQ(find(digest_).summary.state, PullState::kRunning);
+  arrive(*third, 2);
+  journal_.end(third, PullState::kVerified);
+  journal_.leave(third);
+  const auto record = find(digest_);
+  EXPECT_EQ(record.summary.state, PullState::kVerified);
+  EXPECT_EQ(record.map, "dpud");
+  EXPECT_EQ(record.summary.bytes.storage + record.summary.bytes.peer + record.summary.bytes.upstream, 2 * kMiB);
+  EXPECT_EQ(record.events.size(), 3U);
+
+  // What has verified is not gone on with, nor what was left long ago, nor with a reader from the begin on.
+  EXPECT_NE(go_on()->id(), first->id());
+  const auto left = begin(named(1), kMiB);
+  journal_.leave(left);
+  EXPECT_NE(begin(named(1), kMiB)->id(), left->id());
+  const auto old = begin(named(2), kMiB);
+  journal_.leave(old);
+  clock_.advance(milliseconds(61'000));
+  EXPECT_NE(journal_.begin(named(2), Geometry(kMiB), [](auto) { return false; }, true)->id(), old->id());
+}
+
 TEST_F(Journal, SmallContentAndWindows) {
   journal_.served({digest_, 300, PullSource::kUpstream, "docker.io", "library/nginx"});
   EXPECT_EQ(find(digest_).map, "u");
