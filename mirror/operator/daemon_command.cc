@@ -1,6 +1,7 @@
 #include "mirror/operator/daemon_command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace oxbow::mirror {
@@ -42,7 +43,8 @@ double number_at(const Json& object, const char* key) {
 
 std::uint64_t bytes_at(const Json& object, const char* key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+  if (found == object.end() || !found->is_number_integer()) return 0;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->get<std::int64_t>()));
 }
 
 bool flag_at(const Json& object, const char* key) {

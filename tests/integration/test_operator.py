@@ -10,10 +10,12 @@ import subprocess
 
 from oxtest.case import Case, Registry, image, test_image
 from oxtest.http import fetch, raw
-from oxtest.mirror import binary
+from oxtest.mirror import ROOT, binary
 from oxtest.process import wait_until
 
 MIB = 1 << 20
+# What the document tells of and this daemon does not answer yet.
+DOCUMENTED_AHEAD = ("/api/v1/pulls", "/api/v1/preheats")
 
 
 class Operator(Case):
@@ -156,6 +158,23 @@ class Operator(Case):
         self.start(mirror)
         self.assertRegex(mirror.log(), r"warning.* no admin socket.*admin\.socket")
         self.assertEqual(fetch(mirror.admin_url + "/api/v1/status").status, 200)
+
+    def test_answers_fit_the_document(self):
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest("python3-jsonschema is not installed")
+        with open(os.path.join(ROOT, "docs", "openapi.json"), encoding="utf-8") as file:
+            document = json.load(file)
+        self.pull()
+        for path, methods in document["paths"].items():
+            if "get" not in methods or "{" in path or path in DOCUMENTED_AHEAD:
+                continue
+            with self.subTest(path):
+                schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+                reply = fetch(self.mirror.admin_url + path)
+                self.assertEqual(reply.status, 200, reply)
+                jsonschema.validate(reply.json(), {**schema, "components": document["components"]})
 
     def test_errors_tell_what_went_wrong(self):
         self.assertEqual(fetch(self.mirror.admin_url + "/api/v1/errors").json(), {"errors": []})
