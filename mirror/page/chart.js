@@ -1,8 +1,9 @@
-// Throughput of the last five minutes: areas on top of one another for what clients got, lines for what crossed the network.
-import * as format from "./format.js";
-import { pen } from "./dom.js";
-import { fill_of, palette } from "./palette.js";
-import { kChartSeconds } from "./rates.js";
+// Throughput of the last five minutes: areas on top of one another for what clients got, lines for what crossed the
+// network.
+import {pen} from './dom.js';
+import * as format from './format.js';
+import {fill_of, palette} from './palette.js';
+import {kChartSeconds} from './rates.js';
 
 const kHeight = 190;
 const kLeft = 4, kRight = 4, kTop = 20, kBottom = 20;
@@ -27,7 +28,7 @@ export function draw_chart(canvas, rows, now, series, stacked) {
   } else {
     series.forEach((part, index) => runs.forEach((run) => draw_line(frame, run, index, part)));
   }
-  if (!runs.length) draw_note(frame, "collecting the first seconds");
+  if (!runs.length) draw_note(frame, 'collecting the first seconds');
 }
 
 function averaged(rows) {
@@ -41,7 +42,7 @@ function averaged(rows) {
       last.spent = spent;
       last.at = row.at;
     } else {
-      points.push({ ...row, bucket });
+      points.push({...row, bucket});
     }
   }
   return points;
@@ -59,9 +60,9 @@ function nice(value) {
   return value;
 }
 
-function draw_grid({ context, width, height, y, x }, top) {
+function draw_grid({context, width, height, y, x}, top) {
   const colours = palette();
-  context.font = "11px system-ui, sans-serif";
+  context.font = '11px system-ui, sans-serif';
   context.lineWidth = 1;
   for (const part of [0, 0.5, 1]) {
     const at = Math.round(y(part * top)) + 0.5;
@@ -71,16 +72,16 @@ function draw_grid({ context, width, height, y, x }, top) {
     context.lineTo(width - kRight, at);
     context.stroke();
     context.fillStyle = colours.muted;
-    context.textAlign = "left";
+    context.textAlign = 'left';
     if (part > 0) context.fillText(format.rate(part * top), kLeft, at - 5);
   }
-  context.textAlign = "center";
+  context.textAlign = 'center';
   for (let back = 60; back < kChartSeconds; back += 60) {
     const time = kChartSeconds - back;
     context.fillText(`−${time / 60} min`, kLeft + ((width - kLeft - kRight) * back) / kChartSeconds, height - 5);
   }
-  context.textAlign = "right";
-  context.fillText("now", width - kRight, height - 5);
+  context.textAlign = 'right';
+  context.fillText('now', width - kRight, height - 5);
 }
 
 function unbroken(points) {
@@ -98,7 +99,7 @@ function unbroken(points) {
   return runs;
 }
 
-function draw_area({ context, x, y }, run, index, part) {
+function draw_area({context, x, y}, run, index, part) {
   const below = (point) => sum(point.values.slice(0, index));
   context.beginPath();
   run.forEach((point) => context.lineTo(x(point.at), y(below(point) + point.values[index])));
@@ -108,20 +109,20 @@ function draw_area({ context, x, y }, run, index, part) {
   context.fill();
 }
 
-function draw_line({ context, x, y }, run, index, part) {
+function draw_line({context, x, y}, run, index, part) {
   context.beginPath();
   run.forEach((point) => context.lineTo(x(point.at), y(point.values[index])));
   context.strokeStyle = palette()[part.key];
   context.lineWidth = 2;
-  context.lineJoin = "round";
+  context.lineJoin = 'round';
   context.setLineDash(part.dash || []);
   context.stroke();
   context.setLineDash([]);
 }
 
-function draw_note({ context, width, height }, text) {
+function draw_note({context, width, height}, text) {
   context.fillStyle = palette().muted;
-  context.font = "13px system-ui, sans-serif";
-  context.textAlign = "center";
+  context.font = '13px system-ui, sans-serif';
+  context.textAlign = 'center';
   context.fillText(text, width / 2, height / 2);
 }

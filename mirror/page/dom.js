@@ -1,13 +1,16 @@
 // Elements from data. Data only ever becomes text: nothing here or elsewhere parses it as HTML.
 
-/** A new element: `el("td", {class: "n"}, "12")`. Attributes that are null or false are left out; `on` is an object of listeners. */
+/**
+ * A new element: `el("td", {class: "n"}, "12")`. Attributes that are null or false are left out; `on` is an object of
+ * listeners.
+ */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "on") {
+    if (name === 'on') {
       for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
     } else if (value !== null && value !== false && value !== undefined) {
-      node.setAttribute(name, value === true ? "" : value);
+      node.setAttribute(name, value === true ? '' : value);
     }
   }
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
@@ -37,10 +40,12 @@ export function show(node, visible) {
   if (node.hidden === visible) node.hidden = !visible;
 }
 
-const kParts = Symbol("parts");
+const kParts = Symbol('parts');
 
-/** Makes the children of `list` stand for `items`, in order. A child is kept while its key is: focus, scroll positions and opened
- *  details survive. `create(item)` returns an element; `update(element, item)` brings it up to date. */
+/**
+ * Makes the children of `list` stand for `items`, in order. A child is kept while its key is: focus, scroll positions
+ * and opened details survive. `create(item)` returns an element; `update(element, item)` brings it up to date.
+ */
 export function sync(list, items, key_of, create, update) {
   const known = list[kParts] || new Map();
   const kept = new Map();
@@ -75,8 +80,8 @@ export function pen(canvas, height) {
   if (canvas.width !== pixels[0]) canvas.width = pixels[0];
   if (canvas.height !== pixels[1]) canvas.height = pixels[1];
   if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext('2d');
   context.setTransform(scale, 0, 0, scale, 0, 0);
   context.clearRect(0, 0, width, height);
-  return { context, width, height };
+  return {context, width, height};
 }

@@ -1,6 +1,6 @@
 // The colours of canvases, from the style sheet, so that light and dark stand in one place.
 
-const kNames = ["storage", "peer", "upstream", "ok", "warn", "bad", "text", "muted", "line", "faint", "card"];
+const kNames = ['storage', 'peer', 'upstream', 'ok', 'warn', 'bad', 'text', 'muted', 'line', 'faint', 'card'];
 let known = null;
 
 export function palette() {
@@ -12,8 +12,8 @@ export function palette() {
 
 /** Calls `redraw` when the reader's system changes between light and dark. */
 export function on_scheme_change(redraw) {
-  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-    matchMedia(query).addEventListener("change", () => {
+  for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
+    matchMedia(query).addEventListener('change', () => {
       known = null;
       redraw();
     });
@@ -22,14 +22,17 @@ export function on_scheme_change(redraw) {
 
 /** The three sources, always in this order. */
 export const kSources = [
-  { key: "storage", name: "this disk", long: "from this node's disk" },
-  { key: "peer", name: "peers", long: "from peers" },
-  { key: "upstream", name: "upstream", long: "from the upstream registry" },
+  {key: 'storage', name: 'this disk', long: 'from this node\'s disk'},
+  {key: 'peer', name: 'peers', long: 'from peers'},
+  {key: 'upstream', name: 'upstream', long: 'from the upstream registry'},
 ];
 
 const patterns = new Map();
 
-/** What marks a source beside its colour: upstream, which costs, is hatched; peers are lighter (in the dark: darker) than the disk. */
+/**
+ * What marks a source beside its colour: upstream, which costs, is hatched; peers are lighter (in the dark: darker)
+ * than the disk.
+ */
 export function fill_of(context, key) {
   const colours = palette();
   const name = `${key} ${colours[key]} ${colours.card}`;
@@ -38,10 +41,10 @@ export function fill_of(context, key) {
 }
 
 function make_pattern(context, key, colours) {
-  if (key !== "upstream") return colours[key];
-  const tile = document.createElement("canvas");
+  if (key !== 'upstream') return colours[key];
+  const tile = document.createElement('canvas');
   tile.width = tile.height = 6;
-  const paint = tile.getContext("2d");
+  const paint = tile.getContext('2d');
   paint.fillStyle = colours[key];
   paint.fillRect(0, 0, 6, 6);
   paint.strokeStyle = colours.card;
@@ -52,5 +55,5 @@ function make_pattern(context, key, colours) {
     paint.lineTo(at + 6, 0);
   }
   paint.stroke();
-  return context.createPattern(tile, "repeat");
+  return context.createPattern(tile, 'repeat');
 }

@@ -1,5 +1,5 @@
-// Asks the daemon again and again: often while somebody looks, seldom while the page is hidden, and ever more seldom while nobody
-// answers. One question of a kind is under way at a time, so a slow daemon is not buried in them.
+// Asks the daemon again and again: often while somebody looks, seldom while the page is hidden, and ever more seldom
+// while nobody answers. One question of a kind is under way at a time, so a slow daemon is not buried in them.
 
 const kTimeoutMs = 5000;
 const kHiddenMs = 20000;
@@ -13,7 +13,7 @@ export async function ask(path) {
   const giving_up = new AbortController();
   const timer = setTimeout(() => giving_up.abort(), kTimeoutMs);
   try {
-    const answer = await fetch(path, { cache: "no-store", signal: giving_up.signal, credentials: "same-origin" });
+    const answer = await fetch(path, {cache: 'no-store', signal: giving_up.signal, credentials: 'same-origin'});
     const text = await answer.text();
     let data = null;
     try {
@@ -27,7 +27,7 @@ export async function ask(path) {
       error.answered = answer.status !== 502 && answer.status !== 504;
       throw error;
     }
-    return { data, size: text.length };
+    return {data, size: text.length};
   } finally {
     clearTimeout(timer);
   }
@@ -59,10 +59,13 @@ export class Line {
   }
 }
 
-/** One kind of question. The first poller of a line, `leads`, finds out whether the daemon is back; the others wait for it. */
+/**
+ * One kind of question. The first poller of a line, `leads`, finds out whether the daemon is back; the others wait for
+ * it.
+ */
 export class Poller {
   constructor(line, path, every_ms, take, leads = false) {
-    Object.assign(this, { line, path, every_ms, take, leads });
+    Object.assign(this, {line, path, every_ms, take, leads});
     this.timer = null;
     this.asking = false;
     this.size = 0;
@@ -84,7 +87,7 @@ export class Poller {
   /** The answer; null when there is none. */
   async question() {
     try {
-      const { data, size } = await ask(this.path);
+      const {data, size} = await ask(this.path);
       this.size = size;
       this.line.heard();
       return data;

@@ -14,7 +14,7 @@ export class Rates {
   add(at, started, counters) {
     const fresh = this.started !== started;
     this.started = started;
-    this.points.push({ at, counters, fresh });
+    this.points.push({at, counters, fresh});
     while (this.points.length > 2 && this.points[1].at < at - kWindowSeconds) this.points.shift();
   }
 
@@ -39,9 +39,12 @@ export class Rates {
       const [before, after] = [this.points[i - 1], this.points[i]];
       const spent = after.at - before.at;
       const unknown = after.fresh || spent <= 0 || spent > 60;
-      rows.push({ at: after.at, spent,
-                  values: unknown ? null
-                                  : names.map((name) => Math.max(0, (after.counters[name] - before.counters[name]) / spent)) });
+      rows.push({
+        at: after.at,
+        spent,
+        values: unknown ? null :
+                          names.map((name) => Math.max(0, (after.counters[name] - before.counters[name]) / spent))
+      });
     }
     return rows;
   }

@@ -1,23 +1,23 @@
-// One blob as a band of small squares, one a stripe: where each came from. A canvas, because a blob may have 65,536 of them; the same
-// is told in words as sums by source.
-import * as format from "./format.js";
-import { pen } from "./dom.js";
-import { fill_of, palette } from "./palette.js";
+// One blob as a band of small squares, one a stripe: where each came from. A canvas, because a blob may have 65,536 of
+// them; the same is told in words as sums by source.
+import {pen} from './dom.js';
+import * as format from './format.js';
+import {fill_of, palette} from './palette.js';
 
 const kLargest = 14, kSmallest = 3;
 const kMaxHeight = 112;
 
 /** What the characters of a pull's map mean, in the order in which they are told. */
 export const kStripeKinds = [
-  { mark: "d", key: "storage", name: "this disk" },
-  { mark: "p", key: "peer", name: "peer" },
-  { mark: "u", key: "upstream", name: "upstream" },
-  { mark: "~", key: "arriving", name: "arriving" },
-  { mark: "x", key: "replaced", name: "being replaced" },
-  { mark: ".", key: "missing", name: "missing" },
+  {mark: 'd', key: 'storage', name: 'this disk'},
+  {mark: 'p', key: 'peer', name: 'peer'},
+  {mark: 'u', key: 'upstream', name: 'upstream'},
+  {mark: '~', key: 'arriving', name: 'arriving'},
+  {mark: 'x', key: 'replaced', name: 'being replaced'},
+  {mark: '.', key: 'missing', name: 'missing'},
 ];
 const kKind = new Map(kStripeKinds.map((kind, index) => [kind.mark, index]));
-const kMissing = kKind.get(".");
+const kMissing = kKind.get('.');
 
 export function count_stripes(map) {
   const counts = new Array(kStripeKinds.length).fill(0);
@@ -28,25 +28,28 @@ export function count_stripes(map) {
 /** "24 stripes: 12 this disk, 8 peer, 4 missing". `each`: how many stripes a character stands for. */
 export function describe_stripes(map, each = 1) {
   const parts = count_stripes(map)
-    .map((value, index) => (value ? `${format.count(value)} ${kStripeKinds[index].name}` : null))
-    .filter(Boolean);
-  return `${format.many(map.length, each > 1 ? `group of ${each} stripes` : "stripe", each > 1 ? `groups of ${each} stripes` : "stripes")}: ${parts.join(", ")}`;
+                    .map((value, index) => (value ? `${format.count(value)} ${kStripeKinds[index].name}` : null))
+                    .filter(Boolean);
+  return `${
+      format.many(
+          map.length, each > 1 ? `group of ${each} stripes` : 'stripe',
+          each > 1 ? `groups of ${each} stripes` : 'stripes')}: ${parts.join(', ')}`;
 }
 
 /** The side of a square, and how many stripes one of them stands for so that the band stays low. */
 function layout(stripes, width) {
   for (let side = kLargest; side >= kSmallest; --side) {
     const columns = Math.floor(width / side);
-    if (Math.ceil(stripes / columns) * side <= kMaxHeight) return { side, columns, each: 1 };
+    if (Math.ceil(stripes / columns) * side <= kMaxHeight) return {side, columns, each: 1};
   }
   const columns = Math.floor(width / kSmallest);
   const rows = Math.floor(kMaxHeight / kSmallest);
-  return { side: kSmallest, columns, each: Math.ceil(stripes / (columns * rows)) };
+  return {side: kSmallest, columns, each: Math.ceil(stripes / (columns * rows))};
 }
 
 export function draw_stripes(canvas, map) {
   if (!map.length || canvas.clientWidth < 8) return;
-  const { side, columns, each } = layout(map.length, Math.floor(canvas.clientWidth));
+  const {side, columns, each} = layout(map.length, Math.floor(canvas.clientWidth));
   const cells = Math.ceil(map.length / each);
   const at = pen(canvas, Math.ceil(cells / columns) * side);
   if (!at) return;
@@ -62,8 +65,8 @@ export function draw_stripes(canvas, map) {
 function kind_of(map, first, each) {
   if (each === 1) return kKind.get(map[first]) ?? kMissing;
   const part = map.slice(first, first + each);
-  if (part.includes("x")) return kKind.get("x");
-  if (part.includes("~")) return kKind.get("~");
+  if (part.includes('x')) return kKind.get('x');
+  if (part.includes('~')) return kKind.get('~');
   const counts = count_stripes(part);
   return counts.indexOf(Math.max(...counts));
 }
@@ -75,14 +78,14 @@ function draw_cells(context, cells, key, side, gap, columns) {
   for (const cell of cells) {
     context.rect((cell % columns) * side, Math.floor(cell / columns) * side, size, size);
   }
-  if (key === "missing") {
+  if (key === 'missing') {
     context.fillStyle = colours.faint;
     context.fill();
-  } else if (key === "arriving") {
+  } else if (key === 'arriving') {
     context.fillStyle = colours.faint;
     context.fill();
     draw_halves(context, cells, side, size, columns, colours.text);
-  } else if (key === "replaced") {
+  } else if (key === 'replaced') {
     context.fillStyle = colours.bad;
     context.fill();
     if (size >= 6) draw_crosses(context, cells, side, size, columns, colours.card);

@@ -11,6 +11,8 @@ from oxtest.process import free_port, wait_until
 # What a page loses with its daemon: the browser says so on the console by itself.
 _NETWORK = "Failed to load resource: net::ERR_"
 _INTERACTIVE = "a[href], button, input, select, summary, [tabindex='0']"
+_NAMED = ("link", "button", "searchbox", "textbox", "combobox", "radio", "progressbar", "meter", "image", "DisclosureTriangle")
+_LABEL = "document.querySelector('#pulls-running canvas')?.getAttribute('aria-label')"
 _TITLE = "document.querySelector('#verdict-title').textContent"
 
 
@@ -56,7 +58,8 @@ class StandIn(PageCase):
     def test_a_busy_node_is_told_in_words(self):
         server, browser = self.page()
         browser.wait_for("document.querySelectorAll('#pulls-running .stripes:not([hidden])').length >= 4")
-        browser.wait_for("document.querySelectorAll('#images tbody tr').length > 3 && document.querySelectorAll('#errors-list li').length == 3")
+        browser.wait_for_count("#images tbody tr", 4)
+        browser.wait_for_count("#errors-list li", 3)
         browser.wait_for("document.querySelector('#pulls-running .stuck .still').innerText.includes('No progress for')")
         self.assertIn("acme/checkout", browser.text("#pulls-running .stuck h3"))
         self.assertIn("waits for ghcr.io", browser.text("#pulls-running .stuck .still"))
@@ -64,6 +67,7 @@ class StandIn(PageCase):
         browser.wait_for("document.querySelector('#verdict-more').innerText.includes('from peers')", "rates")
         self.assertIn("suspended: sent wrong bytes", browser.text("#peers"))
         self.assertIn("docker.io", browser.text("#registries"))
+        self.assertEqual(browser.text("#registries-more"), "1 registry not asked yet.")
         label = browser.js("document.querySelector('#pulls-running .stuck canvas').getAttribute('aria-label')")
         for word in ("stripes", "peer", "upstream", "arriving", "1 being replaced", "missing"):
             self.assertIn(word, label)
@@ -82,8 +86,8 @@ class StandIn(PageCase):
         server = self.start(PageServer())
         server.evil = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
         browser = self.open(server.url)
-        browser.wait_for("document.querySelectorAll('#errors-list li').length == 3 && document.querySelectorAll('#images tbody tr').length > 3")
-        browser.wait_for("document.querySelectorAll('#peers tbody tr').length > 3 && document.querySelectorAll('#pulls-running li').length == 4")
+        for selector, at_least in (("#errors-list li", 3), ("#images tbody tr", 4), ("#peers tbody tr", 4), ("#pulls-running li", 4)):
+            browser.wait_for_count(selector, at_least)
         self.assertIn("<img src=x", browser.text("#peers"))
         self.assertEqual(browser.js("document.querySelectorAll('main img, main script').length"), 0)
         self.assertNotIn("owned", browser.js("document.title"))
@@ -116,34 +120,36 @@ class StandIn(PageCase):
         self.assertLessEqual(browser.js("document.querySelectorAll('#places tbody tr').length"), 40)
         self.assertLess(browser.js("document.querySelectorAll('*').length"), 4000)
         self.assertIn("silent", browser.text("#peers tbody tr"))
-        browser.js("(() => { const f = document.querySelector('#peers-filter'); f.value = 'node-9999'; f.dispatchEvent(new Event('input')); })()")
-        self.assertEqual(browser.js("document.querySelectorAll('#peers tbody tr').length"), 1)
-        browser.js("(() => { const f = document.querySelector('#pulls-filter'); f.value = 'llama'; f.dispatchEvent(new Event('input')); })()")
-        browser.wait_for("document.querySelector('#pulls-running canvas')?.getAttribute('aria-label')?.startsWith('65,536 stripes')", timeout_s=60)
+        browser.fill_in("#peers-filter", "node-9999")
+        self.assertEqual(browser.count("#peers tbody tr"), 1)
+        browser.fill_in("#pulls-filter", "llama")
+        browser.wait_for(_LABEL + "?.startsWith('65,536 stripes')", timeout_s=60)
         self.assertLess(browser.js("document.querySelector('#pulls-running canvas').clientHeight"), 130)
         self.assert_quiet(browser, server.url)
 
     def test_sorting_and_filtering(self):
         server, browser = self.page()
-        browser.wait_for("document.querySelectorAll('#peers tbody tr').length == 14 && document.querySelectorAll('#images tbody tr').length > 3")
+        browser.wait_for_count("#peers tbody tr", 14)
+        browser.wait_for_count("#images tbody tr", 4)
         browser.js("[...document.querySelectorAll('#peers thead button')].find((b) => b.textContent.startsWith('Peer')).click()")
         names = browser.js("[...document.querySelectorAll('#peers tbody th')].map((cell) => cell.textContent)")
         self.assertEqual(names, sorted(names))
         self.assertEqual(browser.js("document.querySelector('#peers th[aria-sort]').getAttribute('aria-sort')"), "ascending")
         for box, wanted, rows in (("cache-filter", "grafana", "#images tbody tr"), ("peers-filter", "suspended", "#peers tbody tr"),
                                   ("pulls-filter", "checkout", "#pulls-running > li")):
-            browser.js(f"(() => {{ const f = document.querySelector('#{box}'); f.value = '{wanted}'; f.dispatchEvent(new Event('input')); }})()")
-            self.assertEqual(browser.js(f"document.querySelectorAll('{rows}').length"), 1, box)
-        browser.js("(() => { const f = document.querySelector('#pulls-filter'); f.value = 'nothing such'; f.dispatchEvent(new Event('input')); })()")
+            browser.fill_in("#" + box, wanted)
+            self.assertEqual(browser.count(rows), 1, box)
+        browser.fill_in("#pulls-filter", "nothing such")
         self.assertIn("matches the filter", browser.text("#pulls-more"))
         self.assert_quiet(browser, server.url)
 
     def test_everything_is_reached_by_keyboard_and_has_a_name(self):
         _, browser = self.page()
-        browser.wait_for("document.querySelectorAll('#images tbody tr').length > 3 && document.querySelectorAll('#peers tbody tr').length == 14")
+        browser.wait_for_count("#images tbody tr", 4)
+        browser.wait_for_count("#peers tbody tr", 14)
         browser.js(f"""window.unreached = () => {{
-          const shown = [...document.querySelectorAll("{_INTERACTIVE}")].filter((one) => one.checkVisibility({{visibilityProperty: true}}) &&
-            !(one.type === 'radio' && !one.checked));
+          const shown = [...document.querySelectorAll("{_INTERACTIVE}")].filter((one) =>
+            one.checkVisibility({{visibilityProperty: true}}) && !(one.type === 'radio' && !one.checked));
           return shown.filter((one) => !one.reached).map((one) => one.outerHTML.slice(0, 120)); }};
           document.addEventListener('focusin', (event) => {{ event.target.reached = true; }})""")
         for _ in range(40):
@@ -152,9 +158,7 @@ class StandIn(PageCase):
             if not browser.js("unreached().length"):
                 break
         self.assertEqual(browser.js("unreached()"), [])
-        nameless = [role for role, name in browser.accessible()
-                    if role in ("link", "button", "searchbox", "textbox", "combobox", "radio", "progressbar", "meter", "image", "DisclosureTriangle")
-                    and not name.strip()]
+        nameless = [role for role, name in browser.accessible() if role in _NAMED and not name.strip()]
         self.assertEqual(nameless, [])
         roles = {role for role, _ in browser.accessible()}
         for landmark in ("banner", "main", "navigation", "contentinfo", "region"):
@@ -169,7 +173,7 @@ class StandIn(PageCase):
 
     def test_light_and_dark_at_three_widths(self):
         _, browser = self.page()
-        browser.wait_for("document.querySelectorAll('#images tbody tr').length > 3")
+        browser.wait_for_count("#images tbody tr", 4)
         browser.js("document.querySelectorAll('details').forEach((one, index) => { one.open = index % 4 === 0; })")
         browser.wait_for("document.querySelectorAll('details[open] tbody tr').length > 5")
         for scheme in ("light", "dark"):
@@ -179,7 +183,8 @@ class StandIn(PageCase):
                     browser.resize(width, 900)
                     browser.wait_for(f"document.documentElement.clientWidth == {width}")
                     self.assertLessEqual(browser.js("document.documentElement.scrollWidth"), width, "it scrolls sideways")
-                    wide = browser.js("[...document.querySelectorAll('.card, .verdict')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.id)")
+                    wide = browser.js("[...document.querySelectorAll('.card, .verdict')]"
+                                      ".filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.id)")
                     self.assertEqual(wide, [], "these are wider than their frame")
                     count, light = self.colours(browser, browser.encoded(browser.screenshot()))
                     self.assertGreater(count, 50)
@@ -195,7 +200,8 @@ class StandIn(PageCase):
                     server.stop()
                     browser.wait_for(_TITLE + " == 'The daemon does not answer'")
                 else:
-                    browser.wait_for("document.querySelectorAll('#images tbody tr').length > 3 && " + _TITLE + ".startsWith('Needs')", timeout_s=60)
+                    browser.wait_for_count("#images tbody tr", 4)
+                    browser.wait_for(_TITLE + ".startsWith('Needs')", timeout_s=60)
                 with self.subTest(scheme=scheme, silent=silent):
                     self.assertEqual(browser.js(_CONTRAST), [])
             server.start()
@@ -222,7 +228,8 @@ _CONTRAST = """(() => {
     const [a, b] = [light(parse(style.color)), light(ground(node))];
     const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     const size = parseFloat(style.fontSize);
-    if (contrast < (size >= 24 || (size >= 18.7 && style.fontWeight >= 700) ? 3 : 4.5)) bad.push(`${contrast.toFixed(2)} ${node.tagName}.${node.className} ${walk.currentNode.data.slice(0, 40)}`);
+    const enough = size >= 24 || (size >= 18.7 && style.fontWeight >= 700) ? 3 : 4.5;
+    if (contrast < enough) bad.push(`${contrast.toFixed(2)} ${node.tagName}.${node.className} ${walk.currentNode.data.slice(0, 40)}`);
   }
   return bad; })()"""
 
@@ -237,7 +244,8 @@ class RealDaemons(PageCase):
         peers = [f"127.0.0.1:{free_port()}" for _ in range(2)]
         registry = {"name": "registry.test", "upstreams": [cls.upstream_part.url]}
         cls.mirrors = [cls.start_shared(Mirror(cls.own_folder(), [registry], client={"default_registry": "registry.test"},
-                                               peer={"name": f"node-{i}", "listen": address, "tls.insecure": True, "location": ["zone-a", f"rack-{i}"]},
+                                               peer={"name": f"node-{i}", "listen": address, "tls.insecure": True,
+                                                     "location": ["zone-a", f"rack-{i}"]},
                                                membership={"provider": "static", "peers": peers}))
                        for i, address in enumerate(peers)]
         wait_until(lambda: cls.mirrors[0].metric("oxbow_peers", state="eligible") == 1, 60, "the peers to know each other")
@@ -274,7 +282,7 @@ class RealDaemons(PageCase):
         browser = self.open(self.mirror.admin_url)
         self.upstream_part.rate_bytes = 256 << 10
         pull = self.pull_in_background(digest)
-        browser.wait_for("/[1-9]\\d* upstream/.test(document.querySelector('#pulls-running canvas')?.getAttribute('aria-label'))", "stripes from upstream")
+        browser.wait_for(f"/[1-9]\\d* upstream/.test({_LABEL})", "stripes from upstream")
         self.assertIn("team/app", browser.text("#pulls-running h3"))
         self.assertIn(digest[:19], browser.text("#pulls-running code"))
         self.assertIn("in progress", browser.text("#pulls-count"))
@@ -282,7 +290,7 @@ class RealDaemons(PageCase):
         pull.join(60)
         browser.wait_for("document.querySelector('#pulls-recent')?.innerText.includes('verified')", "the pull among those that ended")
         browser.wait_for("document.querySelector('#images')?.innerText.includes('team/app')", "the image in the cache")
-        browser.wait_for("[...document.querySelectorAll('#legend tbody tr')].some((row) => row.innerText.includes('upstream') && /MiB/.test(row.innerText))")
+        browser.wait_for("/MiB/.test(document.querySelector('#legend .upstream').closest('tr').innerText)")
         self.assert_quiet(browser, self.mirror.admin_url)
 
     def test_a_pull_that_stands_still_says_why(self):

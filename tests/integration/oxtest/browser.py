@@ -1,6 +1,7 @@
 """Headless Chromium, driven by its own DevTools protocol over two pipes: no port, no driver, no library.
 
-It ends when the pipes do, so a killed test leaves none. What the page says on its console, what it asks the network for, and what a screen reader would be told all come from there.
+It ends when the pipes do, so a killed test leaves none. What the page says on its console, what it asks the
+network for, and what a screen reader would be told all come from there.
 """
 
 import base64
@@ -35,13 +36,14 @@ class Browser:
 
     # Life
     def start(self):
+        chromium = program()
         self.profile = tempfile.mkdtemp(prefix="oxt-browser-")
         to_browser, self.write_end = os.pipe()
         self.read_end, from_browser = os.pipe()
 
         # The pipes stand at 3 and 4. They are first moved out of the way, where one of them may already be.
         command = 'exec 3<&"$1" 4>&"$2"; shift 2; exec "$@"'
-        arguments = [program(), "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={self.profile}",
+        arguments = [chromium, "--headless=new", "--remote-debugging-pipe", f"--user-data-dir={self.profile}",
                      f"--window-size={self.width},{self.height}", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage",
                      "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
                      "--force-device-scale-factor=1", "--hide-scrollbars", "about:blank"]
@@ -66,7 +68,9 @@ class Browser:
         return next((one["targetId"] for one in targets if one["type"] == "page"), None)
 
     def stop(self):
-        if self.child and self.child.poll() is None:
+        if self.child is None:
+            return
+        if self.child.poll() is None:
             try:
                 self.call("Browser.close", on_page=False)
             except AssertionError:
@@ -165,6 +169,17 @@ class Browser:
 
     def wait_for(self, expression, what=None, timeout_s=30):
         return wait_until(lambda: self.js(expression), timeout_s, what or expression, every_s=0.1)
+
+    def count(self, selector):
+        return self.js(f"document.querySelectorAll({json.dumps(selector)}).length")
+
+    def wait_for_count(self, selector, at_least, timeout_s=30):
+        wait_until(lambda: self.count(selector) >= at_least, timeout_s, f"{at_least} of {selector}", every_s=0.1)
+
+    def fill_in(self, selector, text):
+        """Puts text into a box, which hears of it as of typing."""
+        self.js(f"(() => {{ const box = document.querySelector({json.dumps(selector)}); box.value = {json.dumps(text)};"
+                " box.dispatchEvent(new Event('input')); })()")
 
     def press(self, key, code=None, modifiers=0):
         keys = {"Tab": 9, "Enter": 13, " ": 32}

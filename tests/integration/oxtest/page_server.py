@@ -77,7 +77,8 @@ class PageServer:
 
     def registries(self):
         rows = [("docker.io", "client", 5_100_000_000, "closed", None), ("ghcr.io", "client", 2_300_000_000, "closed", None),
-                ("quay.io", "client", 90_000_000, "closed", None), ("registry.example.com", "node", 710_000_000, "closed", None)]
+                ("quay.io", "client", 90_000_000, "closed", None), ("registry.example.com", "node", 710_000_000, "closed", None),
+                ("public.ecr.aws", "client", 0, "closed", None)]
         if self.scene == "busy":
             rows[1] = ("ghcr.io", "client", 2_300_000_000, "closed", "no bytes for 30 s from ghcr.io; tried again")
         return [{"name": name + self.evil, "upstreams": [f"https://{name}"], "credentials": rights, "upstream_bytes": got, "state": state,
@@ -96,11 +97,11 @@ class PageServer:
             state = "eligible"
             if self.scene == "busy" and i != 6:
                 state = "silent" if i % 13 == 2 else "suspended" if i == 11 else "eligible"
-            rack = i % racks
+            rack, known = i % racks, i != 6 and state == "eligible"
             out.append({"name": f"node-{i + 1:02d}{self.evil}", "self": i == 6, "addresses": [f"10.0.{i >> 8}.{i & 255}:5051"],
-                        "location": [f"zone-{'abc'[rack % 3]}", f"row-{rack // 6}", f"rack-{rack}"], "weight": 1, "state": state, "vetted": i % 9 != 4,
-                        "near": 1, "latency_ms": None if i == 6 or state != "eligible" else round(rng.uniform(0.3, 2.4), 2),
-                        "goodput_bytes_per_second": None if i == 6 or state != "eligible" else int(rng.uniform(70, 118) * MIB * (0.1 if i == 9 else 1)),
+                        "location": [f"zone-{'abc'[rack % 3]}", f"row-{rack // 6}", f"rack-{rack}"], "weight": 1, "state": state,
+                        "vetted": i % 9 != 4, "near": 1, "latency_ms": round(rng.uniform(0.3, 2.4), 2) if known else None,
+                        "goodput_bytes_per_second": int(rng.uniform(70, 118) * MIB * (0.1 if i == 9 else 1)) if known else None,
                         "ring_share": weight, "incarnation": 1000 + i})
         for peer in out:
             peer["ring_share"] /= share
@@ -108,7 +109,8 @@ class PageServer:
 
     def peers_answer(self):
         alone = self.scene == "alone"
-        return {"self": "node-07", "strategy": "single" if alone else "swarm", "replicas": 3, "membership": "static", "trouble": None, "unnamed": 0, "peers": self.peer_list()}
+        return {"self": "node-07", "strategy": "single" if alone else "swarm", "replicas": 3, "membership": "static",
+                "trouble": None, "unnamed": 0, "peers": self.peer_list()}
 
     def _pull(self, i, ended=False):
         rng = random.Random(100 + i)
@@ -165,8 +167,10 @@ class PageServer:
                 # The pull that stands still has had nothing for long.
                 elapsed_ms = int((time.time() - _seconds(pull["started"])) * 1000)
                 newest_ms = 400 if pull["retries"] else max(400, elapsed_ms - 300)
-                events = [{"stripe": k, "at_ms": max(1, newest_ms - 7 * (last[-1] - k)), "took_ms": 37, "bytes": pull["stripe_bytes"], "source": "peer" if marks[k] == "p" else "upstream",
-                           "peer": names[k % 5] if marks[k] == "p" else None, "retries": int(k % 7 == 0), "hedged": k % 5 == 0, "verified": "link"} for k in last]
+                events = [{"stripe": k, "at_ms": max(1, newest_ms - 7 * (last[-1] - k)), "took_ms": 37,
+                           "bytes": pull["stripe_bytes"], "source": "peer" if marks[k] == "p" else "upstream",
+                           "peer": names[k % 5] if marks[k] == "p" else None, "retries": int(k % 7 == 0), "hedged": k % 5 == 0,
+                           "verified": "link"} for k in last]
                 return {**pull, "map": marks, "peers": peers, "events": events, "events_dropped": 0}
         return None
 
@@ -187,11 +191,12 @@ class PageServer:
             return {"errors": []}
         now = time.time()
         return {"errors": [
-            {"at": _time(now - 400), "last": _time(now - 12), "level": "warn", "message": "no bytes from upstream; trying again" + self.evil,
-             "fields": {"registry": "ghcr.io", "after_s": 30}, "count": 3},
+            {"at": _time(now - 400), "last": _time(now - 12), "level": "warn",
+             "message": "no bytes from upstream; trying again" + self.evil, "fields": {"registry": "ghcr.io", "after_s": 30}, "count": 3},
             {"at": _time(now - 95), "last": _time(now - 95), "level": "error", "message": "a peer sent wrong bytes and is suspended",
              "fields": {"peer": "node-12", "digest": _digest(2), "stripe": 41}, "count": 1},
-            {"at": _time(now - 7000), "last": _time(now - 7000), "level": "warn", "message": "a peer does not answer", "fields": {"peer": "node-03"}, "count": 41}]}
+            {"at": _time(now - 7000), "last": _time(now - 7000), "level": "warn", "message": "a peer does not answer",
+             "fields": {"peer": "node-03"}, "count": 41}]}
 
     def answer(self, path):
         """(status, type, bytes) for a path."""
