@@ -179,10 +179,10 @@ class Examiner {
     for (const auto& text : one.errors) report_config(one, text, bypassed);
     for (const auto& text : one.plan.errors)
       out_.fail("runtime.error", one.name + ": " + text, bypassed,
-                "do what the line above says, then: " + install_again(one));
+                "what the line above says, then: " + install_again(one));
     for (const auto& text : one.plan.warnings)
       out_.warn("runtime.warning", one.name + ": " + text, "Some pulls go past the mirror, or fail when it is stopped.",
-                "do what the line above says, or: " + install_again(one));
+                "what the line above says, or: " + install_again(one));
     const bool not_at_all = report_files(one);
     if (not_at_all || !one.errors.empty()) return;
     for (const auto& text : one.plan.notes) {
@@ -194,7 +194,7 @@ class Examiner {
     const bool can_be_set = text.contains("--set-config-path");
     out_.fail(can_be_set ? "runtime.config_path" : "runtime.config", one.name + ": " + text, bypassed,
               can_be_set ? install_again(one, " --set-config-path") + "; then: systemctl restart containerd"
-                         : "do what the lines above say, then: " + install_again(one));
+                         : "what the lines above say, then: " + install_again(one));
   }
 
   /// Returns whether nothing is pointed here.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 
 #include "config/checks.h"
@@ -21,6 +22,13 @@ std::string host_of(const std::string& url) {
 }
 
 bool serves(const HttpReply& reply) { return reply.answered() && (reply.status == 200 || reply.status == 401); }
+
+/// The registry says it, and a person may paste it into a shell.
+bool is_harmless(const std::string& url) {
+  return url.starts_with("http") && std::ranges::all_of(url, [](unsigned char c) {
+           return std::isalnum(c) != 0 || std::string_view(":/?&=%.,_~+@-").contains(static_cast<char>(c));
+         });
+}
 
 /// What is wrong with one URL, and what to do.
 struct Trouble {
@@ -171,7 +179,8 @@ class Examiner {
         fmt::format("{}: its token service {} {}", facts.registry->name, host,
                     reply.answered() ? fmt::format("answers {}", reply.status) : "is not reached: " + reply.error),
         "No token, no pull: the registry itself answers, and lets nobody in.",
-        fmt::format("curl -v '{}'{}", facts.realm, proxy_hint()));
+        is_harmless(facts.realm) ? fmt::format("curl -v '{}'{}", facts.realm, proxy_hint())
+                                 : "ask who runs the registry: the address that it names is none");
     return false;
   }
 

@@ -22,20 +22,25 @@ std::string_view to_string(Level level) noexcept {
   std::abort();
 }
 
-void Findings::ok(std::string id, std::string text) {
-  all_.push_back({Level::kOk, std::move(id), std::move(text), {}, {}});
+void Findings::add(Level level, std::string id, std::string text, std::string meaning, std::string fix) {
+  for (auto* shown : {&text, &meaning, &fix}) {
+    std::ranges::replace_if(*shown, [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7F; }, '?');
+  }
+  all_.push_back({level, std::move(id), std::move(text), std::move(meaning), std::move(fix)});
 }
 
+void Findings::ok(std::string id, std::string text) { add(Level::kOk, std::move(id), std::move(text), {}, {}); }
+
 void Findings::skipped(std::string id, std::string text) {
-  all_.push_back({Level::kSkipped, std::move(id), std::move(text), {}, {}});
+  add(Level::kSkipped, std::move(id), std::move(text), {}, {});
 }
 
 void Findings::warn(std::string id, std::string text, std::string meaning, std::string fix) {
-  all_.push_back({Level::kWarn, std::move(id), std::move(text), std::move(meaning), std::move(fix)});
+  add(Level::kWarn, std::move(id), std::move(text), std::move(meaning), std::move(fix));
 }
 
 void Findings::fail(std::string id, std::string text, std::string meaning, std::string fix) {
-  all_.push_back({Level::kFail, std::move(id), std::move(text), std::move(meaning), std::move(fix)});
+  add(Level::kFail, std::move(id), std::move(text), std::move(meaning), std::move(fix));
 }
 
 std::size_t count(const std::vector<Group>& groups, Level level) {

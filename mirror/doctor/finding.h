@@ -25,7 +25,8 @@ struct Finding {
   std::string fix;      ///< what to do: a command or a line of the configuration; of kWarn and kFail
 };
 
-/// The findings of one group, as its check adds them.
+/// The findings of one group, as its check adds them. What other machines said may be in them: control characters,
+/// which a terminal would obey, become question marks.
 class Findings {
  public:
   void ok(std::string id, std::string text);
@@ -37,6 +38,8 @@ class Findings {
   bool empty() const noexcept { return all_.empty(); }
 
  private:
+  void add(Level level, std::string id, std::string text, std::string meaning, std::string fix);
+
   std::vector<Finding> all_;
 };
 

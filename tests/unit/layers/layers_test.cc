@@ -31,7 +31,7 @@ const std::vector<Hidden> kHidden{
     {"nghttp2/", {"core/http/"}},
     {"rocksdb/", {"storage/"}},
     {"liburing", {"storage/"}},
-    {"curl/", {"mirror/upstream", "mirror/operator/", "p2p/membership/"}},
+    {"curl/", {"mirror/upstream", "mirror/operator/", "mirror/doctor/real_fetch.cc", "p2p/membership/"}},
     {"toml++/", {"config/", "mirror/install/"}},
     {"CLI/", {"mirror/"}},
 };

@@ -139,6 +139,12 @@ TEST(DoctorReport, WrapsAndColours) {
   EXPECT_TRUE(page.contains("do: first line\n               second line\n")) << page;
 }
 
+TEST(DoctorReport, ATerminalIsNotCommanded) {
+  doctor::Findings findings;
+  findings.ok("a.b", "a\033[2Jb\nc");
+  EXPECT_EQ(findings.all().front().text, "a?[2Jb\nc");
+}
+
 TEST(DoctorWords, AreShort) {
   EXPECT_EQ(doctor::human_bytes(1536), "1.5 KiB");
   EXPECT_EQ(doctor::human_bytes(5), "5 B");

@@ -102,6 +102,14 @@ TEST_F(UpstreamTest, TokenService) {
   expect_now(Level::kFail, "upstream.token", {"502"});
 }
 
+TEST_F(UpstreamTest, WhatARegistrySaysIsNotPastedIntoAShell) {
+  system.web[kUrl] = FakeSystem::reply(401);
+  system.web[kUrl].headers["www-authenticate"] = "Bearer realm=\"https://auth.test/'; reboot; '\"";
+  gather();
+  for (const auto& finding : findings(check_upstreams)) EXPECT_FALSE(finding.fix.contains("reboot")) << finding.fix;
+  expect(check_upstreams, Level::kFail, "upstream.token", {"auth.test", "ask who runs"});
+}
+
 TEST_F(UpstreamTest, Credentials) {
   config = configured(kWithPassword);
   system.web[kUrl] = FakeSystem::reply(401);
