@@ -113,7 +113,7 @@ part_format() {
 part_unit() { build release && units release; }
 
 # A whole booted system and an image made of packages take minutes: not in the fast tier.
-slow_integration=(--skip test_operations --skip test_oci_image)
+slow_integration=(--skip test_operations --skip test_oci_image --skip test_documents.Commands --skip test_tour)
 if $all; then slow_integration=(); fi
 
 part_integration() { build release && counted "integration (release)" integration release "${slow_integration[@]}"; }
@@ -138,14 +138,14 @@ part_asan() {
   units asan
   # Clients that were built elsewhere gain nothing from an instrumented daemon twice.
   counted "integration (asan)" integration asan --skip test_go_clients --skip Containerd2 --skip test_packaging \
-    --skip test_operations --skip test_oci_image --skip test_monitoring --skip test_chart
+    --skip test_operations --skip test_oci_image --skip test_monitoring --skip test_chart --skip test_documents --skip test_tour
 }
 
 part_tsan() {
   build tsan || return
   units tsan
   if $all; then
-    counted "integration (tsan)" integration tsan --skip test_go_clients --skip Containerd2 --skip test_chart
+    counted "integration (tsan)" integration tsan --skip test_go_clients --skip Containerd2 --skip test_chart --skip test_documents --skip test_tour
   else
     counted "integration (tsan)" integration tsan --only test_curl --only Containerd1 --only test_rows_fetch --only test_access \
       --only test_lifecycle

@@ -1,4 +1,5 @@
-"""A copy of this machine that systemd has booted, for a script to change. Needs root; every process ends with it."""
+"""A copy of this machine, or of another root, that systemd has booted, for a script to change. Needs root; every process ends
+with it."""
 
 import os
 import signal
@@ -7,13 +8,13 @@ import time
 
 from . import sandbox
 
-# $1: the test's folder, with `script`; `said` and `code` appear there.
+# $1: the test's folder, with `script`; `said` and `code` appear there. $2: the root that is copied.
 _BOOT = r"""
 set -e
 root=/mnt/root
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work $root
-mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work $root
+mount -t overlay overlay -o lowerdir=$2,upperdir=/mnt/upper,workdir=/mnt/work $root
 mount -t proc proc $root/proc
 mount -t sysfs sysfs $root/sys
 if [ -d /sys/fs/cgroup/systemd ]; then
@@ -58,18 +59,25 @@ def missing():
     return sandbox.missing() or ("" if os.access("/lib/systemd/systemd", os.X_OK) else "systemd is not on this machine")
 
 
-def run(script, folder, timeout_s=240):
-    """(exit code, output) of the script, or None when systemd did not come so far."""
+def run(script, folder, timeout_s=240, base="/", internet=None, outside=None):
+    """(exit code, output) of the script, or None when systemd did not come so far. `base`: the root that is copied. `internet`: it is
+    connected to; the file `online` says so. `outside(pid)`: called again and again meanwhile, with a process of its network namespace."""
     with open(os.path.join(folder, "script"), "w", encoding="utf-8") as out:
         out.write(script)
     with open(os.path.join(folder, "boot.log"), "wb") as log:
-        machine = subprocess.Popen([*_NAMESPACES, "bash", "-c", _BOOT, "boot", folder], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        machine = subprocess.Popen([*_NAMESPACES, "bash", "-c", _BOOT, "boot", folder, base], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
+        if internet:
+            internet.connect(machine.pid)
+            with open(os.path.join(folder, "online"), "w", encoding="utf-8"):
+                pass
         code, said = os.path.join(folder, "code"), os.path.join(folder, "said")
         end = time.monotonic() + timeout_s
         while not os.path.exists(code) and machine.poll() is None and time.monotonic() < end:
             if not os.path.exists(said) and time.monotonic() > end - timeout_s + 60:
                 return None
+            if outside:
+                outside(machine.pid)
             time.sleep(0.1)
         if not os.path.exists(said):
             return None

@@ -25,11 +25,11 @@ class Access:
 class Registry:
     """Plain by default. `htpasswd={user: password}` asks for Basic; `token=TokenServer` for Bearer; `tls=(cert, key)`."""
 
-    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None, address="127.0.0.1", prefix=()):
+    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None, address="127.0.0.1", port=0, prefix=()):
         """`prefix`: what stands before the command, such as `ip netns exec NAME`."""
         self.folder = os.path.join(str(folder), name)
         os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
-        self.port = free_port()
+        self.port = port or free_port()
         self.address, self.prefix = address, prefix
         self.host = f"{address}:{self.port}"
         self.tls = tls
