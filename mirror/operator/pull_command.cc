@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "mirror/operator/image_layers.h"
 #include "mirror/operator/image_pull.h"
