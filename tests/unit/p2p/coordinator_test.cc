@@ -299,12 +299,15 @@ TEST_F(ManyMembers, LeasesASpanAgainThatComesToNobody) {
   greedy.ask = {8};
   EXPECT_TRUE(tell(1, greedy).granted.empty());
   EXPECT_EQ(tell(6, wanting({2})).granted.size(), 1U);
-  // Two of 32 spans is what it may cost.
-  slow.have = stripes_of(0, 32);
+  // Four of 32 spans is what it may cost.
+  slow.have = stripes_of(0, 128);
   tell(1, slow);
-  tell(7, wanting({3}));
-  now_ += 3'000ms;
-  EXPECT_TRUE(tell(8, wanting({3})).granted.empty());
+  for (PeerId peer = 7; peer <= 20; ++peer) tell(peer, wanting({peer - 3U}));
+  now_ += 2'500ms;
+  tell(1, slow);
+  std::size_t more = 0;
+  for (PeerId peer = 7; peer <= 15; ++peer) more += tell(peer, wanting({peer - 3U})).granted.size();
+  EXPECT_EQ(more, 2U);
 }
 
 // What one member holds of a blob that it has all of is not fetched again, however long the others wait.
