@@ -260,9 +260,9 @@ void Coordinator::Impl::name_holder_of_rest(BlobMembers& blob, PeerId from, cons
       {peer->member.name, member->complete, member->complete ? blob.stripes() : member->have.count()});
 }
 
-/// Whether a span that one member holds comes to nobody although others have asked for it for as long as a lease may
-/// take. A node with a slow uplink gets a span from upstream as fast as any other, and then all wait for it: 1,000
-/// nodes for four seconds in every third simulated crowd with 5 % of such nodes.
+/// Whether a span that one member holds comes to nobody although others have asked for it for twice as long as a
+/// lease may take. A node with a slow uplink gets a span from upstream as fast as any other, and then all wait for it:
+/// 1,000 nodes for four seconds in every third simulated crowd with 5 % of such nodes.
 bool Coordinator::Impl::stays_where_it_is(BlobMembers& blob, std::uint32_t span, Time now) {
   if (blob.fetchers() < kCrowd || blob.holders_of(span) != 1) return false;
   if (blob.leased_again >= (blob.spans() + kAgainPer - 1) / kAgainPer) return false;
@@ -272,7 +272,7 @@ bool Coordinator::Impl::stays_where_it_is(BlobMembers& blob, std::uint32_t span,
     blob.wishes.push_back({span, now, now});
     return false;
   }
-  if (now - wish->since < ttl(blob) || now - wish->looked < kSweepEvery) return false;
+  if (now - wish->since < 2 * ttl(blob) || now - wish->looked < kSweepEvery) return false;
   wish->looked = now;
   auto* holder = blob.keeps_alone(span);
   if (holder == nullptr) return false;

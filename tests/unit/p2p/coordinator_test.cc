@@ -291,7 +291,7 @@ TEST_F(ManyMembers, LeasesASpanAgainThatComesToNobody) {
   auto other = wanting();
   other.have = stripes_of(8, 12);
   tell(4, other);
-  now_ += 700ms;
+  now_ += 2'200ms;
   const auto again = tell(5, wanting({0, 1, 2})).granted;
   ASSERT_EQ(again.size(), 1U);  // one lease each, in so large a crowd
   EXPECT_EQ(again[0].span, 0U);
@@ -303,7 +303,7 @@ TEST_F(ManyMembers, LeasesASpanAgainThatComesToNobody) {
   slow.have = stripes_of(0, 128);
   tell(1, slow);
   for (PeerId peer = 7; peer <= 20; ++peer) tell(peer, wanting({peer - 3U}));
-  now_ += 2'500ms;
+  now_ += 4'100ms;
   tell(1, slow);
   std::size_t more = 0;
   for (PeerId peer = 7; peer <= 15; ++peer) more += tell(peer, wanting({peer - 3U})).granted.size();
