@@ -17,7 +17,7 @@ constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
 constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
 constexpr std::size_t kWishesKept = 64;  // spans at one holder that others ask for: the oldest go first
 constexpr std::uint32_t kCrowd = 8;      // members that may fetch: below, everybody hears of everybody
-constexpr std::uint32_t kAgainPer = 16;  // of so many spans one may be leased although somebody holds it
+constexpr std::uint32_t kAgainPer = 8;   // of so many spans one may be leased although somebody holds it
 constexpr auto kSlowFor = 15'000ms;      // a slow node is given no lease for this long
 constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks for
 constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
@@ -266,11 +266,9 @@ void Coordinator::Impl::name_holder_of_rest(BlobMembers& blob, PeerId from, cons
       {peer->member.name, member->complete, member->complete ? blob.stripes() : member->have.count()});
 }
 
-/// Whether a span that one member holds comes to nobody although others have asked for it for one and a half times as
-/// long as a lease may take. A node with a slow uplink gets a span from upstream as fast as any other, and then all
-/// wait for it: 1,000 nodes for four seconds in every third simulated crowd with 5 % of such nodes. After one such time
-/// a healthy crowd fetches 3 % twice and is not done sooner, after two one with slow nodes is done later
-/// (docs/simulation-crowd.md).
+/// Whether a span that one member holds comes to nobody although others have asked for it for twice as long as a
+/// lease may take. A node with a slow uplink gets a span from upstream as fast as any other, and then all wait for it:
+/// 1,000 nodes for four seconds in every third simulated crowd with 5 % of such nodes.
 bool Coordinator::Impl::stays_where_it_is(BlobMembers& blob, std::uint32_t span, Time now) {
   if (blob.fetchers() < kCrowd || !blob.is_rare(span)) return false;
   if (blob.leased_again >= (blob.spans() + kAgainPer - 1) / kAgainPer) return false;
@@ -280,7 +278,7 @@ bool Coordinator::Impl::stays_where_it_is(BlobMembers& blob, std::uint32_t span,
     blob.wishes.push_back({span, now, now});
     return false;
   }
-  if (2 * (now - wish->since) < 3 * ttl(blob) || now - wish->looked < kSweepEvery) return false;
+  if (now - wish->since < 2 * ttl(blob) || now - wish->looked < kSweepEvery) return false;
   wish->looked = now;
   auto* holder = blob.keeps_alone(span);
   if (holder == nullptr) return false;
