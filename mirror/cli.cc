@@ -64,8 +64,12 @@ void print(const std::vector<config::Diagnostic>& diagnostics, const char* kind)
     std::fprintf(stderr, "%s: %s\n", kind, config::to_string(diagnostic).c_str());
 }
 
+/// What a configuration is worth a warning of, who runs or checks it is told; who asks a running daemon is not, each
+/// time.
+enum class Warnings : std::uint8_t { kShown, kHidden };
+
 /// The configuration, or nothing after all its errors have been printed.
-std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) {
+std::optional<config::Config> load_or_explain(const ConfigArguments& arguments, Warnings warnings = Warnings::kShown) {
   auto loaded = arguments.load();
   if (!loaded) {
     print(loaded.error(), "error");
@@ -73,12 +77,12 @@ std::optional<config::Config> load_or_explain(const ConfigArguments& arguments) 
                  loaded.error().size() == 1 ? "" : "s");
     return std::nullopt;
   }
-  print(loaded->warnings, "warning");
+  if (warnings == Warnings::kShown) print(loaded->warnings, "warning");
   return std::move(loaded->config);
 }
 
 int ask_daemon(const DaemonCommand& command, const ConfigArguments& arguments) {
-  const auto address = command.admin().address([&] { return load_or_explain(arguments); });
+  const auto address = command.admin().address([&] { return load_or_explain(arguments, Warnings::kHidden); });
   if (!address) std::fprintf(stderr, "oxbow: %s\n", address.error().what().c_str());
   if (!address || !*address) return 2;
   return command.run(ApiClient(**address), stdout, stderr);
@@ -177,7 +181,8 @@ int run_cli(int argc, char** argv) {
     std::printf("oxbow %s\n", kVersion);
     return 0;
   }
-  const auto config = load_or_explain(arguments);
+  const bool asks = pull_command.parsed() || trace_command.parsed();
+  const auto config = load_or_explain(arguments, asks ? Warnings::kHidden : Warnings::kShown);
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
   if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);

@@ -11,7 +11,7 @@ What the numbers mean; all of them count since the daemon started:
   served    bytes given to clients, by where they were when the client came, or came from afterwards
   moved     bytes over the network: from upstream, from peers, to peers
   saved     bytes that clients got beyond what crossed the upstream link
-  registry  closed: asked as usual; partly_open: one of its URLs failed and is left alone; open: all of them
+  registry  ok: asked as usual; one address fails: it is left alone for a while; fails: all of them are
 The exit code is 1 when something is wrong: not ready, storage not writable, or a registry that is left alone. A script
 may ask
   oxbow status --json | jq .upstream_avoided_bytes
@@ -74,6 +74,13 @@ std::string painted_troubles(const std::vector<std::string>& troubles, const Ter
   return out.empty() ? out : "\n" + out;
 }
 
+/// Of a registry's circuit breakers.
+std::string words_of(std::string_view state) {
+  if (state == "closed") return "ok";
+  if (state == "partly_open") return "one address fails";
+  return state == "open" ? "fails" : std::string(state);
+}
+
 std::string registries_table(const nlohmann::ordered_json& registries, const Terminal& terminal) {
   Table table({{"REGISTRY"},
                {"CREDENTIALS"},
@@ -88,7 +95,7 @@ std::string registries_table(const nlohmann::ordered_json& registries, const Ter
       continue;
     }
     table.row({text_at(registry, "name"), text_at(registry, "credentials"),
-               human_bytes(bytes_at(registry, "upstream_bytes")), text_at(registry, "state"),
+               human_bytes(bytes_at(registry, "upstream_bytes")), words_of(text_at(registry, "state")),
                text_at(registry, "last_error")});
   }
   std::string out = table.empty() ? "" : "\n" + table.text(terminal);
@@ -163,8 +170,8 @@ std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& term
   if (text_at(peers, "strategy") == "single" && text_at(peers, "membership").empty())
     return "this node has no ring: set [membership] in its configuration (docs/peers.md)\n";
   std::string out =
-      printable(fmt::format("strategy {}, {} of each key, membership by {}", text_at(peers, "strategy"),
-                            count_of(bytes_at(peers, "replicas"), "owner"), text_at(peers, "membership")));
+      printable(fmt::format("strategy {}, {}, membership by {}", text_at(peers, "strategy"),
+                            count_of(bytes_at(peers, "replicas"), "replica"), text_at(peers, "membership")));
   if (const auto unnamed = bytes_at(peers, "unnamed"); unnamed > 0)
     out += fmt::format(", {} not heard of yet", count_of(unnamed, "address"));
   Table table({{""},

@@ -119,7 +119,7 @@ TEST_F(CommandsTest, Peers) {
               {{"name", "b"}, {"self", false}, {"state", "eligible"}, {"ring_share", 0.6}, {"latency_ms", 1.25}}}}};
   const auto got = run<PeersCommand>("peers", {});
   EXPECT_EQ(got.code, 0);
-  EXPECT_NE(got.out.find("strategy swarm, 2 owners of each key, membership by static"), std::string::npos) << got.out;
+  EXPECT_NE(got.out.find("strategy swarm, 2 replicas, membership by static"), std::string::npos) << got.out;
   EXPECT_NE(got.out.find("*  a     eligible  40.0 %"), std::string::npos) << got.out;
   auto unheard = peers_;
   unheard["peers"].erase(1);
