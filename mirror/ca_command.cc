@@ -66,8 +66,7 @@ void CaCommand::add_issue() {
   // One value an option: else `--dns x NAME` would swallow the name.
   issue_
       ->add_option("--dns", dns_,
-                   "A further DNS name of this node; may be given many times. The node may call itself by each of its "
-                   "names")
+                   "A further DNS name of this node, after NAME, by which it calls itself; may be given many times")
       ->allow_extra_args(false);
   issue_->add_option("--ip", ips_, "An IP address of this node; may be given many times")->allow_extra_args(false);
   issue_->add_flag("--unrecorded", unrecorded_,
