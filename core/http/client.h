@@ -26,6 +26,9 @@ struct ClientTlsConfig {
   std::string ca_file;
   std::string certificate_file;
   std::string key_file;
+  /// Whether a server's certificate is revoked, by its serial number in the digits of tls::serial_of. Asked after each
+  /// handshake, on the connection's loop; outlives the connections.
+  std::function<bool(const std::string& serial)> revoked = {};
 };
 class ClientTls;
 Result<std::shared_ptr<ClientTls>> make_client_tls(ClientTlsConfig config);

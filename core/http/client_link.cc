@@ -129,7 +129,8 @@ void ClientLink::shake_hands() {
   const Io status = transport_->handshake();
   if (status == Io::kBlocked) return;
   if (status != Io::kDone) return fail_transport();
-  if (auto checked = check_server(transport_->ssl(), transport_->alpn(), target_.expected_name); !checked) {
+  if (auto checked = target_.tls->check_server(transport_->ssl(), transport_->alpn(), target_.expected_name);
+      !checked) {
     return fail(std::move(checked.error()).in(authority_of(target_)));
   }
   peer_name_ = transport_->peer_name();

@@ -56,10 +56,11 @@ Result<std::shared_ptr<ClientTls>> make_client_tls(ClientTlsConfig config) {
   if (config.certificate_file.empty()) return fail(Errc::kInvalid, "certificate file: not given");
   if (config.key_file.empty()) return fail(Errc::kInvalid, "private key file: not given");
   std::vector<std::string> files{config.certificate_file, config.key_file, config.ca_file};
+  auto revoked = std::move(config.revoked);
   auto context = ReloadedContext::create(
       std::move(files), [config = std::move(config)] { return load(config); }, std::chrono::milliseconds(0));
   if (!context) return std::unexpected(std::move(context.error()));
-  return std::make_shared<ClientTls>(std::move(*context));
+  return std::make_shared<ClientTls>(std::move(*context), std::move(revoked));
 }
 
 SSL* ClientTls::new_session() {
@@ -68,7 +69,7 @@ SSL* ClientTls::new_session() {
   return ssl;
 }
 
-Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) {
+Result<> ClientTls::check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) const {
   if (!expected_name.empty()) {
     const auto names = peer_dns_names(ssl);
     if (std::ranges::find(names, expected_name) == names.end()) {
@@ -76,6 +77,8 @@ Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& 
                                              fmt::join(names, "\", \"")));
     }
   }
+  if (const auto serial = peer_serial(ssl); revoked_ && serial && revoked_(*serial))
+    return fail(Errc::kDenied, fmt::format("the certificate with serial number {} is revoked", *serial));
   if (alpn != "h2") return fail(Errc::kUnavailable, "the server does not speak HTTP/2 (ALPN)");
   return {};
 }

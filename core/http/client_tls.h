@@ -13,18 +13,20 @@ namespace oxbow::http {
 
 class ClientTls {
  public:
-  explicit ClientTls(std::unique_ptr<ReloadedContext> context) : context_(std::move(context)) {}
+  ClientTls(std::unique_ptr<ReloadedContext> context, std::function<bool(const std::string&)> revoked)
+      : context_(std::move(context)), revoked_(std::move(revoked)) {}
 
   /// For one connection; null when OpenSSL is out of memory. The caller owns it.
   SSL* new_session();
+  /// After the handshake. Errors: kDenied when `expected_name` is not among the certificate's names or the certificate
+  /// is revoked, kUnavailable when the server does not speak HTTP/2.
+  Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) const;
 
  private:
   std::unique_ptr<ReloadedContext> context_;
+  std::function<bool(const std::string&)> revoked_;
 };
 
-/// After the handshake. Errors: kDenied when `expected_name` is not among the certificate's names, kUnavailable when
-/// the server does not speak HTTP/2.
-Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name);
 /// Why a TLS connection broke: kDenied when either end refused the other's certificate, else kUnavailable.
 Error tls_failure(const SSL* ssl, int reason);
 

@@ -57,6 +57,26 @@ TEST_F(HttpClientTls, BothEndsAreNamed) {
   EXPECT_TRUE(sink.outcome) << said();
 }
 
+// A revoked serial number is noticed when connecting, while the name is good.
+TEST_F(HttpClientTls, RevokedServersAreDenied) {
+  serve(certificates);
+  auto files = client_files(certificates, "node");
+  std::string asked;
+  bool revoked = false;
+  files.revoked = [&](const std::string& serial) {
+    asked = serial;
+    return revoked;
+  };
+  ask(files, "node-1");
+  EXPECT_TRUE(sink.outcome) << said();
+  EXPECT_FALSE(asked.empty());
+  revoked = true;
+  ask(files, "node-1");
+  ASSERT_FALSE(sink.outcome);
+  EXPECT_EQ(sink.outcome.error().code(), Errc::kDenied);
+  EXPECT_NE(said().find(asked + " is revoked"), std::string::npos) << said();
+}
+
 // A server that is somebody else, or signed by another CA, or expired is denied before a request is sent.
 TEST_F(HttpClientTls, WrongServersAreDenied) {
   serve(certificates);
