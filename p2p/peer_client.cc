@@ -207,7 +207,7 @@ Task<Whole> Client::exchange(PeerId peer, ClientRequest request, http::Patience 
     }
     co_return std::unexpected(std::move(reached.error()));
   }
-  table_.note_contact(peer);
+  table_.note_contact(peer, load_of(reached->response.headers));
   if (auto outcome = outcome_of(reached->response.status); !outcome) co_return std::unexpected(outcome.error());
   co_return std::move(reached->response);
 }

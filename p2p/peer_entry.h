@@ -22,6 +22,7 @@ struct PeerTable::Entry {
   std::uint32_t asked = 0;    ///< times its address was asked for its name
   double latency_ms = 0;
   double goodput = 0;
+  Load load = {};
 
   // As the snapshot tells it:
   PeerState told_state = PeerState::kEligible;

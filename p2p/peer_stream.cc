@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/loop_ticks.h"
+#include "p2p/protocol/stripe_fields.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -107,7 +108,7 @@ void PeerStream::Relay::attempt() {
 void PeerStream::Relay::on_head(int status, const http::Headers& headers) {
   head_seen_ = true;
   timer_.cancel();
-  parts_.table.note_contact(parts_.peer);
+  parts_.table.note_contact(parts_.peer, load_of(headers));
   if (direct_) {
     if (consumer_ != nullptr) consumer_->on_head(status, headers);
     return;

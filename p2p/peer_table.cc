@@ -177,8 +177,13 @@ PeerId PeerTable::note_hello_at(const std::string& address, const PeerFacts& fac
   return peer;
 }
 
-void PeerTable::note_contact(PeerId peer) {
-  change(peer, [](Entry& entry, Now now, Told&) { entry.health.contact(now); });
+void PeerTable::note_contact(PeerId peer, std::optional<Load> load) {
+  change(peer, [&](Entry& entry, Now now, Told&) {
+    entry.health.contact(now);
+    if (!load || *load == entry.load) return;
+    entry.load = *load;
+    measures_changed_ = true;
+  });
 }
 
 void PeerTable::note_failure(PeerId peer, const Error& error) {
@@ -308,6 +313,7 @@ Peer PeerTable::describe(const Entry& entry, Now now) const {
   peer.near = shared_labels(own_location_, peer.member.location);
   peer.latency_ms = entry.latency_ms;
   peer.goodput = entry.goodput;
+  peer.load = entry.load;
   return peer;
 }
 

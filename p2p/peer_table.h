@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/metrics.h"
+#include "p2p/load.h"
 #include "p2p/ring.h"
 
 namespace oxbow::p2p {
@@ -47,6 +48,7 @@ struct Peer {
   std::uint32_t near = 0;         ///< labels that its location shares with ours; PeerSnapshot::near, likewise
   double latency_ms = 0;          ///< EWMA of the time to the first byte; 0: unknown
   double goodput = 0;             ///< EWMA of bytes per second of one stripe; 0: unknown
+  Load load;                      ///< as its last answer told it; no slots: unknown
   std::uint64_t incarnation = 0;  ///< of its process; another one: it has restarted and forgotten its soft state
 };
 
@@ -168,8 +170,8 @@ class PeerTable {
   /// A hello of whoever is at `address`: names a member that was known by address only, or known by a name that it no
   /// longer has. Returns its id; kNoPeer: membership knows neither the address nor the name.
   PeerId note_hello_at(const std::string& address, const PeerFacts& facts);
-  void note_contact(PeerId peer);                      ///< any good answer
-  void note_failure(PeerId peer, const Error& error);  ///< no answer, a broken connection, no progress
+  void note_contact(PeerId peer, std::optional<Load> load = {});  ///< any good answer, and the load that it told
+  void note_failure(PeerId peer, const Error& error);             ///< no answer, a broken connection, no progress
   void note_stripe(PeerId peer, double first_byte_ms, double bytes_per_second);  ///< served and verified
   void suspend(PeerId peer, std::string_view why);                               ///< bad bytes: 10 min, doubling
   void tick();  ///< every second or so: expiries, the staleness bound

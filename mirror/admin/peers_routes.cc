@@ -11,6 +11,11 @@ using Json = nlohmann::ordered_json;
 
 Json known(double measure) { return measure > 0 ? Json(measure) : Json(nullptr); }
 
+Json load_json(const p2p::Load& load) {
+  if (load.slots == 0) return nullptr;
+  return {{"used", load.used}, {"slots", load.slots}, {"waiting", load.waiting}};
+}
+
 Json peer_json(const p2p::PeerSnapshot& peers, const p2p::Peer& peer, double share) {
   const bool self = peers.is_self(peer);
   return {{"name", peer.member.name},
@@ -23,6 +28,7 @@ Json peer_json(const p2p::PeerSnapshot& peers, const p2p::Peer& peer, double sha
           {"near", peers.near(peer)},
           {"latency_ms", known(peer.latency_ms)},
           {"goodput_bytes_per_second", known(peer.goodput)},
+          {"load", load_json(peer.load)},
           {"ring_share", share},
           // 64 bits are more than a number of JSON holds everywhere.
           {"incarnation", peer.incarnation == 0 ? Json(nullptr) : Json(fmt::format("{:016x}", peer.incarnation))}};

@@ -62,7 +62,9 @@ Json registry_json(const MirroredRegistry& registry, const MetricReading& metric
   Json last_error = nullptr;
   for (const auto& url : urls) {
     upstreams.push_back(url.url);
-    if (!url.last_error.empty()) last_error = url.url + ": " + url.last_error;
+    if (url.last_error.empty()) continue;
+    // Some name the URL themselves.
+    last_error = url.last_error.starts_with(url.url) ? url.last_error : url.url + ": " + url.last_error;
   }
   return {{"name", registry.config.name},
           {"upstreams", std::move(upstreams)},

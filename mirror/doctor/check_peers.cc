@@ -36,7 +36,7 @@ std::string message_in(const HttpReply& reply) {
 }
 
 Trouble trouble_of(const Subject& subject, const HttpReply& reply) {
-  const std::string alone = "Bytes that they have come from the registry instead.";
+  const std::string alone = "What only they have stored is fetched from the registry again.";
   if (reply.stage == Stage::kNothing)
     return {"name not found", alone, "correct the address in the list of peers; getent hosts NAME"};
   if (reply.stage == Stage::kResolved) {

@@ -27,7 +27,8 @@ constexpr const char* kPeersFooter = R"(
   suspended     sent bytes that were wrong; left out for 10 minutes and longer
   revoked       its certificate is on the revoked list
   incompatible  speaks another version of the protocol
-SHARE is the part of all keys that a peer owns first; LATENCY and GOODPUT are what this node has seen.
+SHARE is the part of all keys that a peer owns first; LATENCY and GOODPUT are what this node has seen; LOAD is the peer's
+upload slots in use, of how many, and +N requests that wait for one.
 The exit code is 1 when the provider of membership is in trouble, or when there are peers and none is eligible.
   oxbow peers --troubled
 More: docs/peers.md
@@ -166,6 +167,14 @@ std::vector<std::string> peers_troubles(const nlohmann::ordered_json& peers) {
   return out;
 }
 
+std::string load_text(const nlohmann::ordered_json& peer) {
+  const auto& load = part_at(peer, "load");
+  if (!load.is_object()) return "-";
+  const auto waiting = bytes_at(load, "waiting");
+  const auto text = fmt::format("{}/{}", bytes_at(load, "used"), bytes_at(load, "slots"));
+  return waiting > 0 ? fmt::format("{}+{}", text, waiting) : text;
+}
+
 std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& terminal, bool troubled) {
   if (text_at(peers, "strategy") == "single" && text_at(peers, "membership").empty())
     return "this node has no ring: set [membership] in its configuration (docs/peers.md)\n";
@@ -180,6 +189,7 @@ std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& term
                {"SHARE", Table::Align::kRight},
                {"LATENCY", Table::Align::kRight},
                {"GOODPUT", Table::Align::kRight},
+               {"LOAD", Table::Align::kRight},
                {"LOCATION", Table::Align::kLeft, true},
                {"ADDRESS", Table::Align::kLeft, true}});
   for (const auto& peer : part_at(peers, "peers")) {
@@ -188,7 +198,7 @@ std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& term
     const auto latency = number_at(peer, "latency_ms"), goodput = number_at(peer, "goodput_bytes_per_second");
     table.row({self ? "*" : "", text_at(peer, "name"), text_at(peer, "state"),
                human_share(number_at(peer, "ring_share")), latency > 0 ? fmt::format("{:.1f} ms", latency) : "-",
-               goodput > 0 ? human_rate(goodput) : "-", join(part_at(peer, "location"), "/"),
+               goodput > 0 ? human_rate(goodput) : "-", load_text(peer), join(part_at(peer, "location"), "/"),
                join(part_at(peer, "addresses"), " ")});
   }
   out += "\n";

@@ -68,6 +68,13 @@ const kPeerColumns = [
     text: (p) => (p.speed ? format.rate(p.speed) : '–')
   },
   {
+    key: 'load',
+    title: 'Load',
+    number: true,
+    value: (p) => (p.load ? (p.load.used + p.load.waiting) / p.load.slots : -1),
+    text: (p) => load_text(p.load)
+  },
+  {
     key: 'share',
     title: 'Ring share',
     number: true,
@@ -175,6 +182,12 @@ export class RingView {
 function say_hidden(line, hidden, what) {
   set_text(line, hidden ? `${format.many(hidden, `more ${what}`)} not shown: sort by another column, or filter.` : '');
   show(line, hidden > 0);
+}
+
+/** Upload slots in use, and who waits for one. */
+function load_text(load) {
+  if (!load) return '–';
+  return `${load.used} of ${load.slots}${load.waiting ? `, ${load.waiting} waiting` : ''}`;
 }
 
 function judged(list) {

@@ -143,6 +143,8 @@ export function sentence(status, rates, pulls) {
     return `Clients get ${format.rate(total)}: ${parts.join(', ')}. ${work}`;
   }
   const served = status.served.storage_bytes + status.served.peer_bytes + status.served.upstream_bytes;
+  const given = status.transfers.peer_out_bytes;
+  if (!served && given) return `No client has asked since the start; peers got ${format.bytes(given)} from here. ${work}`;
   if (!served) return `Nothing has been served since the start. ${work}`;
   const spared = format.percent((served - status.served.upstream_bytes) / served);
   return `No bytes flow at the moment; ${spared} of ${

@@ -42,15 +42,6 @@ bool is_checksum(std::string_view text) noexcept;
 /// Whether a blob of this size is spoken of: at most kMaxStripes.
 bool is_blob_size(std::uint64_t bytes) noexcept;
 
-/// Upload slots of a node. Rides on every answer.
-struct Load {
-  std::uint32_t used = 0;
-  std::uint32_t slots = 0;
-  std::uint32_t waiting = 0;
-  bool operator==(const Load&) const = default;
-  bool busy() const noexcept { return used >= slots; }
-};
-
 /// GET /p2p/v1/hello: answers with what this node says of itself; POST: the same, after telling it about the asker.
 struct Hello {
   PeerFacts facts;

@@ -135,6 +135,13 @@ Result<StripeFacts> parse_answer_fields(int status, const http::Headers& headers
   return facts;
 }
 
+std::optional<Load> load_of(const http::Headers& headers) {
+  const auto text = headers.find(field::kLoad);
+  if (!text) return std::nullopt;
+  const auto load = parse_load(*text);
+  return load ? std::optional(*load) : std::nullopt;
+}
+
 Result<AnswerNews> parse_answer_news(const http::Headers& headers, std::uint64_t blob_bytes) {
   AnswerNews news;
   if (const auto text = headers.find(field::kLoad)) {

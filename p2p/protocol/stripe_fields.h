@@ -49,6 +49,8 @@ void add_answer_fields(const StripeFacts& facts, std::uint32_t stripe, http::Hea
 /// Of a 200 or 206 to a request that asked for `offset` on. Errors: kInvalid (not the bytes that were asked for).
 Result<StripeFacts> parse_answer_fields(int status, const http::Headers& headers, std::uint32_t stripe,
                                         std::uint64_t blob_bytes, std::uint64_t offset);
+/// The load that an answer tells; nothing where it tells none, or something else.
+std::optional<Load> load_of(const http::Headers& headers);
 /// Of any answer. Errors: kInvalid.
 Result<AnswerNews> parse_answer_news(const http::Headers& headers, std::uint64_t blob_bytes);
 

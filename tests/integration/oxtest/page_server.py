@@ -70,7 +70,7 @@ class PageServer:
                             "free_bytes": 611 << 30, "floor_bytes": 50 << 30, "blobs": 0 if quiet else 1284, "stripes": 220184,
                             "writable": True, "io_engine": "io_uring"},
                 "served": dict(zip(("storage_bytes", "peer_bytes", "upstream_bytes"), served)),
-                "transfers": {"upstream_in_bytes": served[2], "peer_in_bytes": served[1], "peer_out_bytes": int(wave * 0.9)},
+                "transfers": {"upstream_in_bytes": served[2], "peer_in_bytes": served[1], "peer_out_bytes": 0 if self.scene == "empty" else int(wave * 0.9)},
                 "upstream_avoided_bytes": served[0] + served[1], "pulls_running": 0 if quiet else self.pulls,
                 "peers": None if alone else {"total": total, "eligible": total - bad, "by_state": {"eligible": total - bad, "silent": bad}},
                 "registries": self.registries()}
@@ -102,6 +102,7 @@ class PageServer:
                         "location": [f"zone-{'abc'[rack % 3]}", f"row-{rack // 6}", f"rack-{rack}"], "weight": 1, "state": state,
                         "vetted": i % 9 != 4, "near": 1, "latency_ms": round(rng.uniform(0.3, 2.4), 2) if known else None,
                         "goodput_bytes_per_second": int(rng.uniform(70, 118) * MIB * (0.1 if i == 9 else 1)) if known else None,
+                        "load": {"used": i % 9, "slots": 8, "waiting": 3 * (i % 9 == 8)} if known else None,
                         "ring_share": weight, "incarnation": 1000 + i})
         for peer in out:
             peer["ring_share"] /= share

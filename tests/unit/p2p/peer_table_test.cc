@@ -70,6 +70,19 @@ TEST_F(PeerTableTest, OneContactClosesAHalfOpenCircuit) {
   EXPECT_EQ(state("a"), PeerState::kCircuitOpen);
 }
 
+// What an answer tells of the peer's load is published with the next tick; an answer without it leaves it as it was.
+TEST_F(PeerTableTest, AnswersTellTheLoad) {
+  const auto a = id("a");
+  EXPECT_EQ(table_.snapshot()->find(a)->load, Load{});
+  const Load busy{.used = 8, .slots = 8, .waiting = 3};
+  table_.note_contact(a, busy);
+  table_.tick();
+  EXPECT_EQ(table_.snapshot()->find(a)->load, busy);
+  table_.note_contact(a);
+  table_.tick();
+  EXPECT_EQ(table_.snapshot()->find(a)->load, busy);
+}
+
 // A success between failures is a success: only failures in a row count; and answers such as "busy" are no failures.
 TEST_F(PeerTableTest, OnlyFailuresInARowCount) {
   const auto a = id("a");

@@ -26,6 +26,7 @@ std::shared_ptr<const p2p::PeerSnapshot> three_peers() {
   }
   peers[0].self = true;
   peers[1].latency_ms = 1.5;
+  peers[1].load = {.used = 3, .slots = 8, .waiting = 1};
   peers[1].incarnation = 0xab;
   peers[2].state = p2p::PeerState::kSilent;
   return std::make_shared<p2p::PeerSnapshot>(std::move(peers), 1);
@@ -116,6 +117,9 @@ TEST_F(RoutesTest, Peers) {
   EXPECT_EQ(peers.at(0).at("self"), true);
   EXPECT_TRUE(peers.at(0).at("latency_ms").is_null());
   EXPECT_EQ(peers.at(1).at("latency_ms"), 1.5);
+  EXPECT_TRUE(peers.at(0).at("load").is_null());
+  EXPECT_EQ(peers.at(1).at("load").at("used"), 3);
+  EXPECT_EQ(peers.at(1).at("load").at("waiting"), 1);
   EXPECT_EQ(peers.at(1).at("incarnation"), "00000000000000ab");
   EXPECT_EQ(peers.at(2).at("state"), "silent");
   double all = 0;

@@ -116,11 +116,17 @@ TEST_F(CommandsTest, Peers) {
             {"membership", "static"},
             {"peers",
              {{{"name", "a"}, {"self", true}, {"state", "eligible"}, {"ring_share", 0.4}},
-              {{"name", "b"}, {"self", false}, {"state", "eligible"}, {"ring_share", 0.6}, {"latency_ms", 1.25}}}}};
+              {{"name", "b"},
+               {"self", false},
+               {"state", "eligible"},
+               {"ring_share", 0.6},
+               {"latency_ms", 1.25},
+               {"load", {{"used", 8}, {"slots", 8}, {"waiting", 2}}}}}}};
   const auto got = run<PeersCommand>("peers", {});
   EXPECT_EQ(got.code, 0);
   EXPECT_NE(got.out.find("strategy swarm, 2 replicas, membership by static"), std::string::npos) << got.out;
   EXPECT_NE(got.out.find("*  a     eligible  40.0 %"), std::string::npos) << got.out;
+  EXPECT_NE(got.out.find("8/8+2"), std::string::npos) << got.out;
   auto unheard = peers_;
   unheard["peers"].erase(1);
   unheard["unnamed"] = 1;
