@@ -117,7 +117,7 @@ class PreheatsTest : public ::testing::Test {
     Preheats::Limits limits;
     limits.follow_every = milliseconds(5);
     limits.ask_again = milliseconds(5);
-    limits.patience = milliseconds(200);
+    limits.patience = milliseconds(2'000);  // longer than a machine under load holds up what is asked again
     limits.kept = 3;
     return limits;
   }
