@@ -98,7 +98,8 @@ class CutOff(Scenario):
         self.assert_all_whole(finish(pulls[1:]), digest, SIZE)
         cluster.network.link(cluster.nodes[0].space, True)
         self.assert_all_whole(finish(pulls[:1]), digest, SIZE)
-        self.assert_from_upstream(cluster, mark, SIZE, 1.50, 4)  # alone for a while, it asks upstream for itself
+        # Alone for a while, it asks upstream for itself: 1.02 to 1.37 copies as a rule, 1.67 once on a busy machine.
+        self.assert_from_upstream(cluster, mark, SIZE, 1.80, 4)
 
 
 class Restarts(Scenario):

@@ -86,7 +86,7 @@ class WithEtcd(Scenario):
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 2)
 
     def joins(self, cluster):
-        """A node that is new now is found by all, and gets a blob that they have from them alone."""
+        """A node that is new now is found by all, and gets a blob that they have from them, but for a stripe that it compares with upstream."""
         path, digest, mark = self.pushed(cluster, SIZE, "later")
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, len(cluster.nodes))
@@ -96,4 +96,4 @@ class WithEtcd(Scenario):
         cluster.settled(timeout_s=60)
         mark = cluster.upstream.mark()
         self.assert_all_whole(cluster.pull_all(path, [late]), digest, SIZE)
-        self.assert_from_upstream(cluster, mark, SIZE, 0.0, 1, at_least=0)
+        self.assert_from_upstream(cluster, mark, SIZE, 0.04, 1, at_least=0)
