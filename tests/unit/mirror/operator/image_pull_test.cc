@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <mutex>
 #include <random>
 
 #include "core/encoding.h"
@@ -47,7 +48,10 @@ class ImagePullTest : public ::testing::Test {
         fmt::format(R"({{"config":{{"mediaType":"c","digest":"{}","size":2}},"layers":[{}]}})", config, layers);
     root_ = add(text);
     content_["1"] = text;
-    mirror_.script([this](const Seen& seen) { return answer(seen); });
+    mirror_.script([this](const Seen& seen) {
+      const std::lock_guard lock(mutex_);  // each connection has its thread
+      return answer(seen);
+    });
   }
 
   std::string add(std::string bytes) {
@@ -102,6 +106,7 @@ class ImagePullTest : public ::testing::Test {
   std::string challenge = R"(Basic realm="x")";
   bool ranges = true;
   Quiet watcher;
+  std::mutex mutex_;
   FakeRegistry mirror_;
 };
 
