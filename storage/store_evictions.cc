@@ -27,10 +27,7 @@ std::vector<Eviction> StoreImpl::evictions(std::size_t limit) const {
   S3Fifo queue = queue_.copy();
   std::vector<Eviction> out;
   while (true) {
-    const auto key = queue.victim([&](const Digest& digest) {
-      const BlobFile& blob = *blobs_.at(digest);
-      if (blob.account.stored_bytes == 0) return false;
-      if (!is_giant(blob)) return !blob.active();
+    const auto key = victim_locked(queue, nullptr, [&](const BlobFile& blob) {
       const auto& giant = giant_of(blob);
       return giant.next < giant.span_bytes.size();
     });

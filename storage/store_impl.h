@@ -80,6 +80,9 @@ class StoreImpl final : public Store, public BlobHost {
   std::uint64_t charged_locked() const { return stored_bytes_ - pinned_bytes_ + reserved_bytes_; }
   std::uint64_t keepable_locked() const;
   bool is_giant(const BlobFile& blob) const { return blob.geometry().blob_bytes() > budget_bytes_ / 8; }
+  /// `has_spans`: whether a giant has one that may go.
+  std::optional<Digest> victim_locked(S3Fifo& queue, const BlobFile* wanting,
+                                      const std::function<bool(const BlobFile&)>& has_spans) const;
   std::uint64_t evict_one_locked(const BlobFile* wanting);
   std::vector<std::uint32_t> ranked_spans_locked(const BlobFile& blob) const;
   std::uint64_t evict_span_of_locked(const std::shared_ptr<BlobFile>& blob);

@@ -64,22 +64,30 @@ void StoreImpl::account_locked(BlobFile& blob, std::int64_t delta) {
   }
 }
 
-/// Evicts a blob, or a span of a giant one, in favour of `wanting`. Returns the bytes; 0: nothing may go now.
-std::uint64_t StoreImpl::evict_one_locked(const BlobFile* wanting) {
+/// The blob that goes next, whole or, a giant, by a span, in favour of `wanting` (null: of nobody in particular).
+std::optional<Digest> StoreImpl::victim_locked(S3Fifo& queue, const BlobFile* wanting,
+                                               const std::function<bool(const BlobFile&)>& has_spans) const {
   // A blob that fits does not make room for itself while another can: it would be fetched for nothing. One that does
   // not fit takes its turn, or it would push everything else out and still not be whole.
   const bool spare_wanting = wanting != nullptr && wanting->geometry().blob_bytes() <= budget_bytes_;
-  const auto may_evict = [&](const Digest& digest, bool sparing, bool unread) {
+  const auto may_go = [&](const Digest& digest, bool sparing, bool unread) {
     const BlobFile& blob = *blobs_.at(digest);
-    if (sparing && &blob == wanting) return false;
+    if (blob.account.stored_bytes == 0 || (sparing && &blob == wanting)) return false;
     if (unread && &blob != wanting && blob.waited_for()) return false;
-    if (is_giant(blob)) return blob.account.stored_bytes > 0 && !blob.evictable_spans().empty();
-    return &blob != wanting && !blob.active() && blob.account.stored_bytes > 0;
+    if (is_giant(blob)) return has_spans(blob);
+    return &blob != wanting && !blob.active();
   };
   // Nor does one that is read now go while another can: its readers would have to go on without the disk.
-  auto key = queue_.victim([&](const Digest& digest) { return may_evict(digest, spare_wanting, true); });
-  if (!key) key = queue_.victim([&](const Digest& digest) { return may_evict(digest, spare_wanting, false); });
-  if (!key && spare_wanting) key = queue_.victim([&](const Digest& digest) { return may_evict(digest, false, false); });
+  auto key = queue.victim([&](const Digest& digest) { return may_go(digest, spare_wanting, true); });
+  if (!key) key = queue.victim([&](const Digest& digest) { return may_go(digest, spare_wanting, false); });
+  if (!key && spare_wanting) key = queue.victim([&](const Digest& digest) { return may_go(digest, false, false); });
+  return key;
+}
+
+/// Evicts a blob, or a span of a giant one, in favour of `wanting`. Returns the bytes; 0: nothing may go now.
+std::uint64_t StoreImpl::evict_one_locked(const BlobFile* wanting) {
+  const auto key =
+      victim_locked(queue_, wanting, [](const BlobFile& giant) { return !giant.evictable_spans().empty(); });
   if (!key) return 0;
   const std::shared_ptr<BlobFile> blob = blobs_.at(*key);
   const std::uint64_t bytes = is_giant(*blob) ? evict_span_of_locked(blob) : blob->account.stored_bytes;

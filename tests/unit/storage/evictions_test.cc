@@ -4,24 +4,18 @@
 namespace oxbow::storage {
 namespace {
 
-class EvictionsTest : public ::testing::Test {
- protected:
-  void open(std::uint64_t budget_bytes) {
-    fixture_.config.budget_bytes = budget_bytes;
-    const auto opened = fixture_.open();
-    ASSERT_TRUE(opened) << opened.error().what();
-  }
-  Store& store() { return *fixture_.store; }
-  void write(std::uint64_t seed, std::uint64_t bytes = kMiB) {
-    ASSERT_TRUE(write_blob(store(), digest_of(seed), pattern(bytes, seed)));
-  }
-  void use(std::uint64_t seed) {
-    fixture_.clock.advance(std::chrono::minutes(1));
-    ASSERT_TRUE(store().lookup(digest_of(seed)));
-  }
+using EvictionsTest = BudgetTest;
 
-  StoreFixture fixture_;
-};
+// Proves: what somebody reads is foretold last, as it goes.
+TEST_F(EvictionsTest, WhatIsReadIsForetoldLast) {
+  open(10 * kMiB);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) write(seed);
+  const auto reading = store().peek(digest_of(1))->on_progress([] {});
+  const auto next = store().evictions(10);
+  ASSERT_EQ(next.size(), 3U);
+  EXPECT_EQ(next[0].digest, digest_of(2));
+  EXPECT_EQ(next[2].digest, digest_of(1));
+}
 
 // Proves: each time room is needed, the blob that was foretold goes, through both queues and past used ones.
 TEST_F(EvictionsTest, WhatIsForetoldGoes) {

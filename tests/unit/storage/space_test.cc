@@ -6,26 +6,13 @@
 namespace oxbow::storage {
 namespace {
 
-class SpaceTest : public ::testing::Test {
+class SpaceTest : public BudgetTest {
  protected:
-  void open(std::uint64_t budget_bytes) {
-    fixture_.config.budget_bytes = budget_bytes;
-    const auto opened = fixture_.open();
-    ASSERT_TRUE(opened) << opened.error().what();
-  }
-  Store& store() { return *fixture_.store; }
   bool has(std::uint64_t seed) {
     for (const auto& listing : store().list()) {
       if (listing.digest == digest_of(seed) && listing.stored_bytes > 0) return true;
     }
     return false;
-  }
-  void write(std::uint64_t seed, std::uint64_t bytes) {
-    ASSERT_TRUE(write_blob(store(), digest_of(seed), pattern(bytes, seed)));
-  }
-  void use(std::uint64_t seed) {
-    fixture_.clock.advance(std::chrono::minutes(1));
-    ASSERT_TRUE(store().lookup(digest_of(seed)));
   }
   std::uint64_t blocks_bytes() const {
     std::uint64_t total = 0;
@@ -35,8 +22,6 @@ class SpaceTest : public ::testing::Test {
     }
     return total;
   }
-
-  StoreFixture fixture_;
 };
 
 // The budget holds: the oldest unused blob goes, its file too, and the metric counts it.

@@ -264,4 +264,19 @@ Result<std::vector<std::byte>> read_range(Blob& blob, ByteRange range) {
   return out;
 }
 
+void BudgetTest::open(std::uint64_t budget_bytes) {
+  fixture_.config.budget_bytes = budget_bytes;
+  const auto opened = fixture_.open();
+  ASSERT_TRUE(opened) << opened.error().what();
+}
+
+void BudgetTest::write(std::uint64_t seed, std::uint64_t bytes) {
+  ASSERT_TRUE(write_blob(store(), digest_of(seed), pattern(bytes, seed)));
+}
+
+void BudgetTest::use(std::uint64_t seed) {
+  fixture_.clock.advance(std::chrono::minutes(1));
+  ASSERT_TRUE(store().lookup(digest_of(seed)));
+}
+
 }  // namespace oxbow::storage

@@ -78,6 +78,18 @@ class StoreFixture {
   std::unique_ptr<Store> store;
 };
 
+/// A store with a budget, and blobs that are written and used.
+class BudgetTest : public ::testing::Test {
+ protected:
+  void open(std::uint64_t budget_bytes);
+  Store& store() { return *fixture_.store; }
+  void write(std::uint64_t seed, std::uint64_t bytes = kMiB);
+  /// A minute later.
+  void use(std::uint64_t seed);
+
+  StoreFixture fixture_;
+};
+
 /// Bytes that differ at every offset and for every seed.
 std::vector<std::byte> pattern(std::uint64_t size, std::uint64_t seed);
 Digest digest_of(std::uint64_t seed);
