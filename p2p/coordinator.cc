@@ -49,9 +49,6 @@ struct Coordinator::Impl {
   void name_neighbours(BlobMembers& blob, PeerId from, const PeerSnapshot& peers, AnnounceReply& reply);
   std::chrono::milliseconds ttl(const BlobMembers& blob) const;
   std::chrono::milliseconds again(const BlobMembers& blob, const BlobMember& member) const;
-  bool overdue(const BlobMembers& blob, const BlobMember& member, Time now) const {
-    return now - member.heard > 2 * again(blob, member);
-  }
   static bool crawls(const BlobMembers& blob, const BlobLease& lease, Time now);
 
   const CoordinatorOptions options;
@@ -121,7 +118,7 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
     // for them the report alone must do, and only for the reporter (see held_for).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
-    if (overdue(blob, *member, now)) blob.suspect(peer->id);
+    if (now - member->heard > 2 * again(blob, *member)) blob.suspect(peer->id);
   }
 }
 
@@ -221,10 +218,10 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
   for (std::size_t i = 0; i < std::min(announce.unreachable.size(), kReportsConsidered); ++i) {
     const auto* peer = peers.find(announce.unreachable[i]);
     if (peer == nullptr || peer->id == from) continue;
-    // What a wanter has that announces in time reaches the asker through the others, if not from itself.
+    // What a wanter has that announces in time reaches the asker through the others, if not from itself; one that does
+    // not is a suspect by now.
     const auto* reported = blob.find(peer->id);
-    if (reported == nullptr || reported->interest != Interest::kWanting || overdue(blob, *reported, now))
-      out_of_reach.push_back(peer->id);
+    if (reported != nullptr && reported->interest != Interest::kWanting) out_of_reach.push_back(peer->id);
   }
   const auto fetchers = std::max(blob.fetchers(), 1U);
   const auto share = std::min((options.shared_leases + fetchers - 1) / fetchers, options.leases_per_node);
