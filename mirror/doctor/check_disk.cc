@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/encoding.h"
 #include "mirror/doctor/checks.h"
 #include "mirror/doctor/json_reading.h"
 #include "mirror/doctor/processes.h"
@@ -105,10 +106,10 @@ void look_at_space(const Subject& subject, const DiskFacts& disk, Findings& out)
   const auto budget = bytes_of(storage.budget, disk.total_bytes);
   const auto floor = bytes_of(storage.free_space_floor, disk.total_bytes);
   const auto stored = stored_bytes(subject);
-  const auto free = human_bytes(disk.available_bytes);
+  const auto free = format_bytes(disk.available_bytes);
   if (disk.available_bytes <= floor) {
     return out.fail("disk.full",
-                    fmt::format("{} free on {}, and the floor is {}", free, storage.directory, human_bytes(floor)),
+                    fmt::format("{} free on {}, and the floor is {}", free, storage.directory, format_bytes(floor)),
                     kNothingKept,
                     fmt::format("free space (du -xh --max-depth=1 $(findmnt -no TARGET -T {}) | sort -h), or lower "
                                 "storage.free_space_floor",
@@ -123,20 +124,20 @@ void look_at_space(const Subject& subject, const DiskFacts& disk, Findings& out)
   }
   if (budget > disk.total_bytes) {
     return out.warn("disk.budget",
-                    fmt::format("storage.budget is {}, the file system of {} has {}", human_bytes(budget),
-                                storage.directory, human_bytes(disk.total_bytes)),
+                    fmt::format("storage.budget is {}, the file system of {} has {}", format_bytes(budget),
+                                storage.directory, format_bytes(disk.total_bytes)),
                     "The cache grows until the floor of free space stops it.",
                     "lower storage.budget, or mount a larger disk there");
   }
   if (stored + disk.available_bytes < budget + floor) {
     return out.warn("disk.squeezed",
                     fmt::format("{} stored and {} free: the budget of {} above the floor of {} cannot be reached",
-                                human_bytes(stored), free, human_bytes(budget), human_bytes(floor)),
+                                format_bytes(stored), free, format_bytes(budget), format_bytes(floor)),
                     "Other files take the space; blobs are evicted sooner than the budget says.",
                     "free space, or lower storage.budget");
   }
-  out.ok("disk.space", fmt::format("{}: {} of {} used, {} free{}", storage.directory, human_bytes(stored),
-                                   human_bytes(budget), free, disk.type.empty() ? "" : ", " + disk.type));
+  out.ok("disk.space", fmt::format("{}: {} of {} used, {} free{}", storage.directory, format_bytes(stored),
+                                   format_bytes(budget), free, disk.type.empty() ? "" : ", " + disk.type));
 }
 
 void look_at_inodes(const Subject& subject, const DiskFacts& disk, Findings& out) {

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <limits>
 
+#include "core/encoding.h"
 #include "mirror/doctor/checks.h"
 #include "mirror/doctor/json_reading.h"
 #include "mirror/doctor/processes.h"
@@ -97,7 +98,7 @@ void check_limits(const Subject& subject, Findings& out) {
   const bool without_ring = text_at(subject.daemon.status_json, {"storage", "io_engine"}) == "threads";
   if (locked && *locked < kLockedBytes && without_ring &&
       subject.config.storage.io_engine != config::IoEngine::kThreads) {
-    out.warn("limits.memlock", fmt::format("the daemon may lock {} of memory", human_bytes(*locked)),
+    out.warn("limits.memlock", fmt::format("the daemon may lock {} of memory", format_bytes(*locked)),
              "On kernels before 5.12 that is too little for io_uring, and the daemon uses threads.",
              "LimitMEMLOCK=64M in the unit (systemctl edit oxbow), then restart");
   }
@@ -134,7 +135,7 @@ void check_memory(const Subject& subject, Findings& out) {
   const auto& limits = subject.config.limits;
   const auto asked = limits.memory + subject.config.storage.write_arena;
   const auto text = fmt::format("the cgroup {} allows {} of memory; limits.memory and storage.write_arena alone are {}",
-                                limit->second, human_bytes(limit->first), human_bytes(asked));
+                                limit->second, format_bytes(limit->first), format_bytes(asked));
   const auto fix = fmt::format(
       "MemoryMax={}M in the unit (systemctl edit oxbow), or resources.limits.memory of the pod; or lower limits.memory",
       (asked + kMemoryBesides) >> 20);
@@ -144,7 +145,7 @@ void check_memory(const Subject& subject, Findings& out) {
     out.warn("memory.cgroup", text,
              "With the index and the connections on top the kernel may kill the daemon under load.", fix);
   else
-    out.ok("memory.cgroup", fmt::format("the cgroup allows {}", human_bytes(limit->first)));
+    out.ok("memory.cgroup", fmt::format("the cgroup allows {}", format_bytes(limit->first)));
 }
 
 void check_kernel(const Subject& subject, Findings& out) {

@@ -50,15 +50,6 @@ std::size_t count(const std::vector<Group>& groups, Level level) {
   return out;
 }
 
-std::string human_bytes(std::uint64_t bytes) {
-  constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB", "PiB"};
-  if (bytes < 1024) return fmt::format("{} B", bytes);
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  for (value /= 1024; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
-  return fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
 std::string human_time(std::chrono::seconds time) {
   const auto seconds = std::abs(time.count());
   if (seconds < 120) return fmt::format("{} s", seconds);

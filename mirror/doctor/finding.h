@@ -50,8 +50,6 @@ struct Group {
 
 std::size_t count(const std::vector<Group>& groups, Level level);
 
-/// "3.5 GiB"
-std::string human_bytes(std::uint64_t bytes);
 /// "40 s", "12 min", "5 h", "3 days"; of the absolute value.
 std::string human_time(std::chrono::seconds time);
 /// "a, b, c and 7 more"

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "config/checks.h"
+#include "core/encoding.h"
 #include "mirror/doctor/real_system.h"
 
 namespace oxbow::mirror::doctor {
@@ -15,17 +16,6 @@ namespace {
 
 constexpr std::size_t kMaxBodyBytes = 16UL << 20;  // the table of 10,000 peers is a few MiB
 constexpr std::size_t kMaxHeaders = 100;
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
-std::string trimmed(std::string_view text) {
-  const auto begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return std::string(text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1));
-}
 
 class Call {
  public:
@@ -110,7 +100,7 @@ class Call {
     if (time(CURLINFO_CONNECT_TIME_T) == 0) return kResolved;
     const char* scheme = nullptr;
     curl_easy_getinfo(easy(), CURLINFO_SCHEME, &scheme);
-    const bool secure = scheme != nullptr && lower(scheme) == "https";
+    const bool secure = scheme != nullptr && iequals(scheme, "https");
     return secure && time(CURLINFO_APPCONNECT_TIME_T) == 0 ? kConnected : kSecured;
   }
 
@@ -135,8 +125,8 @@ class Call {
   void read_names(std::string_view text) {
     while (!text.empty()) {
       const auto end = text.find(',');
-      const auto name = trimmed(text.substr(0, end));
-      if (name.starts_with("DNS:")) reply.certificate_names.push_back(name.substr(4));
+      const auto name = trim(text.substr(0, end));
+      if (name.starts_with("DNS:")) reply.certificate_names.emplace_back(name.substr(4));
       text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     }
   }
@@ -150,11 +140,12 @@ class Call {
 
   static std::size_t on_header(const char* data, std::size_t size, std::size_t count, void* self) {
     auto& reply = static_cast<Call*>(self)->reply;
-    const std::string_view line(data, size * count);
+    std::string_view line(data, size * count);
+    while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
     if (line.starts_with("HTTP/")) reply.headers.clear();  // of a proxy, before
     const auto colon = line.find(':');
     if (colon != std::string_view::npos && reply.headers.size() < kMaxHeaders)
-      reply.headers[lower(std::string(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
+      reply.headers[to_lower(line.substr(0, colon))] = trim(line.substr(colon + 1));
     return size * count;
   }
 

@@ -6,8 +6,10 @@
 #include <thread>
 #include <tuple>
 
+#include "core/bounded_json.h"
 #include "core/digest.h"
 #include "core/encoding.h"
+#include "mirror/operator/answer_values.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -56,7 +58,7 @@ void sort_blobs(Json& blobs, const std::string& by) {
   using Key = std::tuple<std::uint64_t, std::string, std::string>;
   const auto key_of = [&](const Json& blob) -> Key {
     return {by == "size" ? ~bytes_at(blob, "size_bytes") : 0, by == "repository" ? repositories_of(blob) : "",
-            text_at(blob, "digest")};
+            string_at(blob, "digest")};
   };
   auto& list = blobs.get_ref<Json::array_t&>();
   std::vector<std::pair<Key, Json>> keyed;
@@ -70,7 +72,7 @@ void sort_blobs(Json& blobs, const std::string& by) {
 
 std::string done_text(const char* what, const std::string& digest, const Json& answer) {
   const std::string verb = what;
-  if (verb == "purge") return fmt::format("purged {} ({})\n", digest, human_bytes(bytes_at(answer, "stored_bytes")));
+  if (verb == "purge") return fmt::format("purged {} ({})\n", digest, format_bytes(bytes_at(answer, "stored_bytes")));
   return fmt::format("{} {}\n", verb == "pin" ? "pinned" : "unpinned", digest);
 }
 
@@ -93,7 +95,7 @@ Result<std::string> resolve_digest(const ApiClient& api, const std::string& text
     return fail(Errc::kNotFound, fmt::format("no stored blob begins with {}; see oxbow cache ls", prefix));
   if (total > 1)
     return fail(Errc::kBusy, fmt::format("{} stored blobs begin with {}: write more digits", total, prefix));
-  return text_at(part_at(*found, "blobs").front(), "digest");
+  return string_at(part_at(*found, "blobs").front(), "digest");
 }
 
 std::string cache_text(const Json& cache, const Terminal& terminal, bool full) {
@@ -104,11 +106,11 @@ std::string cache_text(const Json& cache, const Terminal& terminal, bool full) {
                {"REPOSITORIES", Table::Align::kLeft, true}});
   const auto& blobs = part_at(cache, "blobs");
   for (const auto& blob : blobs) {
-    std::string state = text_at(blob, "state");
+    std::string state = string_at(blob, "state");
     if (flag_at(blob, "pinned")) state += ", pinned";
     if (flag_at(blob, "running")) state += ", being pulled";
-    table.row({shown(text_at(blob, "digest"), full), human_bytes(bytes_at(blob, "size_bytes")),
-               human_bytes(bytes_at(blob, "stored_bytes")), state, repositories_of(blob)});
+    table.row({shown(string_at(blob, "digest"), full), format_bytes(bytes_at(blob, "size_bytes")),
+               format_bytes(bytes_at(blob, "stored_bytes")), state, repositories_of(blob)});
   }
   if (table.empty()) return "no blob is stored that fits\n";
   std::string out = table.text(terminal);
@@ -126,8 +128,8 @@ std::string evictions_text(const Json& answer, const Terminal& terminal, bool fu
   for (const auto& eviction : part_at(answer, "evictions")) {
     const auto bytes = bytes_at(eviction, "stored_bytes");
     together += bytes;
-    table.row({std::to_string(++number), shown(text_at(eviction, "digest"), full), human_bytes(bytes),
-               human_bytes(together)});
+    table.row({std::to_string(++number), shown(string_at(eviction, "digest"), full), format_bytes(bytes),
+               format_bytes(together)});
   }
   return table.empty() ? "nothing can be evicted: nothing is stored, or all of it is pinned or in use\n"
                        : table.text(terminal);
@@ -135,8 +137,8 @@ std::string evictions_text(const Json& answer, const Terminal& terminal, bool fu
 
 std::string scrub_text(const Json& report) {
   const auto corrupt = bytes_at(report, "corrupt");
-  std::string out = fmt::format("{}: {} stripes, {} read, {}", text_at(report, "state"), bytes_at(report, "stripes"),
-                                human_bytes(bytes_at(report, "bytes")), corrupt == 0 ? "nothing wrong" : "");
+  std::string out = fmt::format("{}: {} stripes, {} read, {}", string_at(report, "state"), bytes_at(report, "stripes"),
+                                format_bytes(bytes_at(report, "bytes")), corrupt == 0 ? "nothing wrong" : "");
   if (corrupt > 0) out += fmt::format("{} wrong and dropped: the disk may be failing", corrupt);
   return out + "\n";
 }
@@ -231,10 +233,10 @@ Result<int> CacheCommand::change(const ApiClient& api, const Output& output, con
 Result<int> CacheCommand::scrub(const ApiClient& api, const Output& output) const {
   auto report = api.post("/api/v1/cache/scrub", Json::object());
   const bool shows_progress = !output.json && output.terminal.width > 0;
-  while (report && !detach_ && text_at(*report, "state") == "running") {
+  while (report && !detach_ && string_at(*report, "state") == "running") {
     if (shows_progress) {
-      output.text(fmt::format("\r{} of {} read", human_bytes(bytes_at(*report, "bytes")),
-                              human_bytes(bytes_at(*report, "total_bytes"))));
+      output.text(fmt::format("\r{} of {} read", format_bytes(bytes_at(*report, "bytes")),
+                              format_bytes(bytes_at(*report, "total_bytes"))));
       std::fflush(output.out);
     }
     std::this_thread::sleep_for(kLookEvery);
@@ -246,7 +248,7 @@ Result<int> CacheCommand::scrub(const ApiClient& api, const Output& output) cons
     output.raw(*report);
   else
     output.text(scrub_text(*report));
-  return bytes_at(*report, "corrupt") == 0 && text_at(*report, "state") != "stopped" ? 0 : 1;
+  return bytes_at(*report, "corrupt") == 0 && string_at(*report, "state") != "stopped" ? 0 : 1;
 }
 
 }  // namespace oxbow::mirror

@@ -1,7 +1,6 @@
 #include "mirror/operator/daemon_command.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace oxbow::mirror {
@@ -29,33 +28,6 @@ int DaemonCommand::run(const ApiClient& api, std::FILE* out, std::FILE* errors) 
     return code.error().code() == Errc::kInvalid ? 2 : 1;
   }
   return std::fflush(out) == 0 ? *code : 1;
-}
-
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-double number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : 0;
-}
-
-std::uint64_t bytes_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_integer()) return 0;
-  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, found->get<std::int64_t>()));
-}
-
-bool flag_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() && found->get<bool>();
-}
-
-const Json& part_at(const Json& object, const char* key) {
-  static const Json empty = Json::array();
-  const auto found = object.find(key);
-  return found != object.end() && found->is_structured() ? *found : empty;
 }
 
 }  // namespace oxbow::mirror

@@ -47,13 +47,4 @@ class DaemonCommand {
   bool json_ = false;
 };
 
-/// The text at `key`; "" where it is null or missing.
-std::string text_at(const nlohmann::ordered_json& object, const char* key);
-/// The number at `key`; 0 where it is null or missing.
-double number_at(const nlohmann::ordered_json& object, const char* key);
-std::uint64_t bytes_at(const nlohmann::ordered_json& object, const char* key);
-bool flag_at(const nlohmann::ordered_json& object, const char* key);
-/// The object or array at `key`; an empty array where it is null or missing.
-const nlohmann::ordered_json& part_at(const nlohmann::ordered_json& object, const char* key);
-
 }  // namespace oxbow::mirror

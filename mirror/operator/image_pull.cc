@@ -1,7 +1,5 @@
 #include "mirror/operator/image_pull.h"
 
-#include "core/encoding.h"
-
 namespace oxbow::mirror {
 namespace {
 
@@ -12,10 +10,6 @@ constexpr milliseconds kStep{200};
 constexpr milliseconds kAskSourcesEvery{1'000};
 constexpr int kManifestTries = 4;
 constexpr milliseconds kManifestRetry{500};
-
-constexpr std::string_view kAccept =
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
 
 milliseconds since(Steady::time_point start) { return std::chrono::duration_cast<milliseconds>(Steady::now() - start); }
 
@@ -35,20 +29,15 @@ struct ImagePull::Under {
 ImagePull::ImagePull(Options options, Parts parts)
     : options_(std::move(options)), parts_(std::move(parts)), access_(options_.access, parts_.http) {
   report_.image = options_.image.text();
-  options_.download.ask = [this](const registry_api::ImageBlob& blob) { return ask("blobs", blob.digest.to_string()); };
+  options_.download.ask = [this](const registry_api::ImageBlob& blob) {
+    return ask(MirrorPath::kBlobs, blob.digest.to_string());
+  };
 }
 
 ImagePull::~ImagePull() = default;
 
-HttpAsk ImagePull::ask(const std::string& kind, const std::string& reference) const {
-  HttpAsk ask;
-  ask.url = options_.access.mirror.url + "/v2/" + options_.image.repository + '/' + kind + '/' + reference +
-            "?ns=" + percent_encode(options_.image.registry);
-  ask.pinned_key = options_.access.mirror.pinned_key;
-  ask.headers.add("User-Agent", parts_.user_agent);
-  if (kind == "manifests") ask.headers.add("Accept", std::string(kAccept));
-  if (!access_.authorization().empty()) ask.headers.add("Authorization", access_.authorization());
-  return ask;
+HttpAsk ImagePull::ask(MirrorPath kind, const std::string& reference) const {
+  return mirror_ask(options_.access.mirror, options_.image, kind, reference, access_, parts_.user_agent);
 }
 
 PullReport ImagePull::run() {
@@ -74,7 +63,7 @@ Result<HttpRunner::Whole> ImagePull::manifest(const std::string& reference) {
       }
     }
     const auto sent = access_.authorization();
-    auto answer = parts_.http.whole(ask("manifests", reference));
+    auto answer = parts_.http.whole(ask(MirrorPath::kManifests, reference));
     if (!answer) {
       // Nobody listens: no patience will help.
       if (!worth_another_try(answer.error().code()) || tries > 0) return answer;
@@ -107,20 +96,16 @@ Result<> ImagePull::fetch_manifests() {
   do {
     auto answer = manifest(reference);
     if (!answer) return std::unexpected(std::move(answer.error()).in("manifest " + reference));
-    const auto algorithm = wanted ? wanted->algorithm() : Digest::Algorithm::kSha256;
-    const auto actual = Digest::of(algorithm, std::as_bytes(std::span(answer->body)));
-    if (!wanted) {
-      const auto said = answer->head.headers.find("Docker-Content-Digest");
-      if (said && *said != actual.to_string()) {
-        return fail(Errc::kCorrupt, "manifest " + reference + ": the bytes hash to " + actual.to_string() +
-                                        ", and the answer says " + std::string(*said));
-      }
-    } else if (*wanted != actual) {
-      return fail(Errc::kCorrupt, "manifest " + reference + ": the bytes hash to " + actual.to_string());
+    const auto actual = manifest_digest(answer->body, wanted);
+    if (!actual) return std::unexpected(actual.error().in("manifest " + reference));
+    const auto said = answer->head.headers.find("Docker-Content-Digest");
+    if (!wanted && said && *said != actual->to_string()) {
+      return fail(Errc::kCorrupt, "manifest " + reference + ": the bytes hash to " + actual->to_string() +
+                                      ", and the answer says " + std::string(*said));
     }
     if (!walk_) {
-      report_.digest = actual;
-      walk_.emplace(actual, options_.platform);
+      report_.digest = *actual;
+      walk_.emplace(*actual, options_.platform);
     }
     const auto type = answer->head.headers.find("Content-Type").value_or("");
     if (auto taken = walk_->take(answer->body, type); !taken)

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "mirror/operator/blob_download.h"
+#include "mirror/operator/mirror_ask.h"
 #include "mirror/operator/pull_access.h"
 #include "registry-api/image_name.h"
 
@@ -75,7 +76,7 @@ class ImagePull {
  private:
   struct Under;
 
-  HttpAsk ask(const std::string& kind, const std::string& reference) const;
+  HttpAsk ask(MirrorPath kind, const std::string& reference) const;
   Result<> fetch_manifests();
   Result<HttpRunner::Whole> manifest(const std::string& reference);
   Result<> fetch_blobs();

@@ -7,6 +7,7 @@
 
 #include "core/bounded_json.h"
 #include "core/encoding.h"
+#include "mirror/operator/answer_values.h"
 #include "mirror/operator/interrupt.h"
 #include "mirror/operator/pull_progress.h"
 #include "mirror/operator/table.h"
@@ -19,11 +20,6 @@ using Json = nlohmann::ordered_json;
 /// More nodes than this are a summary and the ones that something is wrong with.
 constexpr std::size_t kTableNodes = 24;
 constexpr std::size_t kUsualWidth = 80;
-
-std::uint64_t number_at(const Json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
 
 Json nodes_of(const Json& preheat) {
   const auto found = preheat.find("nodes");
@@ -66,12 +62,12 @@ Result<Json> parse_nodes(const std::string& text) {
 
 std::string preheat_line(const Json& preheat) {
   const auto summary = summary_of(preheat);
-  auto text = fmt::format("{} of {} nodes done", number_at(summary, "done"), number_at(summary, "total"));
+  auto text = fmt::format("{} of {} nodes done", bytes_at(summary, "done"), bytes_at(summary, "total"));
   for (const char* state : {"running", "waiting", "unreachable", "failed", "cancelled"}) {
-    if (const auto count = number_at(summary, state); count > 0) text += fmt::format(", {} {}", count, state);
+    if (const auto count = bytes_at(summary, state); count > 0) text += fmt::format(", {} {}", count, state);
   }
-  if (const auto total = number_at(summary, "bytes_total"); total > 0) {
-    text += fmt::format(", {} of {}", human_bytes(number_at(summary, "bytes_done")), human_bytes(total));
+  if (const auto total = bytes_at(summary, "bytes_total"); total > 0) {
+    text += fmt::format(", {} of {}", format_bytes(bytes_at(summary, "bytes_done")), format_bytes(total));
   }
   return text;
 }
@@ -88,7 +84,7 @@ std::string preheat_table(const Json& preheat, std::size_t width) {
     const auto error = string_at(node, "error");
     if (!all && error.empty()) continue;
     table.row({printable(string_at(node, "name")), printable(string_at(node, "state")),
-               human_bytes(number_at(node, "bytes_done")), human_bytes(number_at(node, "bytes_total")),
+               format_bytes(bytes_at(node, "bytes_done")), format_bytes(bytes_at(node, "bytes_total")),
                printable(error)});
   }
   if (!table.empty()) text += table.text({.width = width});

@@ -1,4 +1,5 @@
 #include "mirror/operator/pull_progress.h"
+#include "core/encoding.h"
 
 #include <fmt/format.h>
 
@@ -75,18 +76,18 @@ std::string sources_text(const std::optional<SourceBytes>& sources, std::uint64_
       text = name;
       return;
     }
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, human_bytes(part));
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, format_bytes(part));
   };
   add("disk", sources->storage);
   add("peers", sources->peer);
   add("upstream", sources->upstream);
-  if (sources->total() < bytes) text += fmt::format(", not known {}", human_bytes(bytes - sources->total()));
+  if (sources->total() < bytes) text += fmt::format(", not known {}", format_bytes(bytes - sources->total()));
   return text;
 }
 
 std::string running_line(const registry_api::ImageBlob& blob, std::uint64_t received, std::uint64_t size,
                          const std::optional<SourceBytes>& sources, std::size_t width) {
-  const auto numbers = fmt::format("{:>9} /{:>9}", human_bytes(received), human_bytes(size));
+  const auto numbers = fmt::format("{:>9} /{:>9}", format_bytes(received), format_bytes(size));
   const auto digest = short_digest(blob.digest.to_string());
   const auto rest = digest.size() + numbers.size() + 6;
   const auto columns = std::clamp(width > rest ? width - rest : 0, kBarMin, kBarMax);
@@ -97,7 +98,7 @@ std::string blob_line(const PulledBlob& blob) {
   const auto digest = short_digest(blob.blob.digest.to_string());
   if (blob.error) return fmt::format("{}  failed: {}\n", digest, printable(blob.error->what()));
   return fmt::format("{}  {:<6}  {:>9}  {:>7}  {}{}\n", digest, blob.blob.config ? "config" : "layer",
-                     human_bytes(blob.bytes), human_duration(blob.took), sources_text(blob.sources, blob.bytes),
+                     format_bytes(blob.bytes), human_duration(blob.took), sources_text(blob.sources, blob.bytes),
                      blob.resumed > 0 ? fmt::format("  (resumed {} times)", blob.resumed) : std::string());
 }
 
@@ -106,10 +107,10 @@ std::string summary_text(const PullReport& report) {
   if (report.digest) text += fmt::format("digest: {}\n", report.digest->to_string());
   std::size_t failed = 0;
   for (const auto& blob : report.blobs) failed += blob.error ? 1 : 0;
-  text +=
-      fmt::format("{} manifest{}, {} blob{}, {} in {} ({})\n", report.manifests, report.manifests == 1 ? "" : "s",
-                  report.blobs.size() - failed, report.blobs.size() - failed == 1 ? "" : "s", human_bytes(report.bytes),
-                  human_duration(report.took), human_rate(bytes_per_second(report.bytes, report.took)));
+  text += fmt::format("{} manifest{}, {} blob{}, {} in {} ({})\n", report.manifests, report.manifests == 1 ? "" : "s",
+                      report.blobs.size() - failed, report.blobs.size() - failed == 1 ? "" : "s",
+                      format_bytes(report.bytes), human_duration(report.took),
+                      human_rate(bytes_per_second(report.bytes, report.took)));
   text += fmt::format("from: {}\n", sources_text(report.sources, report.bytes));
   return text;
 }
@@ -187,8 +188,8 @@ void PullProgress::on_running(const std::vector<const BlobDownload*>& running, c
     lines.push_back(
         running_line(one->blob(), one->received(), one->size().value_or(one->received()), one->sources, width - 1));
   }
-  lines.push_back(cut(fmt::format("total {} / {}  {}   = disk  + peers  # upstream", human_bytes(bytes),
-                                  human_bytes(std::max(bytes, total_bytes)), human_rate(rate(now, bytes))),
+  lines.push_back(cut(fmt::format("total {} / {}  {}   = disk  + peers  # upstream", format_bytes(bytes),
+                                  format_bytes(std::max(bytes, total_bytes)), human_rate(rate(now, bytes))),
                       width - 1));
   live_->show(lines);
 }

@@ -4,6 +4,7 @@
 
 #include "core/bounded_json.h"
 #include "mirror/admin/api_answer.h"
+#include "mirror/operator/answer_values.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -11,11 +12,6 @@ namespace {
 constexpr std::chrono::milliseconds kTimeout{1'000};
 /// So much of a record is looked at before now: the daemon's clock is this machine's.
 constexpr std::chrono::milliseconds kSlack{5};
-
-std::uint64_t bytes_at(const nlohmann::ordered_json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
 
 }  // namespace
 

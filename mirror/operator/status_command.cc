@@ -1,4 +1,7 @@
 #include "mirror/operator/status_command.h"
+#include "core/bounded_json.h"
+#include "core/encoding.h"
+#include "mirror/operator/answer_values.h"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -53,12 +56,12 @@ std::string line(const char* what, const std::string& text) {
 std::string storage_line(const nlohmann::ordered_json& storage) {
   const auto stored = bytes_at(storage, "stored_bytes"), budget = bytes_at(storage, "budget_bytes");
   const auto pinned = bytes_at(storage, "pinned_bytes");
-  std::string text = fmt::format("{} of {}", human_bytes(stored), human_bytes(budget));
+  std::string text = fmt::format("{} of {}", format_bytes(stored), format_bytes(budget));
   if (budget > 0) text += fmt::format(" ({:.0f} %)", 100.0 * static_cast<double>(stored) / static_cast<double>(budget));
   text += ", " + count_of(bytes_at(storage, "blobs"), "blob");
-  if (pinned > 0) text += ", " + human_bytes(pinned) + " pinned";
-  text += fmt::format("; the disk has {} free, {} are left alone", human_bytes(bytes_at(storage, "free_bytes")),
-                      human_bytes(bytes_at(storage, "floor_bytes")));
+  if (pinned > 0) text += ", " + format_bytes(pinned) + " pinned";
+  text += fmt::format("; the disk has {} free, {} are left alone", format_bytes(bytes_at(storage, "free_bytes")),
+                      format_bytes(bytes_at(storage, "floor_bytes")));
   return text;
 }
 
@@ -90,14 +93,14 @@ std::string registries_table(const nlohmann::ordered_json& registries, const Ter
                {"LAST ERROR", Table::Align::kLeft, true}});
   std::size_t silent = 0;
   for (const auto& registry : registries) {
-    const bool asked = bytes_at(registry, "upstream_bytes") > 0 || !text_at(registry, "last_error").empty();
-    if (!asked && text_at(registry, "state") == "closed") {
+    const bool asked = bytes_at(registry, "upstream_bytes") > 0 || !string_at(registry, "last_error").empty();
+    if (!asked && string_at(registry, "state") == "closed") {
       ++silent;
       continue;
     }
-    table.row({text_at(registry, "name"), text_at(registry, "credentials"),
-               human_bytes(bytes_at(registry, "upstream_bytes")), words_of(text_at(registry, "state")),
-               text_at(registry, "last_error")});
+    table.row({string_at(registry, "name"), string_at(registry, "credentials"),
+               format_bytes(bytes_at(registry, "upstream_bytes")), words_of(string_at(registry, "state")),
+               string_at(registry, "last_error")});
   }
   std::string out = table.empty() ? "" : "\n" + table.text(terminal);
   if (silent > 0) out += fmt::format("\nregistries that are configured and have sent nothing yet: {}\n", silent);
@@ -113,9 +116,9 @@ std::vector<std::string> status_troubles(const nlohmann::ordered_json& status) {
   if (!flag_at(storage, "writable"))
     out.emplace_back("storage cannot be written, so that nothing is kept: look at the disk of storage.directory");
   for (const auto& registry : part_at(status, "registries")) {
-    if (text_at(registry, "state") != "open") continue;
-    const auto why = text_at(registry, "last_error");
-    out.push_back(fmt::format("{} fails and is asked only now and then{}{}", text_at(registry, "name"),
+    if (string_at(registry, "state") != "open") continue;
+    const auto why = string_at(registry, "last_error");
+    out.push_back(fmt::format("{} fails and is asked only now and then{}{}", string_at(registry, "name"),
                               why.empty() ? "" : ": ", why));
   }
   return out;
@@ -127,7 +130,7 @@ std::string status_text(const nlohmann::ordered_json& status, const Terminal& te
   const auto& process = part_at(status, "process");
   const std::chrono::seconds uptime(static_cast<std::int64_t>(number_at(status, "uptime_seconds")));
   const auto location = join(part_at(status, "location"), "/");
-  std::string out = printable(fmt::format("oxbow {} on {}{}", text_at(status, "version"), text_at(status, "node"),
+  std::string out = printable(fmt::format("oxbow {} on {}{}", string_at(status, "version"), string_at(status, "node"),
                                           location.empty() ? "" : " in " + location)) +
                     ", " +
                     (flag_at(status, "ready") ? painted(terminal, Colour::kGreen, "ready")
@@ -136,17 +139,17 @@ std::string status_text(const nlohmann::ordered_json& status, const Terminal& te
   out += line("storage", storage_line(part_at(status, "storage")));
   out += line(
       "served",
-      fmt::format("{} from storage, {} from peers, {} from upstream", human_bytes(bytes_at(served, "storage_bytes")),
-                  human_bytes(bytes_at(served, "peer_bytes")), human_bytes(bytes_at(served, "upstream_bytes"))));
+      fmt::format("{} from storage, {} from peers, {} from upstream", format_bytes(bytes_at(served, "storage_bytes")),
+                  format_bytes(bytes_at(served, "peer_bytes")), format_bytes(bytes_at(served, "upstream_bytes"))));
   out += line(
       "moved",
-      fmt::format("{} from upstream, {} from peers, {} to peers", human_bytes(bytes_at(moved, "upstream_in_bytes")),
-                  human_bytes(bytes_at(moved, "peer_in_bytes")), human_bytes(bytes_at(moved, "peer_out_bytes"))));
-  out += line("saved", human_bytes(bytes_at(status, "upstream_avoided_bytes")) + " of upstream traffic");
+      fmt::format("{} from upstream, {} from peers, {} to peers", format_bytes(bytes_at(moved, "upstream_in_bytes")),
+                  format_bytes(bytes_at(moved, "peer_in_bytes")), format_bytes(bytes_at(moved, "peer_out_bytes"))));
+  out += line("saved", format_bytes(bytes_at(status, "upstream_avoided_bytes")) + " of upstream traffic");
   out += line("pulls", fmt::format("{} running", bytes_at(status, "pulls_running")));
   out += line("peers", part_at(status, "peers").is_object() ? peers_line(part_at(status, "peers"))
                                                             : "none: no ring is configured");
-  out += line("process", fmt::format("{} of memory, {}", human_bytes(bytes_at(process, "rss_bytes")),
+  out += line("process", fmt::format("{} of memory, {}", format_bytes(bytes_at(process, "rss_bytes")),
                                      count_of(bytes_at(process, "open_files"), "open file")));
   return out + registries_table(part_at(status, "registries"), terminal) +
          painted_troubles(status_troubles(status), terminal);
@@ -154,13 +157,13 @@ std::string status_text(const nlohmann::ordered_json& status, const Terminal& te
 
 std::vector<std::string> peers_troubles(const nlohmann::ordered_json& peers) {
   std::vector<std::string> out;
-  if (const auto why = text_at(peers, "trouble"); !why.empty())
+  if (const auto why = string_at(peers, "trouble"); !why.empty())
     out.push_back("the list of members is old, because its source does not answer: " + why);
   std::uint64_t others = bytes_at(peers, "unnamed"), eligible = 0;
   for (const auto& peer : part_at(peers, "peers")) {
     if (flag_at(peer, "self")) continue;
     ++others;
-    if (text_at(peer, "state") == "eligible") ++eligible;
+    if (string_at(peer, "state") == "eligible") ++eligible;
   }
   if (others > 0 && eligible == 0)
     out.emplace_back("no peer can be asked for bytes: everything comes from upstream; oxbow doctor looks into it");
@@ -176,11 +179,11 @@ std::string load_text(const nlohmann::ordered_json& peer) {
 }
 
 std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& terminal, bool troubled) {
-  if (text_at(peers, "strategy") == "single" && text_at(peers, "membership").empty())
+  if (string_at(peers, "strategy") == "single" && string_at(peers, "membership").empty())
     return "this node has no ring: set [membership] in its configuration (docs/peers.md)\n";
   std::string out =
-      printable(fmt::format("strategy {}, {}, membership by {}", text_at(peers, "strategy"),
-                            count_of(bytes_at(peers, "replicas"), "replica"), text_at(peers, "membership")));
+      printable(fmt::format("strategy {}, {}, membership by {}", string_at(peers, "strategy"),
+                            count_of(bytes_at(peers, "replicas"), "replica"), string_at(peers, "membership")));
   if (const auto unnamed = bytes_at(peers, "unnamed"); unnamed > 0)
     out += fmt::format(", {} not heard of yet", count_of(unnamed, "address"));
   Table table({{""},
@@ -194,9 +197,9 @@ std::string peers_text(const nlohmann::ordered_json& peers, const Terminal& term
                {"ADDRESS", Table::Align::kLeft, true}});
   for (const auto& peer : part_at(peers, "peers")) {
     const bool self = flag_at(peer, "self");
-    if (troubled && (self || text_at(peer, "state") == "eligible")) continue;
+    if (troubled && (self || string_at(peer, "state") == "eligible")) continue;
     const auto latency = number_at(peer, "latency_ms"), goodput = number_at(peer, "goodput_bytes_per_second");
-    table.row({self ? "*" : "", text_at(peer, "name"), text_at(peer, "state"),
+    table.row({self ? "*" : "", string_at(peer, "name"), string_at(peer, "state"),
                human_share(number_at(peer, "ring_share")), latency > 0 ? fmt::format("{:.1f} ms", latency) : "-",
                goodput > 0 ? human_rate(goodput) : "-", load_text(peer), join(part_at(peer, "location"), "/"),
                join(part_at(peer, "addresses"), " ")});

@@ -108,8 +108,6 @@ std::string Table::text(const Terminal& terminal) const {
   return out;
 }
 
-std::string human_bytes(std::uint64_t bytes) { return format_bytes(bytes); }
-
 std::string human_rate(double bytes_per_second) {
   return format_bytes(static_cast<std::uint64_t>(std::max(0.0, bytes_per_second))) + "/s";
 }

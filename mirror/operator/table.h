@@ -54,8 +54,7 @@ std::string printable(std::string_view text);
 /// Columns of UTF-8 text, one a code point.
 std::size_t columns_of(std::string_view text);
 
-/// "1.2 GiB"; "1.2 GiB/s"
-std::string human_bytes(std::uint64_t bytes);
+/// "1.2 GiB/s"
 std::string human_rate(double bytes_per_second);
 /// The two largest units: "3d 4h", "5m 12s", "850ms".
 std::string human_duration(std::chrono::milliseconds duration);

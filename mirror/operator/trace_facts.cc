@@ -4,40 +4,24 @@
 #include <cstdio>
 
 #include "core/bounded_json.h"
+#include "mirror/operator/answer_values.h"
 
 namespace oxbow::mirror {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::uint64_t number_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-bool flag_at(const Json& object, const char* key, bool otherwise) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_boolean() ? found->get<bool>() : otherwise;
-}
-
-/// What stands at `key`, where it is of that kind; else something empty.
-const Json& part_at(const Json& object, const char* key, Json::value_t kind) {
-  static const Json kNothing = Json::array();
-  const auto found = object.find(key);
-  return found != object.end() && found->type() == kind ? *found : kNothing;
-}
-
 TracedStripe read_stripe(const Json& json) {
   TracedStripe out;
   if (!json.is_object()) return out;
-  out.stripe = number_at(json, "stripe");
-  out.at = std::chrono::milliseconds(number_at(json, "at_ms"));
-  out.took = std::chrono::milliseconds(number_at(json, "took_ms"));
-  out.bytes = number_at(json, "bytes");
+  out.stripe = bytes_at(json, "stripe");
+  out.at = std::chrono::milliseconds(bytes_at(json, "at_ms"));
+  out.took = std::chrono::milliseconds(bytes_at(json, "took_ms"));
+  out.bytes = bytes_at(json, "bytes");
   out.source = string_at(json, "source");
   out.peer = string_at(json, "peer");
-  out.retries = number_at(json, "retries");
-  out.hedged = flag_at(json, "hedged", false);
+  out.retries = bytes_at(json, "retries");
+  out.hedged = flag_at(json, "hedged");
   out.verified = string_at(json, "verified");
   return out;
 }
@@ -50,32 +34,32 @@ Result<TracedPull> read_pull(const Json& json) {
   out.digest = string_at(json, "digest");
   out.state = string_at(json, "state");
   if (out.digest.empty() || out.state.empty()) return fail(Errc::kInvalid, "what the daemon answers is no pull");
-  out.id = number_at(json, "id");
-  out.size_bytes = number_at(json, "size_bytes");
+  out.id = bytes_at(json, "id");
+  out.size_bytes = bytes_at(json, "size_bytes");
   const auto registry = string_at(json, "registry");
   if (!registry.empty()) out.repository = registry + "/" + string_at(json, "repository");
   out.error = string_at(json, "error");
   out.started = read_time(string_at(json, "started"));
   out.ended = read_time(string_at(json, "ended"));
-  out.stripes = number_at(json, "stripes");
-  out.done_stripes = number_at(json, "done_stripes");
-  if (const auto& bytes = part_at(json, "bytes", Json::value_t::object); bytes.is_object()) {
-    out.storage = number_at(bytes, "storage");
-    out.from_peers = number_at(bytes, "peer");
-    out.upstream = number_at(bytes, "upstream");
+  out.stripes = bytes_at(json, "stripes");
+  out.done_stripes = bytes_at(json, "done_stripes");
+  if (const auto& bytes = part_at(json, "bytes"); bytes.is_object()) {
+    out.storage = bytes_at(bytes, "storage");
+    out.from_peers = bytes_at(bytes, "peer");
+    out.upstream = bytes_at(bytes, "upstream");
   }
-  out.readers = number_at(json, "readers");
-  out.retries = number_at(json, "retries");
-  out.hedges = number_at(json, "hedges");
-  out.replaced = number_at(json, "replaced");
+  out.readers = bytes_at(json, "readers");
+  out.retries = bytes_at(json, "retries");
+  out.hedges = bytes_at(json, "hedges");
+  out.replaced = bytes_at(json, "replaced");
   out.kept = flag_at(json, "kept", true);
   out.map = string_at(json, "map");
-  out.map_stripes = std::max<std::uint64_t>(1, number_at(json, "map_stripes"));
-  for (const auto& [name, sent] : part_at(json, "peers", Json::value_t::object).items()) {
+  out.map_stripes = std::max<std::uint64_t>(1, bytes_at(json, "map_stripes"));
+  for (const auto& [name, sent] : part_at(json, "peers").items()) {
     if (sent.is_number_unsigned()) out.peers.emplace_back(name, sent.get<std::uint64_t>());
   }
-  for (const auto& event : part_at(json, "events", Json::value_t::array)) out.events.push_back(read_stripe(event));
-  out.events_dropped = number_at(json, "events_dropped");
+  for (const auto& event : part_at(json, "events")) out.events.push_back(read_stripe(event));
+  out.events_dropped = bytes_at(json, "events_dropped");
   return out;
 }
 

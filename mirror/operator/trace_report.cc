@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/encoding.h"
 #include "mirror/operator/trace_map.h"
 
 namespace oxbow::mirror {
@@ -40,7 +41,7 @@ Sums sums_of(const TraceReport& report) {
   return out;
 }
 
-std::string bytes_cell(std::uint64_t bytes) { return bytes == 0 ? "-" : human_bytes(bytes); }
+std::string bytes_cell(std::uint64_t bytes) { return bytes == 0 ? "-" : format_bytes(bytes); }
 
 std::string plural(std::uint64_t count, std::string_view one, std::string_view many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
@@ -87,7 +88,7 @@ std::string blob_table(const TraceReport& report, const TraceView& view) {
   for (const auto& blob : report.blobs) {
     const auto size = blob.pull ? std::optional(blob.pull->size_bytes) : blob.size_bytes;
     std::vector<std::string> cells = {blob.pull ? fmt::to_string(blob.pull->id) : "-", short_digest(blob.digest),
-                                      blob.what, size ? human_bytes(*size) : "-"};
+                                      blob.what, size ? format_bytes(*size) : "-"};
     if (blob.pull) {
       const auto& pull = *blob.pull;
       for (auto cell : {state_cell(pull), when_cell(pull, view.now), took_cell(pull), bytes_cell(pull.storage),
@@ -109,7 +110,7 @@ std::string peer_table(const Sums& sums, const TraceView& view) {
   Table table({{"PEER", Table::Align::kLeft, true}, {"SENT", Table::Align::kRight}, {"SHARE", Table::Align::kRight}});
   for (const auto& [name, bytes] : peers) {
     const auto share = static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(1, sums.all()));
-    table.row({name, human_bytes(bytes), human_share(share)});
+    table.row({name, format_bytes(bytes), human_share(share)});
   }
   return "\n" + table.text(view.terminal);
 }
@@ -119,7 +120,7 @@ std::string saved_line(const Sums& sums) {
   const auto saved = sums.storage + sums.peers;
   return fmt::format(
       "\n{} from disk, {} from peers, {} from upstream: {} ({}) did not cross the link to the registry.\n",
-      human_bytes(sums.storage), human_bytes(sums.peers), human_bytes(sums.upstream), human_bytes(saved),
+      format_bytes(sums.storage), format_bytes(sums.peers), format_bytes(sums.upstream), format_bytes(saved),
       human_share(static_cast<double>(saved) / static_cast<double>(all)));
 }
 
@@ -139,7 +140,7 @@ std::string stripe_table(const TracedPull& pull, const TraceView& view) {
                {"VERIFIED BY"}});
   for (const auto& event : pull.events) {
     table.row({fmt::to_string(event.stripe), "+" + human_duration(event.at), human_duration(event.took),
-               human_bytes(event.bytes), event.peer.empty() ? event.source : event.peer,
+               format_bytes(event.bytes), event.peer.empty() ? event.source : event.peer,
                event.retries == 0 ? "-" : fmt::to_string(event.retries), event.hedged ? "yes" : "-",
                event.verified == "none" ? "-" : event.verified});
   }
@@ -201,7 +202,7 @@ std::string heading(const TraceReport& report) {
   std::uint64_t bytes = 0;
   for (const auto& blob : report.blobs) bytes += blob.size_bytes.value_or(0);
   return fmt::format("{}  {}  {}, {}\n\n", printable(report.image), report.platform,
-                     plural(report.blobs.size(), "blob", "blobs"), human_bytes(bytes));
+                     plural(report.blobs.size(), "blob", "blobs"), format_bytes(bytes));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "../command_run.h"
+#include "core/encoding.h"
 #include "fake_system.h"
 #include "mirror/doctor/doctor_command.h"
 #include "mirror/doctor/report.h"
@@ -146,8 +147,8 @@ TEST(DoctorReport, ATerminalIsNotCommanded) {
 }
 
 TEST(DoctorWords, AreShort) {
-  EXPECT_EQ(doctor::human_bytes(1536), "1.5 KiB");
-  EXPECT_EQ(doctor::human_bytes(5), "5 B");
+  EXPECT_EQ(format_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(format_bytes(5), "5 B");
   EXPECT_EQ(doctor::human_time(std::chrono::seconds(-90)), "90 s");
   EXPECT_EQ(doctor::human_time(std::chrono::hours(50)), "2 days");
   EXPECT_EQ(doctor::joined({"a", "b", "c"}, 2), "a, b and 1 more");
