@@ -7,11 +7,11 @@ import hashlib
 import http.server
 import json
 import re
-import socket
 import threading
 import time
 import urllib.parse
 
+from .http_server import Server
 from .process import free_port
 
 
@@ -56,7 +56,6 @@ class FaultyRegistry:
         self.manifests = {}  # (repository, tag or digest): (bytes, media type)
         self.seen = []
         self.lock = threading.Lock()
-        self.links = set()
         self.server = None
         self.send_buffer = None  # bytes the kernel may hold for a connection; set before start
         self.reset()
@@ -124,21 +123,7 @@ class FaultyRegistry:
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
             wbufsize = 0
-
-            def setup(self):
-                super().setup()
-                if outer.send_buffer:
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, outer.send_buffer)
-                outer.links.add(self.connection)
-
-            def finish(self):
-                outer.links.discard(self.connection)
-                try:
-                    super().finish()
-                except OSError:
-                    pass
 
             def do_GET(self):
                 seen = Seen(self.command, self.path, self.headers)
@@ -152,32 +137,13 @@ class FaultyRegistry:
             do_HEAD = do_GET
             do_POST = do_GET
 
-            def log_message(self, *arguments):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 256
-
-            def handle_error(self, request, client_address):
-                pass  # clients that hang up are the tests' business, not an error here
-
-        self.server = Server(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=lambda: self.server.serve_forever(poll_interval=0.05), daemon=True).start()
+        self.server = Server(self.port, Handler, self.send_buffer, backlog=256)
         return self
 
     def stop(self):
-        """Down at once: running bodies end too."""
-        if not self.server:
-            return
-        self.server.shutdown()
-        self.server.server_close()
-        self.server = None
-        for link in list(self.links):
-            try:
-                link.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        if self.server:
+            self.server.stop()
+            self.server = None
 
     # Answers
     def _head(self, handler, seen, status, headers):

@@ -12,12 +12,12 @@ import json
 import math
 import os
 import random
-import socket
 import sys
 import threading
 import time
 import urllib.parse
 
+from .http_server import Server
 from .mirror import ROOT
 from .process import free_port
 
@@ -51,7 +51,7 @@ class PageServer:
         self.pulls, self.giant = 4, 0          # `giant`: stripes of one more running pull
         self.evil = ""                          # text that is put wherever names stand
         self.started = time.time() - 3 * 3600
-        self.asked, self.links = [], set()
+        self.asked = []
         self.server = None
 
     # Answers
@@ -220,19 +220,6 @@ class PageServer:
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def setup(self):
-                super().setup()
-                outer.links.add(self.connection)
-
-            def finish(self):
-                outer.links.discard(self.connection)
-                try:
-                    super().finish()
-                except OSError:
-                    pass
-
             def do_GET(self):
                 outer.asked.append(self.path)
                 status, kind, data = outer.answer(urllib.parse.urlsplit(self.path).path)
@@ -243,30 +230,13 @@ class PageServer:
                 self.end_headers()
                 self.wfile.write(data)
 
-            def log_message(self, *arguments):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, request, client_address):
-                pass
-
-        self.server = Server(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=lambda: self.server.serve_forever(poll_interval=0.05), daemon=True).start()
+        self.server = Server(self.port, Handler)
         return self
 
     def stop(self):
         if self.server:
-            self.server.shutdown()
-            self.server.server_close()
+            self.server.stop()
             self.server = None
-            for link in list(self.links):
-                try:
-                    link.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
 
 if __name__ == "__main__":

@@ -104,12 +104,7 @@ TEST_F(PeerFetchTest, ThePeerThatHasEverythingLies) {
 // Bytes that do not fit what their first owner says never reach the reader, and the liar is named, once the blob has
 // verified.
 TEST_F(PeerFetchTest, FirstHandWordAgainstALiar) {
-  wrong_at(kA, 2);
-  peers_.script.otherwise = {kB};
-  peers_.script.sources[2] = {kA, kB};
-  peers_.script.watched = {kC};
-  peers_.script.news_first = 1;
-  peers_.peer(kC).sums = {{2, stripe_sum(content_, 2).hex()}};
+  lie_against_a_first_hand_word();
   expect_right(read(whole()));
   EXPECT_TRUE(verified());
   EXPECT_EQ(peers_.bad_senders(), Ids{kA});

@@ -88,6 +88,15 @@ class PeerSite : public ::testing::Test {
   Got read(BlobRead what, std::size_t stop_after = SIZE_MAX) { return finish(read_async(std::move(what), stop_after)); }
 
   void wrong_at(p2p::PeerId peer, std::uint32_t stripe) { peers_.peer(peer).content[stripe * kStripe + 1000] ^= 1; }
+  /// A lies about stripe 2; C tells first-hand what it hashes to, and B has it.
+  void lie_against_a_first_hand_word() {
+    wrong_at(kA, 2);
+    peers_.script.otherwise = {kB};
+    peers_.script.sources[2] = {kA, kB};
+    peers_.script.watched = {kC};
+    peers_.script.news_first = 1;
+    peers_.peer(kC).sums = {{2, stripe_sum(content_, 2).hex()}};
+  }
   void expect_right(const Got& got) {
     EXPECT_FALSE(got.cut) << got.cut->what();
     EXPECT_TRUE(got.bytes == content_);

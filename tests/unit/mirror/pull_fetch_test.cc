@@ -59,12 +59,7 @@ TEST_F(PullFetchTest, StripesFromPeersAndUpstream) {
 }
 
 TEST_F(PullFetchTest, AWrongStripeIsReplaced) {
-  wrong_at(kA, 2);
-  peers_.script.otherwise = {kB};
-  peers_.script.sources[2] = {kA, kB};
-  peers_.script.watched = {kC};
-  peers_.script.news_first = 1;
-  peers_.peer(kC).sums = {{2, stripe_sum(content_, 2).hex()}};
+  lie_against_a_first_hand_word();
   expect_right(read(whole()));
   const auto pull = record();
   EXPECT_EQ(pull.summary.state, PullState::kVerified);
