@@ -59,7 +59,7 @@ class ImagePullTest : public ::testing::Test {
     content_[digest] = std::move(bytes);
     return digest;
   }
-  virtual Reply answer(const Seen& seen) {
+  Reply answer(const Seen& seen) {
     const auto name = seen.path().substr(seen.path().rfind('/') + 1);
     if (refuse && seen.header("authorization") != *refuse)
       return {.status = 401, .headers = {{"WWW-Authenticate", challenge}}};
