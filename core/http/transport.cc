@@ -95,7 +95,11 @@ Io Transport::tls_status(int result) {
 Io Transport::handshake() {
   ERR_clear_error();
   const int result = SSL_do_handshake(ssl_);
-  return result == 1 ? Io::kDone : tls_status(result);
+  if (result != 1) return tls_status(result);
+  // The handshake reads whether or not an event told of input. What it has read beyond its own end is in OpenSSL's
+  // buffer now, and no event will tell of it.
+  readable_ = true;
+  return Io::kDone;
 }
 
 std::string_view Transport::alpn() const {
