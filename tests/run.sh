@@ -35,6 +35,7 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=suppressions=$root/tests/tsan.supp:second_deadlock_stack=1:ignore_noninstrumented_modules=1:halt_on_error=0
 logs=$root/build/test-logs
 mkdir -p "$logs"
+rm -f "$logs/failures"
 jobs=$(nproc)
 
 passed=0 failed=0 skipped=0
@@ -45,6 +46,12 @@ record() {
   passed=$((passed + $3)) failed=$((failed + $4)) skipped=$((skipped + $5))
   table+=("$(printf '%-28s %7d s %6d passed %4d failed %4d skipped' "$1" "$2" "$3" "$4" "$5")")
   printf '    %s\n' "${table[-1]}"
+}
+
+# details NAME LOG PATTERN: what stands in a log from each line on that tells of a failure; shown again before the sums,
+# because who looks at the end of a long run sees nothing else
+details() {
+  { printf '%s\n' "$1"; awk -v pattern="$3" '$0 ~ pattern { left = 30 } left-- > 0' "$2" | cut -c 1-240 | head -90 | sed 's/^/    | /'; } >>"$logs/failures"
 }
 
 show_end() { printf -- '    --- end of %s\n' "$1"; tail -n "${2:-40}" "$1" | sed 's/^/    | /'; }
@@ -76,7 +83,7 @@ units() {
   bad=$((bad > skip ? bad - skip : 0))
   [[ $code -eq 0 || $bad -gt 0 ]] || bad=1
   record "unit ($1)" $((SECONDS - began)) "$good" "$bad" "$skip"
-  [[ $bad -eq 0 ]] || { grep -E '\*\*\*|\[  FAILED  \]|: Failure' "$log" | sort -u | head -40 | sed 's/^/    | /'; show_end "$log" 60; }
+  [[ $bad -eq 0 ]] || { grep -E '\*\*\*|\[  FAILED  \]|: Failure' "$log" | sort -u | head -40 | sed 's/^/    | /'; show_end "$log" 60; details "unit ($1)" "$log" '[*][*][*]'; }
 }
 
 # counted NAME command...: a program whose last line is `N passed, N failed, N skipped`
@@ -95,7 +102,7 @@ counted() {
   [[ ${numbers[0]} -gt 0 || ${numbers[1]} -gt 0 ]] || numbers[1]=1  # a part that ran nothing has failed
   record "$name" $((SECONDS - began)) "${numbers[@]}"
   grep -E '^skip ' "$log" | sed 's/^/    | /'
-  if [[ ${numbers[1]} -gt 0 ]]; then grep -E '^FAIL' "$log" | sed 's/^/    | /'; show_end "$log" 60; fi
+  if [[ ${numbers[1]} -gt 0 ]]; then grep -E '^FAIL' "$log" | sed 's/^/    | /'; show_end "$log" 60; details "$name" "$log" '^FAIL'; fi
 }
 
 integration() { OXBOW_BIN=$root/build/$1/bin/oxbow python3 tests/integration/run.py "${@:2}"; }
@@ -196,6 +203,7 @@ export OXTEST_ALL=$($all && echo 1 || true)
 
 for part in "${parts[@]}"; do "part_$part"; done
 
+if [[ -s $logs/failures ]]; then printf '==> what failed\n'; sed 's/^/    /' "$logs/failures"; fi
 printf '\n'
 printf '%s\n' "${table[@]}"
 printf '%-28s %7d s\n\n' total "$SECONDS"
