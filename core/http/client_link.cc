@@ -290,6 +290,10 @@ void ClientLink::on_timer() {
   armed_for_ = Time::max();
   const auto self = shared_from_this();
   const auto now = std::chrono::steady_clock::now();
+  if (established() && target_.tls) {
+    if (auto checked = target_.tls->check_revoked(transport_->ssl()); !checked)
+      return fail(std::move(checked.error()).in(authority_of(target_)));
+  }
   if (now < next_look()) return arm_timer();
   if (!ready()) {
     return fail({Errc::kTimeout, fmt::format("connect to {}: no answer within {} ms", authority_of(target_),

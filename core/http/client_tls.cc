@@ -77,9 +77,15 @@ Result<> ClientTls::check_server(const SSL* ssl, std::string_view alpn, const st
                                              fmt::join(names, "\", \"")));
     }
   }
-  if (const auto serial = peer_serial(ssl); revoked_ && serial && revoked_(*serial))
-    return fail(Errc::kDenied, fmt::format("the certificate with serial number {} is revoked", *serial));
+  if (auto checked = check_revoked(ssl); !checked) return checked;
   if (alpn != "h2") return fail(Errc::kUnavailable, "the server does not speak HTTP/2 (ALPN)");
+  return {};
+}
+
+Result<> ClientTls::check_revoked(const SSL* ssl) const {
+  if (!revoked_) return {};
+  if (const auto serial = peer_serial(ssl); serial && revoked_(*serial))
+    return fail(Errc::kDenied, fmt::format("the certificate with serial number {} is revoked", *serial));
   return {};
 }
 

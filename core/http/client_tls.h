@@ -21,6 +21,8 @@ class ClientTls {
   /// After the handshake. Errors: kDenied when `expected_name` is not among the certificate's names or the certificate
   /// is revoked, kUnavailable when the server does not speak HTTP/2.
   Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) const;
+  /// Also later: a certificate may be revoked while the connection lasts. Errors: kDenied.
+  Result<> check_revoked(const SSL* ssl) const;
 
  private:
   std::unique_ptr<ReloadedContext> context_;

@@ -77,6 +77,31 @@ TEST_F(HttpClientTls, RevokedServersAreDenied) {
   EXPECT_NE(said().find(asked + " is revoked"), std::string::npos) << said();
 }
 
+// What is revoked while a call runs ends that call, at the connection's next look.
+TEST_F(HttpClientTls, ARevokedServerLosesItsRunningCalls) {
+  const auto silent = std::make_shared<FedBody::Control>();
+  routes.on("/never", [silent](const Request&) {
+    Response response;
+    response.status = 200;
+    response.body = std::make_unique<FedBody>(silent);
+    return response;
+  });
+  serve(certificates);
+  silent->loops = &server->loops;
+  auto files = client_files(certificates, "node");
+  bool revoked = false;
+  files.revoked = [&](const std::string&) { return revoked; };
+  auto tls = make_client_tls(std::move(files));
+  ASSERT_TRUE(tls) << tls.error().what();
+  connection = client.connect(server->port(), *tls, "node-1", {.ping_interval = std::chrono::milliseconds(20)});
+  const auto call = connection->call(get_request("/never"), sink);
+  ASSERT_TRUE(client.until([&] { return routes.calls() == 1; }));
+  EXPECT_EQ(sink.dones, 0);
+  revoked = true;
+  ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
+  EXPECT_EQ(sink.error(), Errc::kDenied) << said();
+}
+
 // A server that is somebody else, or signed by another CA, or expired is denied before a request is sent.
 TEST_F(HttpClientTls, WrongServersAreDenied) {
   serve(certificates);
