@@ -170,7 +170,7 @@ struct ScrubReport {
 /// Told after every stripe; false ends the scrub there.
 using ScrubProgress = std::function<bool(const ScrubReport& so_far)>;
 
-/// What would go: the whole of a blob, or of one that is kept by span so many bytes.
+/// What would go: the whole of a blob, or of one that is kept by span so many bytes, from its first span's turn on.
 struct Eviction {
   Digest digest;
   std::uint64_t bytes = 0;
@@ -197,8 +197,8 @@ class Store {
   /// Forgets the blob and its file. Open handles see `gone()`.
   virtual void purge(const Digest& digest) = 0;
   virtual void pin(const Digest& digest, bool pinned) = 0;
-  /// For blobs larger than an eighth of the budget; called under a lock, so it must not call the store. None: oldest
-  /// use first.
+  /// For blobs that leave by span (storage/README.md); called under a lock, so it must not call the store. None: oldest
+  /// use first, blob by blob.
   virtual void set_span_rank(SpanRank rank) = 0;
   virtual std::vector<BlobListing> list() const = 0;
   virtual Usage usage() const = 0;

@@ -179,6 +179,7 @@ void StoreImpl::table_scan(Table table, std::string_view prefix,
 void StoreImpl::set_span_rank(SpanRank rank) {
   const std::lock_guard lock(mutex_);
   span_rank_ = std::move(rank);
+  spans_to_go_.clear();
 }
 
 std::vector<std::shared_ptr<BlobFile>> StoreImpl::all_blobs() const {

@@ -1,6 +1,6 @@
 // The store behind storage/store.h. The files of this class: store_impl.cc (calls), store_open.cc (opening, recovery,
-// closing), store_space.cc (budget, floor, eviction), store_evictions.cc (what would be evicted), store_upkeep.cc
-// (ticks, scrub).
+// closing), store_space.cc (budget, floor, eviction), store_spans.cc (which span of the giants goes),
+// store_evictions.cc (what would be evicted), store_upkeep.cc (ticks, scrub).
 //
 // Thread rule: as storage/store.h. Locks: `mutex_` before a blob's lock, never across a blocking call.
 #pragma once
@@ -79,13 +79,28 @@ class StoreImpl final : public Store, public BlobHost {
   std::uint64_t free_estimate_locked() const;
   std::uint64_t charged_locked() const { return stored_bytes_ - pinned_bytes_ + reserved_bytes_; }
   std::uint64_t keepable_locked() const;
-  bool is_giant(const BlobFile& blob) const { return blob.geometry().blob_bytes() > budget_bytes_ / 8; }
   /// `has_spans`: whether a giant has one that may go.
   std::optional<Digest> victim_locked(S3Fifo& queue, const BlobFile* wanting,
                                       const std::function<bool(const BlobFile&)>& has_spans) const;
   std::uint64_t evict_one_locked(const BlobFile* wanting);
-  std::vector<std::uint32_t> ranked_spans_locked(const BlobFile& blob) const;
-  std::uint64_t evict_span_of_locked(const std::shared_ptr<BlobFile>& blob);
+
+  // Spans of giants. mutex_ is held.
+  struct RankedSpan {
+    double rank = 0;
+    std::weak_ptr<BlobFile> blob;  ///< weak: a purged blob's space is freed
+    std::uint32_t span = 0;
+  };
+  bool is_giant(const BlobFile& blob) const;
+  /// Spares what is being read and what room is wanted for, unless it is its turn.
+  bool may_lose_span_locked(const BlobFile& blob, const BlobFile& victim, const BlobFile* wanting) const;
+  void rank_spans_locked(const BlobFile& victim, const BlobFile* wanting);
+  std::uint64_t evict_span_locked(const std::shared_ptr<BlobFile>& blob, std::uint32_t span);
+  /// `victim`'s turn has come. What goes is of whichever giant has the span that this node needs least.
+  struct Gone {
+    std::shared_ptr<BlobFile> blob;
+    std::uint64_t bytes = 0;
+  };
+  Gone evict_span_for_locked(const std::shared_ptr<BlobFile>& victim, const BlobFile* wanting);
   void forget_locked(const std::shared_ptr<BlobFile>& blob);
   void account_locked(BlobFile& blob, std::int64_t delta);
   void remove_file(std::shared_ptr<BlobFile> blob, std::uint64_t bytes);
@@ -124,6 +139,9 @@ class StoreImpl final : public Store, public BlobHost {
   Blobs blobs_;
   S3Fifo queue_;
   SpanRank span_rank_;
+  std::vector<RankedSpan> spans_to_go_;  ///< the last goes first
+  Clock::Steady spans_ranked_at_{};
+  std::size_t ranked_from_ = 0;  ///< where the next sample of them begins
   std::uint64_t next_generation_ = 0;
   std::uint64_t budget_bytes_ = 0;
   std::uint64_t floor_bytes_ = 0;

@@ -89,45 +89,18 @@ std::uint64_t StoreImpl::evict_one_locked(const BlobFile* wanting) {
   const auto key =
       victim_locked(queue_, wanting, [](const BlobFile& giant) { return !giant.evictable_spans().empty(); });
   if (!key) return 0;
-  const std::shared_ptr<BlobFile> blob = blobs_.at(*key);
-  const std::uint64_t bytes = is_giant(*blob) ? evict_span_of_locked(blob) : blob->account.stored_bytes;
+  const std::shared_ptr<BlobFile> victim = blobs_.at(*key);
+  const bool by_span = is_giant(*victim);
+  const auto [blob, bytes] =
+      by_span ? evict_span_for_locked(victim, wanting) : Gone{victim, victim->account.stored_bytes};
   if (bytes == 0) return 0;
   evicted_bytes_.Increment(static_cast<double>(bytes));
   log::debug("evicted", {{"digest", blob->digest().to_string()}, {"bytes", bytes}});
-  const bool empty =
-      is_giant(*blob) ? blob->account.stored_bytes == 0 && !blob->active() && blob.get() != wanting : true;
+  const bool empty = !by_span || (blob->account.stored_bytes == 0 && !blob->active() && blob.get() != wanting);
   if (!empty) return bytes;
-  if (!queue_.in_main(*key)) queue_.remember(*key);
+  if (!queue_.in_main(blob->digest())) queue_.remember(blob->digest());
   forget_locked(blob);
   return bytes;
-}
-
-/// Spans that may go, the first to go first.
-std::vector<std::uint32_t> StoreImpl::ranked_spans_locked(const BlobFile& blob) const {
-  auto spans = blob.evictable_spans();
-  if (!span_rank_) return spans;
-  std::vector<std::pair<double, std::uint32_t>> ranked;
-  ranked.reserve(spans.size());
-  for (const std::uint32_t span : spans) ranked.emplace_back(span_rank_(blob.digest(), span), span);
-  std::ranges::sort(ranked);
-  std::ranges::transform(ranked, spans.begin(), &std::pair<double, std::uint32_t>::second);
-  return spans;
-}
-
-std::uint64_t StoreImpl::evict_span_of_locked(const std::shared_ptr<BlobFile>& blob) {
-  for (const std::uint32_t span : ranked_spans_locked(*blob)) {
-    const std::uint64_t bytes = blob->evict_span(span);
-    if (bytes == 0) continue;
-    account_locked(*blob, -static_cast<std::int64_t>(bytes));
-    since_refresh_bytes_ += static_cast<std::int64_t>(bytes);
-    unlinking_bytes_ += bytes;
-    room_.submit([this, blob, span, bytes] {
-      blob->punch(span);
-      freed(bytes);
-    });
-    return bytes;
-  }
-  return 0;
 }
 
 void StoreImpl::forget_locked(const std::shared_ptr<BlobFile>& blob) {

@@ -14,7 +14,7 @@ constexpr const char* kExample = R"(
 Every node keeps what its own clients pull, under its own budget (10 % of its disk), and nobody places anything. So how
 much do all of them together keep? Loads: 2,000 images with Zipf popularity; a 700 GB model, in one file or in 140; both.
 "as it is" is what the daemon does. What it might do: never drop the cluster's last copy of anything while something else
-can go; take the lowest ranked span of all large blobs when one of them must shrink, not of the oldest alone.
+can go. What it did before: one large blob after the other, not the lowest ranked span of all of them.
   oxbow sim capacity                            1,000 and 10,000 nodes, and a sweep over the size of the working set
   oxbow sim capacity --nodes 10000 --load model --model-share 1       every node pulls the model
   oxbow sim capacity --nodes 1000 --budget-percent 20 --images 20000

@@ -42,7 +42,6 @@ class CapacityRun {
                   .policy = policy,
                   .last_copy = options.last_copy,
                   .span_order = options.span_order,
-                  .giant_divisor = options.giant_divisor,
                   .pooled = options.pooled},
                  items_),
         asked_(items_.size()) {

@@ -37,8 +37,7 @@ struct CapacityOptions {
   CapacityLoad load = CapacityLoad::kBoth;
   SpanOrder span_order = SpanOrder::kRank;
   bool last_copy = false;
-  std::uint32_t giant_divisor = 8;
-  bool pooled = false;
+  bool pooled = true;
 
   std::uint64_t budget_bytes() const noexcept;
 };

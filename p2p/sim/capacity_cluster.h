@@ -1,8 +1,8 @@
 // The caches of a cluster, for the capacity simulation: who keeps what under which budget. The rules are the storage's
-// (storage/README.md, store_space.cc): items leave whole in the policy's order; one larger than an eighth of the budget
-// leaves span by span, lowest span_rank first, its newest eight spans not while it is read; it makes room for itself in
-// its turn when it is larger than the budget, else only when nothing else can go. What other nodes hold is known
-// exactly. Thread rule: one thread. Lifetime: one a run; `items` outlive it.
+// (storage/README.md, store_space.cc, store_spans.cc): items leave whole in the policy's order; large ones
+// (core/large_blob.h) leave span by span, lowest span_rank of all of them first, the newest eight spans not while an
+// item is read; one makes room for itself in its turn when it is larger than the budget, else only when nothing else
+// can go. What other nodes hold is known exactly. Thread rule: one thread. Lifetime: one a run; `items` outlive it.
 #pragma once
 
 #include <map>
@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/large_blob.h"
 #include "p2p/sim/cache_policy.h"
 
 namespace oxbow::p2p::sim {
@@ -32,10 +33,10 @@ class CacheCluster {
     PolicyMaker policy;
     bool last_copy = false;  ///< the only copy in the cluster goes only when nothing else can
     SpanOrder span_order = SpanOrder::kRank;
-    std::uint32_t giant_divisor = 8;  ///< larger than this part of the budget: kept by span
-    /// When such an item's turn has come, the span that goes is the lowest ranked one of all such items of the node, so
-    /// that the files of a set shrink together. The storage takes one item after the other, each down to nothing.
-    bool pooled = false;
+    /// When the turn of an item that is kept by span has come, the span that goes is the lowest ranked one of all such
+    /// items of the node, so that the files of a set shrink together, as the storage does it. Without: one item after
+    /// the other, each down to nothing, and only those larger than an eighth of the budget by span.
+    bool pooled = true;
   };
   /// Where the bytes of a request came from.
   struct Served {
@@ -67,7 +68,8 @@ class CacheCluster {
   struct Partial;  ///< what one node has of it
 
   bool is_giant(ItemId item) const noexcept {
-    return items_[item].bytes > options_.budget_bytes / options_.giant_divisor;
+    const auto bytes = items_[item].bytes;
+    return options_.pooled ? leaves_by_span(bytes, options_.budget_bytes) : bytes > options_.budget_bytes / 8;
   }
   void add_giant(ItemId item);
   void set_order(const Giant& giant, std::uint32_t node, Partial& partial) const;

@@ -73,10 +73,8 @@ Section size_section(std::uint32_t nodes, const std::vector<const CapacityArm*>&
                             100 * mean(*whole, &CapacityResult::usable_share), base.model_share * nodes);
   }
   if (cut != nullptr) {
-    out.says += fmt::format(
-        " In {} files it is kept to {:.0f} %, because nodes that read the files in the same order "
-        "keep the same last ones.",
-        cut->options.model_files, 100 * mean(*cut, &CapacityResult::usable_share));
+    out.says += fmt::format(" In {} files it is kept to {:.0f} %.", cut->options.model_files,
+                            100 * mean(*cut, &CapacityResult::usable_share));
   }
   out.tables.push_back(std::move(table));
   return out;

@@ -12,7 +12,7 @@ constexpr double kImageMeanBytes = 1.01e9;  ///< of the sizes that capacity.cc d
 
 const CapacityRule kAsItIs{.name = "as it is"};
 const CapacityRule kLastCopy{.name = "last copies protected", .last_copy = true};
-const CapacityRule kPooled{.name = "spans pooled", .pooled = true, .giant_divisor = 32};
+const CapacityRule kOneByOne{.name = "one after the other", .pooled = false};
 const CapacityRule kByPlace{.name = "spans by place only", .span_order = SpanOrder::kPlace};
 
 struct Planned {
@@ -23,7 +23,6 @@ struct Planned {
 Planned plan(CapacityOptions options, const NamedPolicy& policy, const CapacityRule& rule) {
   options.last_copy = rule.last_copy;
   options.pooled = rule.pooled;
-  options.giant_divisor = rule.giant_divisor;
   options.span_order = rule.span_order;
   return {{.options = options, .policy = policy.name, .rule = rule.name}, policy.make};
 }
@@ -43,7 +42,7 @@ void plan_size(const CapacityStudy& study, const std::vector<NamedPolicy>& polic
         out.push_back(plan(options, policies[policy], kLastCopy));
       }
       if (models && files == 1) out.push_back(plan(options, policies.back(), kByPlace));
-      if (models && files > 1) out.push_back(plan(options, policies.back(), kPooled));
+      if (models && files > 1) out.push_back(plan(options, policies.back(), kOneByOne));
     }
   }
 }

@@ -19,8 +19,7 @@ struct NamedPolicy {
 struct CapacityRule {
   std::string name;
   bool last_copy = false;
-  bool pooled = false;
-  std::uint32_t giant_divisor = 8;
+  bool pooled = true;
   SpanOrder span_order = SpanOrder::kRank;
 };
 

@@ -152,6 +152,46 @@ TEST_F(SpaceTest, TheRankDecidesWhichSpanGoes) {
   EXPECT_FALSE(blob->has(24));
 }
 
+// A model in several files: room is made by the span that this node needs least, whichever file it is of.
+TEST_F(SpaceTest, GiantsLoseSpansOfAllOfThem) {
+  open(40 * kMiB);
+  // 9 MiB: 18 stripes, 3 spans of 4 MiB (the last of 1 MiB).
+  store().set_span_rank([](const Digest& digest, std::uint32_t span) {
+    return digest == digest_of(2) ? (span == 1 ? 0.0 : 1.0) : (digest == digest_of(3) && span == 0 ? 0.5 : 2.0);
+  });
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) write(seed, 9 * kMiB);
+  const auto next = store().evictions(10);
+  ASSERT_EQ(next.size(), 4U);
+  EXPECT_EQ(next[0].digest, digest_of(2));
+  EXPECT_EQ(next[1].digest, digest_of(3));
+  write(5, 9 * kMiB);
+  EXPECT_FALSE(store().lookup(digest_of(2))->has(8));
+  EXPECT_TRUE(store().lookup(digest_of(2))->has(0));
+  EXPECT_FALSE(store().lookup(digest_of(3))->has(0));
+  EXPECT_TRUE(store().lookup(digest_of(3))->has(8));
+  for (const std::uint64_t seed : {1, 4, 5}) EXPECT_EQ(store().lookup(digest_of(seed))->stripes_present(), 18U) << seed;
+  // What nobody needs any more is forgotten, and its place is free.
+  store().purge(digest_of(3));
+  EXPECT_LE(store().usage().stored_bytes, 40 * kMiB - 5 * kMiB);
+}
+
+// Another order of the ring is another order of going, within the minute for which ranks hold.
+TEST_F(SpaceTest, NewRanksAreTakenAtOnce) {
+  open(40 * kMiB);
+  const auto lose = [this](std::uint64_t which) {
+    store().set_span_rank(
+        [which](const Digest& digest, std::uint32_t) { return digest == digest_of(which) ? 0.0 : 1.0; });
+  };
+  lose(2);
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) write(seed, 9 * kMiB);
+  write(5, 5 * kMiB);
+  EXPECT_EQ(store().lookup(digest_of(2))->stripes_present(), 10U);
+  lose(3);
+  write(6, 4 * kMiB);
+  EXPECT_EQ(store().lookup(digest_of(2))->stripes_present(), 10U);
+  EXPECT_EQ(store().lookup(digest_of(3))->stripes_present(), 10U);
+}
+
 // A blob larger than the budget is kept by span when a reader's window fits twice, and the budget holds while it
 // streams.
 TEST_F(SpaceTest, ABlobLargerThanTheBudgetStreamsThroughIt) {
