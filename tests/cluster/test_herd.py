@@ -93,6 +93,24 @@ class WithoutUpstream(Scenario):
         cluster.upstream.stop()
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[2:]), digest, 16 * MIB)
 
+    # A model in many files, of which no node can keep more than half: each gives up other spans of it, so that together they
+    # have it all for a node that comes when the registry is gone (docs/decisions/0011-large-blobs.md).
+    def test_a_model_in_many_files_is_kept_together(self):
+        cluster = self.cluster(0, start=False, rate="500mbit")
+        for _ in range(4):
+            cluster.add(storage={"budget": "64MiB"})
+        cluster.add()
+        self.start_cluster(cluster)
+        size = 9 * MIB
+        files = [self.pushed(cluster, size, str(number)) for number in range(14)]
+        for path, digest, _ in files:
+            self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:4]), digest, size)
+        kept = [node.metric("oxbow_storage_bytes") for node in cluster.nodes[:4]]
+        self.assertLessEqual(max(kept), 64 * MIB)
+        cluster.upstream.stop()
+        for path, digest, _ in files:
+            self.assert_all_whole(cluster.pull_all(path, cluster.nodes[4:]), digest, size)
+
     # A whole image by its tag, with containerd, on a node that never saw the repository: tag, manifests, config and layers.
     def test_image_by_tag_where_it_never_was(self):
         cluster = self.cluster(4, rate="200mbit")
