@@ -211,7 +211,7 @@ void Swarm::on(const HaveEnded& event) {
   if (event.why.code() == Errc::kNotFound)
     one->watch_after = now_ + 300ms;
   else
-    peer_failed(*one, 500ms);
+    peer_failed(*one, 500ms, event.why.code() != Errc::kTimeout);
 }
 
 void Swarm::on(const Replied& event) {

@@ -15,7 +15,8 @@ constexpr auto kNameAgain = 3'000ms;        // and then again so often
 constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but not more often
 constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
 constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
-constexpr auto kUnmapped = 2'500ms;         // a neighbour that sends neither its map nor anything else is out of reach
+constexpr auto kSilent = 2'500ms;           // a neighbour that sends nothing at all for so long is out of reach,
+constexpr auto kBroken = 300ms;             // or sooner where its connection broke and nothing has come since
 constexpr auto kTakeOver = 3'000ms;         // after a new coordinator: what arrives somewhere is somebody's lease
 constexpr std::size_t kUnspread = 8;        // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
@@ -141,8 +142,10 @@ void Swarm::announce(Interest interest) {
     for (const auto& one : silent_) report(one.peer);
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
-      const auto heard = std::max(one.asked_since, one.load_at);
-      if (one.away || (one.watched && !one.mapped && now_ - heard > kUnmapped)) report(one.id);
+      // On full links a fetch stands still for a second from a peer that is there: only silence says that it is not.
+      const auto silent = now_ - std::max({one.asked_since, one.load_at, one.moved_at});
+      const bool no_answer = one.away || (one.watched && !one.mapped);
+      if (no_answer && silent > (one.away && one.broken ? kBroken : kSilent)) report(one.id);
     }
     joined_ = true;
     asked_ = coordinator_;

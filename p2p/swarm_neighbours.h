@@ -35,6 +35,8 @@ struct alignas(64) SwarmNeighbour {
   Time asked_since{0};  ///< the first map is awaited since
   Time watch_after{0};
   Time away_until{0};
+  Time moved_at{0};       ///< when bytes of a fetch came last
+  bool broken = false;    ///< away because a connection or a stream broke, not because it stood still
   double latency_ms = 0;  ///< EWMA
   std::uint32_t away_count = 0;
   std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment

@@ -91,7 +91,8 @@ void Swarm::refresh_neighbours() {
   }
 }
 
-void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_least) {
+void Swarm::peer_failed(SwarmNeighbour& one, std::chrono::milliseconds for_at_least, bool broken) {
+  one.broken = broken;
   wishes_changed_ = true;
   neighbours_.failed(one, now_, for_at_least);
   // Whoever else is asked of this peer waits in vain: at once, not when its own time is up.
@@ -104,6 +105,7 @@ void Swarm::stripe_from_peer(const Running& fetch) {
   auto* one = neighbours_.find(fetch.source);
   if (one == nullptr) return;
   SwarmNeighbours::served(*one);
+  one->moved_at = now_;
   stuck_ = false;
   if (fetch.cut_through || fetch.hedge_of != 0) return;  // its speed is upstream's, or only a tail's
   const auto ms = static_cast<double>(std::max<std::int64_t>((now_ - fetch.started).count(), 1));
@@ -131,7 +133,7 @@ void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
       watch(*one);
       break;
     default:
-      peer_failed(*one, 1'000ms);
+      peer_failed(*one, 1'000ms, event.outcome.error().code() != Errc::kTimeout);
   }
 }
 

@@ -26,19 +26,22 @@ void Swarm::cancel(Running& fetch) {
 void Swarm::check_progress(const FetchProgress& progress) {
   auto* fetch = running_.find(progress.fetch);
   if (fetch == nullptr || fetch->cancelled) return;
-  if (progress.bytes > fetch->bytes) note_progress();
+  auto* one = neighbours_.find(fetch->source);
+  if (progress.bytes > fetch->bytes) {
+    note_progress();
+    if (one != nullptr) one->moved_at = now_;
+  }
   fetch->bytes = progress.bytes;
   if (fetch->source == kUpstream) {
     if (progress.since_last > kNoProgressUpstream) cancel(*fetch);
     return;
   }
-  auto* one = neighbours_.find(fetch->source);
   const auto patience = std::max<std::chrono::milliseconds>(
       kNoProgress, std::chrono::milliseconds(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms)));
   if (progress.since_last >= patience) {
     cancel(*fetch);
     // A cut-through that stands still tells of upstream, or of the lease's holder; not of the path to this peer.
-    if (one != nullptr && !fetch->cut_through) peer_failed(*one, 1'000ms);
+    if (one != nullptr && !fetch->cut_through) peer_failed(*one, 1'000ms, false);
     if (one != nullptr && fetch->cut_through) neighbours_.forget_stripe(*one, fetch->stripes.begin);
     return;
   }
