@@ -122,6 +122,7 @@ CrowdResult CrowdEngine::run(Progress* progress) {
     fetch_ahead();
     handle(event);
     if (options_.check) network_.check();
+    if (options_.check && paths_) check_paths();
     if (progress == nullptr || events % kLook != 0) continue;
     progress->add(shown - left_);
     shown = left_;

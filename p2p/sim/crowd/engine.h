@@ -188,6 +188,7 @@ class CrowdEngine final : public CrowdWorld {
   void leave_path(FlowId id, Result<>& outcome);
   void drop_stalled_forwards(std::uint32_t node);
   void wake(std::uint32_t node);
+  void check_paths() const;
 
   // engine_news.cc: have streams
   Load load_of(const Node& node) const;

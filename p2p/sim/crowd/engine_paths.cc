@@ -299,4 +299,28 @@ void CrowdEngine::wake(std::uint32_t index) {
   queue_.push(now_, CrowdEvent::Kind::kWake, index);
 }
 
+/// Slots are held by what is sent and by what waits for the next of its path; who waits is known where it waits.
+void CrowdEngine::check_paths() const {
+  std::vector<std::uint32_t> held(nodes_.size());
+  for (std::uint32_t index = 0; index < nodes_.size(); ++index) {
+    std::size_t forwards = 0;
+    for (const auto id : nodes_[index].fetches) {
+      const auto& passage = passages_[id];
+      const auto& flow = network_.flow(id);
+      const auto state = transfers_[id].state;
+      OXBOW_INVARIANT((state == Transfer::State::kFlowing) == flow.flowing && flow.to == index);
+      const bool holds = state == Transfer::State::kFlowing || state == Transfer::State::kPassing;
+      if (holds && flow.from != kFromUpstream) ++held[flow.from];
+      OXBOW_INVARIANT(passage.waits_for == kNoFlow || network_.flow(passage.waits_for).to == flow.from);
+      if (state == Transfer::State::kPassing && nodes_[flow.from].alive)
+        OXBOW_INVARIANT((passage.waits_for != kNoFlow) != passage.answer.has_value());
+      for (const auto& waiter : passage.waiters) OXBOW_INVARIANT(passages_[waiter.flow].waits_for == id);
+      if (passage.forward) ++forwards;
+    }
+    OXBOW_INVARIANT(forwards == nodes_[index].forwarding.size());
+  }
+  for (std::uint32_t index = 0; index < nodes_.size(); ++index)
+    OXBOW_INVARIANT(held[index] == nodes_[index].serving && held[index] <= slots_);
+}
+
 }  // namespace oxbow::p2p::sim
