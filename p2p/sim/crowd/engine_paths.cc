@@ -127,7 +127,7 @@ StripeComing CrowdEngine::as_coming(FlowId id) const {
   StripeComing coming;
   coming.upstream = flow.from == kFromUpstream;
   coming.forward = passages_[id].forward;
-  coming.heard = flow.flowing && !one.cancelled;
+  coming.heard = options_.cut_through && flow.flowing && !one.cancelled;
   coming.begun = flow.moved > 0 || flow.rate > 0;
   // Of a forward nothing is settled but when its rate changes.
   const auto last = coming.forward && flow.flowing ? flow.since : one.last_byte;
@@ -224,6 +224,7 @@ void CrowdEngine::give_up(FlowId id) {
 
 /// The answer of `id` has begun: who waits for it at the node that gets it goes on.
 void CrowdEngine::heard(FlowId id) {
+  if (!options_.cut_through) return;  // then it is the whole stripe that is waited for
   for (const auto& waiter : std::exchange(passages_[id].waiters, {})) {
     answer_waiter(waiter.flow, {.again = true});
   }

@@ -175,6 +175,16 @@ TEST(Crowd, FingersPassStripesOn) {
   EXPECT_LE(result.p99, 3);
 }
 
+TEST(Crowd, FingersStoreAndForwardTakeLonger) {
+  auto options = of(40, 64);
+  options.policy = CrowdPolicy::kFingers;
+  const auto usual = run_crowd(options);
+  options.cut_through = false;
+  const auto result = run_crowd(options);
+  EXPECT_EQ(result.completed, 40U);
+  EXPECT_GT(result.p99, usual.p99);
+}
+
 // Nodes on the way carry and keep what they do not want.
 TEST(Crowd, FingersMoveMoreThanIsNeeded) {
   auto options = of(50, 64);
