@@ -4,19 +4,20 @@
 
 #include "mirror/blob_fetch.h"
 #include "mirror/peer_source.h"
+#include "p2p/finger_passing.h"
 
 namespace oxbow::mirror {
 namespace {
-
-/// A forward without a byte for this long is given up when somebody else asks, or a reader of this node waits.
-constexpr std::chrono::milliseconds kStalled{1'000};
-/// The same before its first byte: what is arriving from upstream may be behind other stripes of its request.
-constexpr std::chrono::milliseconds kStalledAtFirst{3'000};
 
 std::string name_of(const p2p::PeerSnapshot& peers, p2p::PeerId id) {
   const auto* peer = peers.find(id);
   return peer == nullptr ? std::string() : peer->member.name;
 }
+
+/// What is known of a request under way, to the rules.
+constexpr auto as_coming = [](const auto& one) {
+  return p2p::StripeComing{one.upstream, one.forward, one.heard, one.begun, one.since_last};
+};
 
 }  // namespace
 
@@ -26,9 +27,7 @@ struct BlobFetch::HeadWaiter {
   std::optional<Forwarded> answer;
 };
 
-bool BlobFetch::is_stalled(const UnderWay& one) noexcept {
-  return one.since_last >= (one.begun ? kStalled : kStalledAtFirst);
-}
+bool BlobFetch::is_stalled(const UnderWay& one) noexcept { return p2p::is_stalled(as_coming(one)); }
 
 bool BlobFetch::is_coming(std::uint32_t stripe) const {
   const std::lock_guard lock(mutex_);
@@ -64,20 +63,11 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
   for (;;) {
     if (self->blob_->has(stripe) || self->is_arriving(stripe)) co_return Forwarded{};
     const auto known = self->under_way(stripe);
-    if (known && known->upstream) {
-      if (known->since_last >= kStalledAtFirst && ask.source == self->context_.peers->snapshot()->self())
-        co_return Forwarded{oxbow::fail(Errc::kTimeout, "upstream gives nothing to this node"), false};
-      co_return Forwarded{oxbow::fail(Errc::kBusy, "it comes from upstream soon"), false};
-    }
-    if (!known && ask.source == self->context_.peers->snapshot()->self())
-      co_return Forwarded{oxbow::fail(Errc::kNotFound, "this node is not fetching it"), false};
-    if (known && known->heard) {
-      if (!known->forward || !is_stalled(*known)) co_return Forwarded{};
-      self->cancel(known->id);
-      co_return Forwarded{oxbow::fail(Errc::kTimeout, "the stripe comes no further"), false};
-    }
-    if (known && !known->forward && !ask.may_wait)
-      co_return Forwarded{oxbow::fail(Errc::kBusy, "this node is asking for the stripe itself"), false};
+    const bool own = ask.source == self->context_.peers->snapshot()->self();
+    const auto turn = p2p::turn_at_hop(known.transform(as_coming), own, ask.may_wait);
+    if (turn.kind == p2p::HopTurn::Kind::kGive) co_return Forwarded{};
+    if (turn.give_up) self->cancel(known->id);
+    if (turn.kind == p2p::HopTurn::Kind::kRefuse) co_return Forwarded{oxbow::fail(turn.why, turn.text), false};
     const auto left = until - self->context_.clock.steady();
     if (left <= left.zero()) break;
     const auto waiter = std::make_shared<HeadWaiter>(self->context_.home);

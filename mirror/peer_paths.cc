@@ -2,13 +2,13 @@
 // given on as it arrives; at the path's end this node acts as the owner (docs/decisions/0008-fingers.md).
 #include "mirror/peer_contents.h"
 #include "mirror/stripe_body.h"
+#include "p2p/finger_passing.h"
 
 namespace oxbow::mirror {
 namespace {
 
 /// Peers after this one in a request: the client asks the first of three.
 constexpr std::size_t kPathMax = 2;
-constexpr int kOwnerAttempts = 3;
 
 using std::chrono::milliseconds;
 
@@ -74,14 +74,13 @@ Task<Result<>> PeerContents::pass_on(const Passing& passing) {
   while (!path.empty() && passing.left() > milliseconds::zero()) {
     const auto next = path.front();
     path.erase(path.begin());
-    // Each hop gives up before the one before it does, and whoever is not the last leaves time for the one after it.
-    const auto deadline = path.empty() ? passing.left() * 7 / 8 : passing.left() * 2 / 3;
+    const auto deadline = p2p::time_for_next(passing.left(), path.empty());
     p2p::Along along{path, passing.client, passing.client == p2p::kNoPeer ? 0 : passing.ask.wants, deadline};
     auto got = co_await passing.fetch->forward({passing.stripe, next, std::move(along), passing.may_wait, deadline});
     if (got.outcome) co_return Result<>();
-    const auto code = got.outcome.error().code();
-    if (code == Errc::kBusy || (code == Errc::kNotFound && got.lease)) co_return std::move(got.outcome);
-    if (code == Errc::kNotFound) break;
+    const auto after = p2p::after_hop(got.outcome.error().code(), got.lease);
+    if (after == p2p::AfterHop::kAnswer) co_return std::move(got.outcome);
+    if (after == p2p::AfterHop::kEnd) break;
   }
   co_return fail(Errc::kUnavailable, "no peer of the path could be reached");
 }
@@ -92,12 +91,12 @@ Task<Result<>> PeerContents::act_as_owner(const Passing& passing) {
   const auto& digest = passing.fetch->blob().digest();
   const auto now = [&] { return std::chrono::duration_cast<p2p::Time>(passing.clock->steady().time_since_epoch()); };
   using Kind = p2p::FingerOwner::Turn::Kind;
-  for (int attempt = 0; attempt < kOwnerAttempts && passing.left() > milliseconds::zero(); ++attempt) {
+  for (std::uint32_t attempt = 0; attempt < p2p::kOwnerAttempts && passing.left() > milliseconds::zero(); ++attempt) {
     const auto turn = owner.ask(now(), digest, passing.stripe, passing.client, passing.ask.wants);
     if (turn.kind == Kind::kFetch) co_return fail(Errc::kNotFound, "the client has the lease");
     if (turn.kind == Kind::kNobody) co_return fail(Errc::kBusy, "nobody has it yet, and the client may not fetch it");
     const auto got = co_await passing.fetch->forward(
-        {passing.stripe, turn.holder, std::nullopt, passing.may_wait, passing.left() * 7 / 8});
+        {passing.stripe, turn.holder, std::nullopt, passing.may_wait, p2p::time_for_next(passing.left(), true)});
     if (got.outcome) {
       owner.given(now(), digest, passing.stripe, turn.holder);
       co_return Result<>();

@@ -58,7 +58,7 @@ CLI::App* SimCrowd::add(CLI::App& sim) {
     out->add_option(name, value, help)->capture_default_str()->check(CLI::NonNegativeNumber);
   };
   out->add_option("--strategy", strategies_,
-                  "swarm, ring, single: the daemon's; hierarchy, tree, spegel, dragonfly, kraken, gantry")
+                  "swarm, ring, fingers, single: the daemon's; hierarchy, tree, spegel, dragonfly, kraken, gantry")
       ->option_text("NAME,NAME=swarm")
       ->delimiter(',');
   out->add_option("--scenario", scenarios_, "flash, staggered, partial, slow, warm, deaths; or all")

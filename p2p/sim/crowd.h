@@ -22,6 +22,7 @@ namespace oxbow::p2p::sim {
 enum class CrowdPolicy : std::uint8_t {
   kSwarm,      ///< the daemon's own,
   kRing,       ///< likewise,
+  kFingers,    ///< likewise: requests go along paths of other nodes,
   kSingle,     ///< likewise
   kHierarchy,  ///< rack parent, row parent, owner
   kTree,       ///< a static binary tree a stripe

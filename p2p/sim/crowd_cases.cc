@@ -46,6 +46,12 @@ const std::vector<Named>& options_by_name() {
        [](CrowdOptions& options, double value) { options.coordinator.members_per_blob = whole(value); }},
       {"line_ms", 1, 1e4,
        [](CrowdOptions& options, double value) { options.line_every = static_cast<Micros>(value * 1000); }},
+      {"latency_ms", 0.01, 1e4,
+       [](CrowdOptions& options, double value) {
+         // One way between any two nodes, as where messages wait behind what fills their links.
+         const auto latency = static_cast<Micros>(value * 1000);
+         options.network.rack_latency = options.network.row_latency = options.network.far_latency = latency;
+       }},
       {"blob_mib", 1, 1e6,
        [](CrowdOptions& options, double value) { options.blob_bytes = std::uint64_t{whole(value)} << 20U; }},
       {"oversubscription", 0, 1e3,

@@ -41,6 +41,7 @@ CrowdEngine::CrowdEngine(const CrowdOptions& options)
       random_(options.seed),
       network_(options_.network, queue_),
       waits_(waits_at_source(options.policy)),
+      paths_(options.policy == CrowdPolicy::kFingers),
       slots_(slots_of(options.policy) > 0 ? slots_of(options.policy) : options.upload_slots),
       nodes_(options.network.nodes),
       mail_(options.network.nodes) {
@@ -121,6 +122,7 @@ CrowdResult CrowdEngine::run(Progress* progress) {
     fetch_ahead();
     handle(event);
     if (options_.check) network_.check();
+    if (options_.check && paths_) check_paths();
     if (progress == nullptr || events % kLook != 0) continue;
     progress->add(shown - left_);
     shown = left_;
@@ -141,7 +143,8 @@ void CrowdEngine::fetch_ahead() const {
     for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(static_cast<const char*>(begin) + at);
   };
   const auto of_flow = [](Kind kind) {
-    return kind == Kind::kRequest || kind == Kind::kMilestone || kind == Kind::kSlotWait || kind == Kind::kEnded;
+    return kind == Kind::kRequest || kind == Kind::kMilestone || kind == Kind::kSlotWait || kind == Kind::kEnded ||
+           kind == Kind::kPath;
   };
   const auto of_node = [](Kind kind) {
     return kind == Kind::kTimer || kind == Kind::kWake || kind == Kind::kLine || kind == Kind::kWatch;
@@ -213,8 +216,8 @@ void CrowdEngine::handle(const CrowdEvent& event) {
       return queue_.push(now_ + 1'000'000, Kind::kTick, 0);
     case Kind::kDeath:
       return die();
-    case Kind::kPolicy:
-      return;
+    case Kind::kPath:
+      return of_flow([&] { look_at_path(event.a); });
   }
 }
 
@@ -242,7 +245,9 @@ void CrowdEngine::fire_timer(std::uint32_t index) {
   node.timer = -1;
   TimerFired fired;
   fired.progress.reserve(node.fetches.size());
+  if (paths_) drop_stalled_forwards(index);
   for (const auto id : node.fetches) {
+    if (paths_ && passages_[id].forward) continue;
     network_.bring_up_to_date(now_, id);
     const auto& flow = network_.flow(id);
     if (flow.rate > 0) transfers_[id].last_byte = now_;

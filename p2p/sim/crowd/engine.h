@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "p2p/coordinator.h"
+#include "p2p/finger_owner.h"
+#include "p2p/finger_passing.h"
 #include "p2p/random.h"
 #include "p2p/sim/crowd.h"
 #include "p2p/sim/crowd/event_queue.h"
@@ -39,7 +41,7 @@ class CrowdEngine final : public CrowdWorld {
  private:
   /// A fetch of a node; what moves of it is the network's flow of the same number.
   struct Transfer {
-    enum class State : std::uint8_t { kAsked, kWaiting, kFlowing };
+    enum class State : std::uint8_t { kAsked, kWaiting, kPassing, kFlowing };
     FetchId fetch = 0;
     FetchId hedge_of = 0;
     StripeRange stripes;
@@ -50,16 +52,47 @@ class CrowdEngine final : public CrowdWorld {
     Micros last_byte = 0;
     std::int64_t rest = 0;  ///< bytes of the stripe after the next milestone
   };
+  /// The rest of a transfer where requests go along paths.
+  struct Passage {
+    struct Waiter {
+      FlowId flow = kNoFlow;
+      bool joined = false;  ///< it was under way for another
+      bool over = false;    ///< and had been given up
+    };
+    struct Answer {
+      std::optional<Errc> why = std::nullopt;
+      bool lease = false;
+      bool again = false;  ///< the hop is asked again
+    };
+    std::optional<Along> along;  ///< of the request; none: the asked node gives what it has
+    bool forward = false;        ///< for another node, outside the strategy
+    bool lease = false;          ///< it ends with the lease
+    PeerId holder = kNoPeer;     ///< who was given it, where its own node is the owner
+    Micros head_until = -1;      ///< who has asked gives up, if no answer has begun
+    // At the asked node, while the state is kPassing:
+    PeerId next = kNoPeer;
+    std::optional<Along> onward;  ///< what `next` is asked with; none: this is the path's end
+    Micros until = 0;
+    Micros hop_until = 0;
+    std::uint32_t attempts = 0;  ///< of the owner
+    FlowId waits_for = kNoFlow;
+    std::optional<Answer> answer;  ///< of `waits_for`
+    // At the node that gets it:
+    std::vector<Waiter> waiters;  ///< requests that it will answer
+  };
   struct Node {
     std::unique_ptr<Strategy> strategy;
     std::unique_ptr<Coordinator> coordinator;
+    std::unique_ptr<FingerOwner> owner;
     std::shared_ptr<const PeerSnapshot> view;
     HaveMap have;
     std::vector<FlowId> fetches;
     std::vector<FlowId> waiting;  ///< requests of others for an upload slot
     std::vector<std::uint32_t> watchers;
-    std::vector<std::uint32_t> relayed;  ///< stripes that it gets because others wait here for them
-    std::vector<StripeNews> fresh;       ///< not told to the watchers yet
+    std::vector<std::uint32_t> relayed;     ///< stripes that it gets because others wait here for them
+    std::vector<StripeNews> fresh;          ///< not told to the watchers yet
+    std::vector<std::uint32_t> forwarding;  ///< stripes that come for other nodes, outside the strategy,
+    std::vector<std::uint32_t> forwarded;   ///< and have come; the strategy is not told yet
     Load told_load;
     std::uint32_t serving = 0;
     std::uint32_t position = 0;  ///< stripes that the reader has taken
@@ -118,7 +151,8 @@ class CrowdEngine final : public CrowdWorld {
   const PeerSnapshot& view_of(std::uint32_t node);
 
   // engine_transfers.cc: stripes on their way
-  void start_fetch(std::uint32_t node, const Fetch& fetch);
+  FlowId new_transfer(std::uint32_t from, std::uint32_t to, StripeRange stripes);
+  void start_fetch(std::uint32_t node, Fetch fetch);
   void check_unassigned(const Node& node, const Fetch& fetch, std::uint32_t stripe) const;
   void request(FlowId id);
   FlowId arriving_at(std::uint32_t node, std::uint32_t stripe) const;
@@ -131,6 +165,30 @@ class CrowdEngine final : public CrowdWorld {
   void milestone(FlowId id);
   void end_fetch(FlowId id, Result<> outcome);
   std::int64_t bytes_of(std::uint32_t stripe) const;
+
+  // engine_paths.cc: requests that are passed on
+  FingerOwner& owner_at(std::uint32_t node);
+  std::optional<Errc> take_own_turn(std::uint32_t node, Fetch& fetch, Passage& passage);
+  std::optional<Errc> set_out(std::uint32_t node, Fetch& fetch, Passage& passage);
+  void request_along(FlowId id);
+  void take_slot(FlowId id);
+  void pass_on(FlowId id);
+  void act_as_owner(FlowId id);
+  FlowId coming_to(std::uint32_t node, std::uint32_t stripe) const;
+  StripeComing as_coming(FlowId id) const;
+  void ask_hop(FlowId id);
+  FlowId forward(FlowId asker);
+  void hop_over(FlowId id, std::optional<Errc> why, bool lease);
+  void refuse_passing(FlowId id, Errc why, bool lease);
+  void give_up(FlowId id);
+  void heard(FlowId id);
+  void answer_waiter(FlowId id, Passage::Answer answer);
+  void stop_waiting(FlowId id);
+  void look_at_path(FlowId id);
+  void leave_path(FlowId id, Result<>& outcome);
+  void drop_stalled_forwards(std::uint32_t node);
+  void wake(std::uint32_t node);
+  void check_paths() const;
 
   // engine_news.cc: have streams
   Load load_of(const Node& node) const;
@@ -151,12 +209,14 @@ class CrowdEngine final : public CrowdWorld {
   EventQueue queue_;
   Network network_;
   const bool waits_;           ///< a request waits at its source for what is not there
+  const bool paths_;           ///< requests are passed on along paths
   const std::uint32_t slots_;  ///< of a node, for uploads
   Micros now_ = 0;
   std::shared_ptr<const PeerSnapshot> common_;
   std::vector<Node> nodes_;
   std::vector<Mail> mail_;           ///< by node
   std::vector<Transfer> transfers_;  ///< by flow
+  std::vector<Passage> passages_;    ///< by flow, if `paths_`
   std::vector<Message> messages_;
   std::vector<std::uint32_t> free_messages_;
   std::vector<std::uint32_t> started_;

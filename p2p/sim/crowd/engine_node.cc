@@ -1,6 +1,7 @@
 // A node of the crowd and its strategy: what it is told, and what it wants done.
 #include <algorithm>
 
+#include "p2p/fingers.h"
 #include "p2p/sim/crowd/engine.h"
 #include "p2p/single.h"
 
@@ -19,6 +20,8 @@ std::unique_ptr<Strategy> CrowdEngine::make_strategy_of(std::uint32_t index) {
   switch (options_.policy) {
     case CrowdPolicy::kSingle:
       return std::make_unique<Single>(geometry_);
+    case CrowdPolicy::kFingers:
+      return std::make_unique<Fingers>(std::move(context));
     case CrowdPolicy::kRing:
       swarm.ranked_only = true;
       [[fallthrough]];
@@ -36,6 +39,8 @@ void CrowdEngine::consult(std::uint32_t index) {
     return;
   }
   if (!mail.news.empty()) events_.emplace_back(HaveNews{mail.news});
+  for (const auto stripe : node.forwarded) events_.emplace_back(StripeArrived{0, stripe});
+  node.forwarded.clear();
   if (node.finished < 0) tell_window(index);
   if (!events_.empty()) {
     actions_.clear();
@@ -71,7 +76,7 @@ void CrowdEngine::tell_window(std::uint32_t index) {
     end = node.started < 0 ? node.position : std::min(end, geometry_.stripes());
     WindowChanged window;
     for (auto stripe = node.position; stripe < end; ++stripe) {
-      if (node.have.has(stripe)) continue;
+      if (node.have.has(stripe) || std::ranges::find(node.forwarding, stripe) != node.forwarding.end()) continue;
       if (!window.wanted.empty() && window.wanted.back().end == stripe)
         ++window.wanted.back().end;
       else
@@ -110,9 +115,9 @@ void CrowdEngine::finish(std::uint32_t index) {
 void CrowdEngine::apply(std::uint32_t index, std::vector<Action>& actions) {
   auto& node = nodes_[index];
   for (auto& action : actions) {
-    if (const auto* fetch = std::get_if<Fetch>(&action)) {
+    if (auto* fetch = std::get_if<Fetch>(&action)) {
       if (fetch->source == kUpstream && node.told_slots > 0) --node.told_slots;
-      start_fetch(index, *fetch);
+      start_fetch(index, std::move(*fetch));
     } else if (const auto* cancel = std::get_if<CancelFetch>(&action)) {
       for (const auto id : node.fetches) {
         if (transfers_[id].fetch != cancel->id) continue;

@@ -18,27 +18,47 @@ void CrowdEngine::check_unassigned(const Node& node, const Fetch& fetch, std::ui
   }
 }
 
-void CrowdEngine::start_fetch(std::uint32_t index, const Fetch& fetch) {
-  auto& node = nodes_[index];
-  const auto from = fetch.source == kUpstream ? kFromUpstream : fetch.source - 1;
-  const auto id = network_.add(from, index);
+FlowId CrowdEngine::new_transfer(std::uint32_t from, std::uint32_t to, StripeRange stripes) {
+  const auto id = network_.add(from, to);
   if (transfers_.size() <= id) transfers_.resize(id + 1);
+  if (paths_ && passages_.size() <= id) passages_.resize(id + 1);
   auto& transfer = transfers_[id];
   transfer = Transfer();
-  transfer.fetch = fetch.id;
-  transfer.stripes = fetch.stripes;
-  transfer.stripe = fetch.stripes.begin;
+  transfer.stripes = stripes;
+  transfer.stripe = stripes.begin;
   transfer.last_byte = now_;
+  if (paths_) passages_[id] = Passage();
+  nodes_[to].fetches.push_back(id);
+  if (from == kFromUpstream) ++nodes_[to].from_upstream;
+  return id;
+}
+
+void CrowdEngine::start_fetch(std::uint32_t index, Fetch fetch) {
+  Passage passage;
+  std::optional<Errc> over;
+  if (paths_) over = set_out(index, fetch, passage);
+  if (options_.check && !over) {
+    for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe)
+      check_unassigned(nodes_[index], fetch, stripe);
+  }
+  const auto from = over ? index : fetch.source == kUpstream ? kFromUpstream : fetch.source - 1;
+  const auto id = new_transfer(from, index, fetch.stripes);
+  const auto generation = network_.flow(id).generation;
+  auto& transfer = transfers_[id];
+  transfer.fetch = fetch.id;
   if (fetch.hedge_of) {
     ++hedges_;
     transfer.hedge_of = *fetch.hedge_of;
   }
-  if (options_.check) {
-    for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) check_unassigned(node, fetch, stripe);
+  if (paths_) {
+    passages_[id] = std::move(passage);
+    if (passages_[id].head_until >= 0) queue_.push(passages_[id].head_until, CrowdEvent::Kind::kPath, id, generation);
   }
-  node.fetches.push_back(id);
-  if (from == kFromUpstream) ++node.from_upstream;
-  queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, network_.flow(id).generation);
+  if (over) {
+    transfer.ends_with = *over;
+    return queue_.push(now_, CrowdEvent::Kind::kEnded, id, generation);
+  }
+  queue_.push(now_ + network_.latency(from, index), CrowdEvent::Kind::kRequest, id, generation);
 }
 
 /// A stripe that comes to `node` from upstream at this moment may be passed on as it arrives; along a tree from
@@ -68,6 +88,7 @@ void CrowdEngine::request(FlowId id) {
   }
   auto& source = nodes_[flow.from];
   if (!source.alive) return;  // silence
+  if (paths_ && passages_[id].along) return request_along(id);
   const auto feeder = source.have.has(one.stripe) ? kNoFlow : arriving_at(flow.from, one.stripe);
   const bool there = feeder != kNoFlow || source.have.has(one.stripe);
   if (!there && !waits_) return refuse(id, Errc::kNotFound);
@@ -106,8 +127,8 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   auto& one = transfers_[id];
   const auto& flow = network_.flow(id);
   auto& source = nodes_[flow.from];
+  if (one.state != Transfer::State::kPassing) ++source.serving;
   one.state = Transfer::State::kFlowing;
-  ++source.serving;
   auto bytes = bytes_of(one.stripe);
   if (one.hedge_of != 0) {
     // Only what is missing of it is asked for.
@@ -121,6 +142,7 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   const auto part = first_part(flow.to, one.stripe, bytes);
   one.rest = bytes - part;
   network_.begin(now_, id, part);
+  if (paths_) return heard(id);
   // The answer's head carries the load.
   mail_[flow.to].news.push_back(load_news(flow.from));
   if (waits_) serve_next(flow.to);
@@ -129,7 +151,7 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
 /// A copy that is complete early is a source early: of one stripe only a few are sent side by side.
 bool CrowdEngine::may_serve(std::uint32_t index, std::uint32_t stripe) const {
   if (nodes_[index].serving >= slots_) return false;
-  if (options_.same_stripe == 0) return true;
+  if (options_.same_stripe == 0 || paths_) return true;
   const auto& uploads = network_.uploads(index);
   const auto same = std::ranges::count_if(uploads, [&](FlowId id) { return transfers_[id].stripe == stripe; });
   return same < static_cast<std::ptrdiff_t>(options_.same_stripe);
@@ -147,6 +169,10 @@ void CrowdEngine::serve_next(std::uint32_t index) {
       continue;
     }
     source.waiting.erase(source.waiting.begin() + static_cast<std::ptrdiff_t>(place));
+    if (paths_ && passages_[next].along) {
+      take_slot(next);
+      continue;
+    }
     const auto stripe = transfers_[next].stripe;
     const auto feeder = source.have.has(stripe) ? kNoFlow : arriving_at(index, stripe);
     if (feeder == kNoFlow && !source.have.has(stripe)) {
@@ -184,6 +210,10 @@ void CrowdEngine::milestone(FlowId id) {
   network_.release_children(now_, id);
   news(index, stripe, StripeNews::What::kHave);
   if (waits_) serve_next(index);
+  if (paths_ && passages_[id].forward) {
+    if (node.strategy != nullptr) node.forwarded.push_back(stripe);
+    return end_fetch(id, {});
+  }
   events_.emplace_back(StripeArrived{one.fetch, stripe});
   ++one.stripe;
   if (one.stripe >= one.stripes.end) return end_fetch(id, {});
@@ -195,6 +225,8 @@ void CrowdEngine::milestone(FlowId id) {
 /// It is over, and the strategy hears of it with whatever is in `events_` already.
 void CrowdEngine::end_fetch(FlowId id, Result<> outcome) {
   const auto one = transfers_[id];
+  const bool forwarded = paths_ && passages_[id].forward;
+  const bool lease = paths_ && passages_[id].lease;
   const auto from = network_.flow(id).from;
   const auto index = network_.flow(id).to;
   auto& node = nodes_[index];
@@ -203,8 +235,10 @@ void CrowdEngine::end_fetch(FlowId id, Result<> outcome) {
   } else if (one.state == Transfer::State::kWaiting) {
     std::erase(nodes_[from].waiting, id);
   }
+  if (paths_) leave_path(id, outcome);
   // Those that are passed on from it end with it.
-  if (!outcome && from == kFromUpstream && network_.flow(id).flowing) {
+  const bool cuts = paths_ ? node.alive && !node.have.has(one.stripe) : from == kFromUpstream;
+  if (!outcome && cuts && network_.flow(id).flowing) {
     for (const auto child : network_.uploads(index)) {
       if (network_.flow(child).feeder == id) refuse(child, Errc::kUnavailable);
     }
@@ -212,12 +246,13 @@ void CrowdEngine::end_fetch(FlowId id, Result<> outcome) {
   network_.end(now_, id);
   std::erase(node.fetches, id);
   if (from == kFromUpstream) --node.from_upstream;
-  if (from != kFromUpstream && one.state == Transfer::State::kFlowing) {
+  if (from != kFromUpstream && (one.state == Transfer::State::kFlowing || one.state == Transfer::State::kPassing)) {
     --nodes_[from].serving;
     serve_next(from);
   }
+  if (forwarded) return wake(index);
   const bool good = outcome.has_value();
-  events_.emplace_back(FetchEnded{one.fetch, std::move(outcome)});
+  events_.emplace_back(FetchEnded{one.fetch, std::move(outcome), {}, lease});
   if (good) {
     // The first of a pair to complete ends the other.
     for (const auto other : std::vector(node.fetches)) {

@@ -27,7 +27,7 @@ struct CrowdEvent {
     kLinks,      ///< shares of the shared links are made anew
     kTick,       ///< coordinators look at their clocks
     kDeath,      ///< some node dies
-    kPolicy,     ///< a, b: a policy's own
+    kPath,       ///< a: flow, b: its generation; a request along a path has an answer, or no time left
   };
   Micros at = 0;
   std::uint64_t order = 0;

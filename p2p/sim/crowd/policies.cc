@@ -10,6 +10,7 @@ namespace {
 constexpr std::array kNames = {
     std::pair{CrowdPolicy::kSwarm, std::string_view("swarm")},
     std::pair{CrowdPolicy::kRing, std::string_view("ring")},
+    std::pair{CrowdPolicy::kFingers, std::string_view("fingers")},
     std::pair{CrowdPolicy::kSingle, std::string_view("single")},
     std::pair{CrowdPolicy::kHierarchy, std::string_view("hierarchy")},
     std::pair{CrowdPolicy::kTree, std::string_view("tree")},

@@ -163,6 +163,65 @@ TEST(Crowd, TreesMoveMoreThanIsNeeded) {
   EXPECT_GE(result.moved, 1.3);
 }
 
+// Requests go along paths: each byte comes to each node once, whoever carried it, and leaves upstream once.
+TEST(Crowd, FingersPassStripesOn) {
+  auto options = of(40, 64);
+  options.policy = CrowdPolicy::kFingers;
+  const auto result = run_crowd(options);
+  EXPECT_EQ(result.completed, 40U);
+  EXPECT_DOUBLE_EQ(result.upstream, 1);
+  EXPECT_LE(result.moved, 1.001);
+  EXPECT_GE(result.p99, 1.3);
+  EXPECT_LE(result.p99, 3);
+}
+
+TEST(Crowd, FingersStoreAndForwardTakeLonger) {
+  auto options = of(40, 64);
+  options.policy = CrowdPolicy::kFingers;
+  const auto usual = run_crowd(options);
+  options.cut_through = false;
+  const auto result = run_crowd(options);
+  EXPECT_EQ(result.completed, 40U);
+  EXPECT_GT(result.p99, usual.p99);
+}
+
+// Nodes on the way carry and keep what they do not want.
+TEST(Crowd, FingersMoveMoreThanIsNeeded) {
+  auto options = of(50, 64);
+  options.demand = 0.1;
+  options.policy = CrowdPolicy::kFingers;
+  const auto result = run_crowd(options);
+  EXPECT_EQ(result.wanted, 5U);
+  EXPECT_EQ(result.completed, 5U);
+  EXPECT_DOUBLE_EQ(result.upstream, 1);
+  EXPECT_GE(result.moved, 1.3);
+}
+
+// Peers fall silent on paths, as fingers, owners and holders of leases: the fallbacks end at upstream.
+TEST(Crowd, FingersGoAroundTheDead) {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    auto options = of(40, 64);
+    options.policy = CrowdPolicy::kFingers;
+    options.deaths_a_minute = 3;
+    options.slow = 0.05;
+    options.seed = seed;
+    const auto result = run_crowd(options);
+    EXPECT_GE(result.died, 2U);
+    EXPECT_EQ(result.completed, result.wanted);
+    EXPECT_LE(result.upstream, 2);
+  }
+}
+
+// Holders that the coordinator names are asked before a lease is used; upstream gives next to nothing.
+TEST(Crowd, FingersOfAWarmClusterAskHoldersFirst) {
+  auto options = of(50, 64);
+  options.warm = 0.1;
+  options.policy = CrowdPolicy::kFingers;
+  const auto result = run_crowd(options);
+  EXPECT_EQ(result.completed, 45U);
+  EXPECT_LE(result.upstream, 0.1);
+}
+
 // A fixed seed's results, to the event: they change when a rule does, and then on purpose.
 TEST(Crowd, FixedSeed) {
   const auto swarm = run_crowd(of(24, 64));
@@ -173,6 +232,12 @@ TEST(Crowd, FixedSeed) {
   auto options = of(24, 64);
   options.policy = CrowdPolicy::kTree;
   EXPECT_EQ(run_crowd(options).events, 18'715U);
+  options.policy = CrowdPolicy::kFingers;
+  const auto fingers = run_crowd(options);
+  EXPECT_EQ(fingers.events, 25'695U);
+  EXPECT_EQ(fingers.busy, 636U);
+  EXPECT_EQ(fingers.announces, 78U);
+  EXPECT_EQ(fingers.hedges, 6U);
 }
 
 TEST(Crowd, IsTheSameEveryTime) {
