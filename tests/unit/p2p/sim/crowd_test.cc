@@ -136,6 +136,18 @@ TEST(Crowd, FlashCrowd) {
   EXPECT_LE(result.p99, 1.30);
 }
 
+// Leases of any length bring every byte from upstream once: spans of a stripe, of a word of a map, and one longer than
+// what is left of the blob.
+TEST(Crowd, LeasesOfAnyLength) {
+  for (const auto stripes : {1U, 2U, 16U, 64U}) {
+    auto options = of(24, 100);
+    options.swarm.span_stripes = options.coordinator.span_stripes = stripes;
+    const auto result = run_crowd(options);
+    EXPECT_EQ(result.completed, 24U) << stripes;
+    EXPECT_DOUBLE_EQ(result.upstream, 1) << stripes;
+  }
+}
+
 // Rivals and topologies complete, and cost upstream what their rules cost.
 TEST(Crowd, Rivals) {
   const auto upstream = [](CrowdPolicy policy) {
@@ -220,6 +232,10 @@ TEST(Crowd, OptionsHaveNames) {
   for (const auto name : crowd_option_names()) EXPECT_TRUE(set_crowd_option(options, name, 1).has_value()) << name;
   EXPECT_EQ(options.swarm.probes, 1U);
   EXPECT_FALSE(set_crowd_option(options, "probes", 0).has_value());
+  EXPECT_TRUE(set_crowd_option(options, "span", 16).has_value());
+  EXPECT_EQ(options.swarm.span_stripes, options.coordinator.span_stripes);
+  EXPECT_FALSE(set_crowd_option(options, "span", 12).has_value());
+  EXPECT_FALSE(set_crowd_option(options, "span", 128).has_value());
   EXPECT_FALSE(set_crowd_option(options, "nonsense", 1).has_value());
   for (const auto name : crowd_scenarios()) EXPECT_TRUE(crowd_scenario(name, options).has_value()) << name;
   EXPECT_FALSE(crowd_scenario("nonsense", options).has_value());
