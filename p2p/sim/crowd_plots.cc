@@ -23,6 +23,11 @@ double mean(const CrowdOutcome& outcome, const Value& value) {
   return band_of(values).mean;
 }
 
+/// Of the nodes with a whole downlink: the others take ten times as long, as their links do.
+double p99_of(const CrowdOutcome& outcome) {
+  return mean(outcome, outcome.asked.options.slow_both ? &CrowdResult::p99_fast : &CrowdResult::p99);
+}
+
 /// What is told apart by name beside what the x axis says: only what is not the same everywhere.
 class Names {
  public:
@@ -62,12 +67,14 @@ void add_point(Plot& plot, const std::string& name, double x, double y) {
   series->points.emplace_back(x, y);
 }
 
-/// Curves over `place`: completion, and one figure more.
+/// Curves over `place`: completion (of more than two groups p99 only), and one figure more.
 std::vector<Plot> curves(std::span<const CrowdOutcome> outcomes, const std::string& x, const Place& place,
                          const std::function<std::string(const CrowdOutcome&)>& name, Plot other, const Value& value) {
   Plot done{fmt::format("Completion over the bound, by {}", x), x, "times LB", false, false, {}};
   double least = HUGE_VAL;
   double most = 0;
+  std::set<std::string> groups;
+  for (const auto& one : outcomes) groups.insert(name(one));
   for (const auto& one : outcomes) {
     if (one.by_seed.empty()) continue;
     const auto group = name(one);
@@ -75,8 +82,8 @@ std::vector<Plot> curves(std::span<const CrowdOutcome> outcomes, const std::stri
     least = std::min(least, at);
     most = std::max(most, at);
     const auto prefix = group.empty() ? "" : group + ": ";
-    add_point(done, prefix + "p50", at, mean(one, &CrowdResult::p50));
-    add_point(done, prefix + "p99", at, mean(one, &CrowdResult::p99));
+    if (groups.size() <= 2) add_point(done, prefix + "p50", at, mean(one, &CrowdResult::p50));
+    add_point(done, prefix + "p99", at, p99_of(one));
     add_point(other, group.empty() ? "mean of the seeds" : group, at, mean(one, value));
   }
   other.title += fmt::format(", by {}", x);
@@ -91,8 +98,8 @@ Plot rows(std::span<const CrowdOutcome> outcomes, const Names& names) {
   for (const auto& one : outcomes) {
     if (!one.by_seed.empty()) order.push_back(&one);
   }
-  const auto p99 = [](const CrowdOutcome* one) { return mean(*one, &CrowdResult::p99); };
-  std::ranges::sort(order, [&](const auto* a, const auto* b) { return std::pair(p99(a), a) < std::pair(p99(b), b); });
+  std::ranges::sort(order,
+                    [&](const auto* a, const auto* b) { return std::pair(p99_of(*a), a) < std::pair(p99_of(*b), b); });
   Plot out{.title = "Completion over the bound",
            .x_label = "times LB",
            .y_label = "",
@@ -103,10 +110,11 @@ Plot rows(std::span<const CrowdOutcome> outcomes, const Names& names) {
     const auto row = static_cast<double>(out.rows.size());
     out.rows.push_back(names.of(*one, true, true));
     out.series[0].points.emplace_back(mean(*one, &CrowdResult::p50), row);
-    out.series[1].points.emplace_back(p99(one), row);
-    out.series[2].points.emplace_back(mean(*one, &CrowdResult::max), row);
+    out.series[1].points.emplace_back(p99_of(*one), row);
+    out.series[2].points.emplace_back(
+        mean(*one, one->asked.options.slow_both ? &CrowdResult::max_fast : &CrowdResult::max), row);
   }
-  out.log_x = !order.empty() && p99(order.back()) >= kFarApart * p99(order.front());
+  out.log_x = !order.empty() && p99_of(*order.back()) >= kFarApart * p99_of(*order.front());
   return out;
 }
 

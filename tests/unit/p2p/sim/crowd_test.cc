@@ -8,6 +8,7 @@
 #include "p2p/sim/crowd/event_queue.h"
 #include "p2p/sim/crowd/max_min.h"
 #include "p2p/sim/crowd_cases.h"
+#include "p2p/sim/crowd_plots.h"
 
 namespace oxbow::p2p::sim {
 namespace {
@@ -225,6 +226,40 @@ TEST(Crowd, SingleIsAsManyTimesUpstreamAsNodes) {
   const auto result = run_crowd(options);
   EXPECT_EQ(result.completed, 20U);
   EXPECT_NEAR(result.upstream, 20, 1e-9);
+}
+
+// By the swept option where there is one, else by the number of nodes, else case by case.
+TEST(Crowd, Plots) {
+  const auto outcome = [](std::uint32_t nodes, CrowdPolicy policy, double value, double p99) {
+    CrowdOutcome out{{"flash crowd", of(nodes)}, std::vector<CrowdResult>(2)};
+    out.asked.options.policy = policy;
+    out.asked.swept = value > 0 ? "span" : "";
+    out.asked.value = value;
+    out.by_seed[0].p99 = p99;
+    out.by_seed[1].p99 = p99 + 2;
+    return out;
+  };
+  const auto swarm = CrowdPolicy::kSwarm;
+  const std::vector<CrowdOutcome> swept = {outcome(100, swarm, 2, 1), outcome(100, swarm, 8, 3)};
+  auto plots = crowd_plots(swept);
+  ASSERT_EQ(plots.size(), 2U);
+  EXPECT_EQ(plots[0].title, "Completion over the bound, by span");
+  EXPECT_TRUE(plots[0].log_x);
+  ASSERT_EQ(plots[0].series.size(), 2U);
+  EXPECT_EQ(plots[0].series[1].points, (std::vector<std::pair<double, double>>{{2, 2}, {8, 4}}));
+  const std::vector<CrowdOutcome> sizes = {outcome(10, swarm, 0, 1), outcome(20, swarm, 0, 3),
+                                           outcome(10, CrowdPolicy::kTree, 0, 5),
+                                           outcome(20, CrowdPolicy::kTree, 0, 7)};
+  plots = crowd_plots(sizes);
+  ASSERT_EQ(plots.size(), 2U);
+  ASSERT_EQ(plots[0].series.size(), 4U);
+  EXPECT_EQ(plots[0].series[3].name, "tree: p99");
+  EXPECT_EQ(plots[0].series[3].points, (std::vector<std::pair<double, double>>{{10, 6}, {20, 8}}));
+  const std::vector<CrowdOutcome> rivals = {outcome(10, CrowdPolicy::kKraken, 0, 9), outcome(10, swarm, 0, 1)};
+  plots = crowd_plots(rivals);
+  ASSERT_EQ(plots.size(), 1U);
+  EXPECT_EQ(plots[0].rows, (std::vector<std::string>{"swarm", "kraken"}));
+  EXPECT_EQ(plots[0].series[1].points, (std::vector<std::pair<double, double>>{{2, 0}, {10, 1}}));
 }
 
 TEST(Crowd, OptionsHaveNames) {
