@@ -8,18 +8,6 @@ namespace {
 
 constexpr std::size_t kRestsKept = 64;  // leases that ended early: the oldest go first
 
-static_assert(kStripesPerSpan == 8, "a span is a byte of a have map's word");
-
-/// The bits of a span that exist: the last one may be shorter.
-std::uint64_t full_mask(std::uint32_t span, std::uint32_t stripes) {
-  const auto left = stripes - span * kStripesPerSpan;
-  return left >= kStripesPerSpan ? 0xffU : (1U << left) - 1U;
-}
-
-std::uint64_t span_bits(const HaveMap& have, std::uint32_t span) {
-  return (have.words()[span / 8] >> (span % 8 * 8)) & 0xffU;
-}
-
 }  // namespace
 
 BlobMember* BlobMembers::find(PeerId id) {
@@ -123,8 +111,8 @@ bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId>
     return &found->second;
   };
   const auto* own = member_of(asker);
-  const auto end = std::min((span + 1) * kStripesPerSpan, stripes_);
-  for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+  const auto end = lease_spans_.end(span, stripes_);
+  for (auto stripe = lease_spans_.begin(span); stripe < end; ++stripe) {
     if (own != nullptr && (own->complete || own->have.has(stripe))) continue;
     std::uint32_t holders = complete_ + stripe_holders_[stripe];
     for (const auto id : without) {
@@ -136,15 +124,15 @@ bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId>
   return true;
 }
 
-bool BlobMembers::holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept {
+bool BlobMembers::holds(const BlobMember& member, std::uint32_t span) const noexcept {
   if (member.suspect || member.interest == Interest::kLeft) return false;
-  return member.complete || (member.have.size() == stripes && span_bits(member.have, span) == full_mask(span, stripes));
+  return member.complete || (member.have.size() == stripes_ && lease_spans_.all_in(member.have, span));
 }
 
 bool BlobMembers::is_rare(std::uint32_t span) const noexcept {
   if (complete_ > 0) return false;
-  const auto begin = span * kStripesPerSpan;
-  const auto end = std::min(begin + kStripesPerSpan, stripes_);
+  const auto begin = lease_spans_.begin(span);
+  const auto end = lease_spans_.end(span, stripes_);
   std::uint32_t alone = 0;
   for (auto stripe = begin; stripe < end; ++stripe) alone += stripe_holders_[stripe] == 1 ? 1 : 0;
   return 2 * alone > end - begin;
@@ -153,7 +141,7 @@ bool BlobMembers::is_rare(std::uint32_t span) const noexcept {
 BlobMember* BlobMembers::keeps_alone(std::uint32_t span) {
   if (!is_rare(span)) return nullptr;
   for (auto& [id, member] : members_) {
-    if (holds(member, span, stripes_)) return &member;
+    if (holds(member, span)) return &member;
   }
   return nullptr;
 }

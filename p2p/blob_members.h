@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/geometry.h"
+#include "p2p/lease_spans.h"
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
 #include "p2p/random.h"
@@ -53,6 +54,8 @@ struct BlobLease {
 
 class BlobMembers {
  public:
+  explicit BlobMembers(LeaseSpans spans) : lease_spans_(spans) {}
+
   BlobMember* find(PeerId id);
   BlobMember& add(PeerId id, Time now);
   void remove(PeerId id);
@@ -66,14 +69,14 @@ class BlobMembers {
 
   /// Whether every stripe of the span is at the asker or at some member, those of `without` not counted.
   bool held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept;
-  static bool holds(const BlobMember& member, std::uint32_t span, std::uint32_t stripes) noexcept;
+  bool holds(const BlobMember& member, std::uint32_t span) const noexcept;
   /// More than half of the span's stripes are at one member only, and nobody has all of the blob.
   bool is_rare(std::uint32_t span) const noexcept;
   /// Of a rare span: a member that holds all of it. Looks at every member.
   BlobMember* keeps_alone(std::uint32_t span);
   std::uint32_t wanters() const noexcept { return wanters_; }
   std::uint32_t fetchers() const noexcept { return fetchers_; }
-  std::uint32_t spans() const noexcept { return (stripes_ + kStripesPerSpan - 1) / kStripesPerSpan; }
+  std::uint32_t spans() const noexcept { return lease_spans_.count(stripes_); }
   std::uint32_t stripes() const noexcept { return stripes_; }
   std::size_t size() const noexcept { return order_.size(); }
   PeerId at(std::size_t place) const noexcept { return order_[place]; }
@@ -103,6 +106,7 @@ class BlobMembers {
   void count(const BlobMember& member, std::int32_t sign);
   void count_stripes(const HaveMap& have, std::int32_t sign);
 
+  const LeaseSpans lease_spans_;
   std::unordered_map<PeerId, BlobMember> members_;
   std::vector<PeerId> order_;                  ///< for random picks
   std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members

@@ -55,6 +55,7 @@ struct Coordinator::Impl {
   static bool crawls(const BlobMembers& blob, const BlobLease& lease, Time now);
 
   const CoordinatorOptions options;
+  const LeaseSpans spans{options.span_stripes};
   Random random;
   const Time started;
   std::list<Entry> by_age;  ///< longest unheard of first
@@ -70,7 +71,7 @@ BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
     blobs.erase(by_age.front().digest);
     by_age.pop_front();
   }
-  by_age.push_back({digest, {}});
+  by_age.push_back({digest, BlobMembers(spans)});
   const auto entry = std::prev(by_age.end());
   entry->blob.learned = now;
   blobs.emplace(digest, entry);
@@ -79,7 +80,7 @@ BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
 
 std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
   if (blob.lease_rate <= 0) return options.lease_min;
-  const double span_ms = static_cast<double>(Geometry(blob.blob_bytes).span_bytes()) / blob.lease_rate * 1000;
+  const double span_ms = static_cast<double>(spans.bytes(Geometry(blob.blob_bytes))) / blob.lease_rate * 1000;
   return std::max(options.lease_min, std::chrono::milliseconds(static_cast<std::int64_t>(4 * span_ms)));
 }
 
@@ -161,9 +162,9 @@ void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Anno
     if (lease == nullptr || lease->holder != from) continue;
     const auto ms = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));
     const auto* member = blob.find(from);
-    if (member != nullptr && BlobMembers::holds(*member, span, blob.stripes())) {
-      const auto begin = span * Geometry(blob.blob_bytes).span_bytes();
-      const auto bytes = std::min(begin + Geometry(blob.blob_bytes).span_bytes(), blob.blob_bytes) - begin;
+    if (member != nullptr && blob.holds(*member, span)) {
+      const auto whole = spans.bytes(Geometry(blob.blob_bytes));
+      const auto bytes = std::min(whole, blob.blob_bytes - span * whole);
       const double rate = static_cast<double>(bytes - std::min(bytes, lease->bytes_at_grant)) / ms * 1000;
       if (rate > 0) blob.lease_rate = blob.lease_rate <= 0 ? rate : 0.8 * blob.lease_rate + 0.2 * rate;
     }

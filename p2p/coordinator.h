@@ -16,10 +16,11 @@
 namespace oxbow::p2p {
 
 struct CoordinatorOptions {
-  std::uint32_t neighbours = 32;       ///< half of the asker's own tier, half random
-  std::uint32_t parallel_leases = 12;  ///< of one blob in the cluster
-  std::uint32_t shared_leases = 8;     ///< of them are shared out among fewer wanters than that
-  std::uint32_t leases_per_node = 6;   ///< as many as a node fetches spans in parallel
+  std::uint32_t neighbours = 32;                 ///< half of the asker's own tier, half random
+  std::uint32_t parallel_leases = 12;            ///< of one blob in the cluster
+  std::uint32_t shared_leases = 8;               ///< of them are shared out among fewer wanters than that
+  std::uint32_t leases_per_node = 6;             ///< as many as a node fetches spans in parallel
+  std::uint32_t span_stripes = kStripesPerSpan;  ///< that one lease is for (p2p/lease_spans.h)
   std::chrono::milliseconds lease_min{2'000};
   std::chrono::milliseconds again_min{200};         ///< between a wanter's announcements, while few want the blob
   std::chrono::milliseconds again{1'000};           ///< between a wanter's announcements

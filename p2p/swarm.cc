@@ -133,7 +133,7 @@ void Swarm::on(const FetchEnded& event) {
     // Somebody else may have better luck with this span.
     upstream_pause_ = std::clamp<std::chrono::milliseconds>(2 * upstream_pause_, 250ms, 4'000ms);
     upstream_after_ = now_ + upstream_pause_;
-    drop_lease(Geometry::span_of(fetch.stripes.begin), true);
+    drop_lease(spans_.of(fetch.stripes.begin), true);
     next_announce_ = std::min(next_announce_, now_);
   }
 }

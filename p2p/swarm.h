@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "p2p/lease_spans.h"
 #include "p2p/random.h"
 #include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
@@ -18,13 +19,14 @@
 namespace oxbow::p2p {
 
 struct SwarmOptions {
-  bool ranked_only = false;         ///< `ring`
-  std::uint32_t peer_fetches = 10;  ///< at a time, a blob
-  std::uint32_t per_peer = 2;       ///< of them from one peer
-  std::uint32_t probes = 16;        ///< useful peers compared before one is chosen
-  std::uint32_t neighbours = 40;    ///< known at most: those that the coordinator names, and alternatives
-  double hedge_share = 0.05;        ///< of the blob's bytes may be asked for twice
-  double alone_share = 0.05;        ///< of the blob's stripes without any coordinator
+  bool ranked_only = false;                      ///< `ring`
+  std::uint32_t peer_fetches = 10;               ///< at a time, a blob
+  std::uint32_t per_peer = 2;                    ///< of them from one peer
+  std::uint32_t probes = 16;                     ///< useful peers compared before one is chosen
+  std::uint32_t neighbours = 40;                 ///< known at most: those that the coordinator names, and alternatives
+  std::uint32_t span_stripes = kStripesPerSpan;  ///< of a lease, as the coordinator's
+  double hedge_share = 0.05;                     ///< of the blob's bytes may be asked for twice
+  double alone_share = 0.05;                     ///< of the blob's stripes without any coordinator
   double probation_share = 0.05;
 };
 
@@ -113,6 +115,7 @@ class Swarm final : public Strategy {
 
   const StrategyContext context_;
   const SwarmOptions options_;
+  const LeaseSpans spans_{options_.span_stripes};
   Random random_;
   Time now_{0};
   std::vector<Action> actions_;

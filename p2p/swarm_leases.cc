@@ -84,8 +84,8 @@ std::vector<std::uint32_t> Swarm::spans_to_ask() const {
   const bool careful = now_ - took_over_ < kTakeOver && took_over_ != Time{0};
   for (const auto& range : window_.ranges()) {
     for (auto stripe = range.begin; stripe < range.end;) {
-      const auto span = Geometry::span_of(stripe);
-      const auto end = std::min(range.end, (span + 1) * kStripesPerSpan);
+      const auto span = spans_.of(stripe);
+      const auto end = spans_.end(span, range.end);
       bool missing = false;
       bool somebodys = has_lease(span) || std::ranges::find(asks, span) != asks.end();
       for (; stripe < end; ++stripe) {
@@ -101,12 +101,12 @@ std::vector<std::uint32_t> Swarm::spans_to_ask() const {
 
 std::uint64_t Swarm::bytes_of_span(std::uint32_t span) const {
   std::uint64_t bytes = 0;
-  const auto end = std::min((span + 1) * kStripesPerSpan, window_.present().size());
-  for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+  const auto end = spans_.end(span, window_.present().size());
+  for (auto stripe = spans_.begin(span); stripe < end; ++stripe) {
     if (window_.present().has(stripe)) bytes += stripe_bytes(stripe);
   }
   for (const auto& fetch : running_) {
-    if (Geometry::span_of(fetch.stripes.begin) != span) continue;
+    if (spans_.of(fetch.stripes.begin) != span) continue;
     // Of a run, `bytes` counts from its beginning; what has arrived of it is counted above.
     std::uint64_t arrived = 0;
     for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
@@ -189,11 +189,11 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   for (const auto span : reply.lost) {
     drop_lease(span, false);
     for (auto& fetch : running_) {
-      if (fetch.source == kUpstream && Geometry::span_of(fetch.stripes.begin) == span) cancel(fetch);
+      if (fetch.source == kUpstream && spans_.of(fetch.stripes.begin) == span) cancel(fetch);
     }
   }
   for (const auto& grant : reply.granted) {
-    if (grant.span >= context_.geometry.spans() || has_lease(grant.span)) continue;
+    if (grant.span >= spans_.count(window_.present().size()) || has_lease(grant.span)) continue;
     leases_.push_back({grant.span, Time{0}});
     stuck_ = false;
   }
@@ -223,15 +223,15 @@ void Swarm::review_leases() {
   for (std::size_t i = 0; i < leases_.size();) {
     auto& lease = leases_[i];
     const auto span = lease.span;
-    const auto end = std::min((span + 1) * kStripesPerSpan, window_.present().size());
+    const auto end = spans_.end(span, window_.present().size());
     bool busy = false;
     bool settled = true;  // every stripe is here or at somebody else's
-    for (auto stripe = span * kStripesPerSpan; stripe < end; ++stripe) {
+    for (auto stripe = spans_.begin(span); stripe < end; ++stripe) {
       busy = busy || missing_everywhere(stripe);
       settled = settled && (window_.present().has(stripe) || neighbours_.somewhere(stripe));
     }
     for (const auto& fetch : running_)
-      busy = busy || (fetch.source == kUpstream && Geometry::span_of(fetch.stripes.begin) == span);
+      busy = busy || (fetch.source == kUpstream && spans_.of(fetch.stripes.begin) == span);
     if (busy) lease.idle_since = Time{0};
     if (!busy && lease.idle_since == Time{0}) lease.idle_since = now_;
     if (!busy && (settled || now_ - lease.idle_since >= kIdleLease))
@@ -268,8 +268,8 @@ void Swarm::fetch_under_leases() {
   if (!may_fetch_ || upstream_free_ == 0 || leases_.empty() || now_ < upstream_after_) return;
   if (asked_successor_ != kNoPeer || maps_awaited()) return;
   for (const auto& lease : leases_) {
-    const auto end = std::min((lease.span + 1) * kStripesPerSpan, window_.present().size());
-    for (auto stripe = lease.span * kStripesPerSpan; stripe < end;) {
+    const auto end = spans_.end(lease.span, window_.present().size());
+    for (auto stripe = spans_.begin(lease.span); stripe < end;) {
       StripeRange run{stripe, stripe};
       while (run.end < end && missing_everywhere(run.end)) ++run.end;
       if (run.count() > 0 && !fetch_run(run, false)) return;
@@ -294,8 +294,7 @@ void Swarm::fetch_alone() {
       const auto wanted = [&](std::uint32_t one) { return stuck_ ? window_.open(one) : missing_everywhere(one); };
       if (!wanted(stripe)) continue;
       StripeRange run{stripe, stripe + 1};
-      while (run.end < range.end && Geometry::span_of(run.end) == Geometry::span_of(stripe) && wanted(run.end) &&
-             (single || stuck_))
+      while (run.end < range.end && spans_.of(run.end) == spans_.of(stripe) && wanted(run.end) && (single || stuck_))
         ++run.end;
       // One at a time, unless there is truly nobody else: peers may come back any moment.
       const bool one_runs = std::ranges::any_of(running_, &Running::unleased);

@@ -138,7 +138,8 @@ Result<std::vector<CrowdCase>> SimCrowd::swept(std::vector<CrowdCase> cases) con
       if (error != std::errc() || rest != sweep_.data() + end)
         return fail(Errc::kInvalid, fmt::format("--sweep: {} is no number", sweep_.substr(at, end - at)));
       auto next = one;
-      next.name = fmt::format("{}, {} = {:g}", one.name, name, value);
+      next.swept = name;
+      next.value = value;
       if (auto set = set_crowd_option(next.options, name, value); !set) return std::unexpected(set.error());
       out.push_back(std::move(next));
       at = end + 1;

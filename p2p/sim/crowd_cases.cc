@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <functional>
 
 namespace oxbow::p2p::sim {
@@ -14,6 +15,7 @@ struct Named {
   double least;
   double most;
   std::function<void(CrowdOptions&, double)> set;
+  bool power_of_two = false;
 };
 
 std::uint32_t whole(double value) { return static_cast<std::uint32_t>(value); }
@@ -26,6 +28,12 @@ const std::vector<Named>& options_by_name() {
          options.coordinator.neighbours = whole(value);
          options.swarm.neighbours = whole(value * 1.25);
        }},
+      {"span", 1, LeaseSpans::kMostStripes,
+       [](CrowdOptions& options, double value) {
+         options.coordinator.span_stripes = whole(value);
+         options.swarm.span_stripes = whole(value);
+       },
+       true},
       {"probes", 1, 64, [](CrowdOptions& options, double value) { options.swarm.probes = whole(value); }},
       {"fetches", 1, 64, [](CrowdOptions& options, double value) { options.swarm.peer_fetches = whole(value); }},
       {"per_peer", 1, 64, [](CrowdOptions& options, double value) { options.swarm.per_peer = whole(value); }},
@@ -61,6 +69,8 @@ const std::vector<Named>& options_by_name() {
 }
 
 }  // namespace
+
+std::string CrowdCase::title() const { return swept.empty() ? name : fmt::format("{}, {} = {:g}", name, swept, value); }
 
 const std::vector<std::string_view>& crowd_scenarios() {
   static const std::vector<std::string_view> all = {"flash", "staggered", "partial", "slow", "warm", "deaths"};
@@ -112,6 +122,8 @@ Result<> set_crowd_option(CrowdOptions& options, std::string_view name, double v
   if (found == options_by_name().end()) return fail(Errc::kInvalid, fmt::format("{} cannot be swept", name));
   if (!(value >= found->least && value <= found->most))
     return fail(Errc::kInvalid, fmt::format("{} is from {:g} to {:g}", name, found->least, found->most));
+  if (found->power_of_two && !std::has_single_bit(whole(value)))
+    return fail(Errc::kInvalid, fmt::format("{} is a power of two", name));
   found->set(options, value);
   return {};
 }

@@ -17,6 +17,9 @@ namespace oxbow::p2p::sim {
 struct CrowdCase {
   std::string name;
   CrowdOptions options;
+  std::string swept = {};  ///< the option that this case has a value of; its name then is that of all values
+  double value = 0;
+  std::string title() const;  ///< the name, and the value
 };
 
 /// flash, staggered, partial (100, 10 and 1 % of the nodes want it), slow (5 % with a tenth of the uplink; and of both

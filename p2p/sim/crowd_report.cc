@@ -6,6 +6,7 @@
 
 #include "p2p/sim/band.h"
 #include "p2p/sim/crowd_cases.h"
+#include "p2p/sim/crowd_plots.h"
 
 namespace oxbow::p2p::sim {
 namespace {
@@ -36,7 +37,7 @@ Band band(const CrowdOutcome& outcome, double CrowdResult::* value) {
   return band_of(values);
 }
 
-/// The targets at 10,000 nodes: performance section 5, benchmark 9.
+/// The targets at 10,000 nodes.
 double p99_target(const CrowdOptions& options) {
   if (options.deaths_a_minute > 0) return 1.5;
   return options.slow > 0 ? 1.35 : 1.25;
@@ -54,7 +55,7 @@ std::string says_of(const CrowdOutcome& outcome) {
   const auto target = p99_target(options);
   auto text =
       fmt::format("{} ({}, {} nodes): p99 is {:.3f} times the bound of {:.2f} s, target at 10,000 nodes {:.2f}: {}.",
-                  outcome.asked.name, to_string(options.policy), options.network.nodes, p99,
+                  outcome.asked.title(), to_string(options.policy), options.network.nodes, p99,
                   outcome.by_seed.front().bound_seconds, target, p99 <= target ? "met" : "missed");
   if (completed < wanted) text += fmt::format(" {} of {} nodes did not complete in time.", wanted - completed, wanted);
   return text;
@@ -63,7 +64,7 @@ std::string says_of(const CrowdOutcome& outcome) {
 nlohmann::json json_of(const CrowdOutcome& outcome) {
   nlohmann::json json;
   const auto& options = outcome.asked.options;
-  json["case"] = outcome.asked.name;
+  json["case"] = outcome.asked.title();
   json["strategy"] = to_string(options.policy);
   json["nodes"] = options.network.nodes;
   json["bound_seconds"] = outcome.by_seed.front().bound_seconds;
@@ -73,14 +74,15 @@ nlohmann::json json_of(const CrowdOutcome& outcome) {
   }
   auto& seeds = json["seeds"] = nlohmann::json::array();
   for (const auto& result : outcome.by_seed) {
-    seeds.push_back({{"wanted", result.wanted},
-                     {"completed", result.completed},
-                     {"died", result.died},
-                     {"events", result.events},
-                     {"busy", result.busy},
-                     {"hedges", result.hedges},
-                     {"announces", result.announces},
-                     {"news", result.news}});
+    auto& seed = seeds.emplace_back(nlohmann::json{{"wanted", result.wanted},
+                                                   {"completed", result.completed},
+                                                   {"died", result.died},
+                                                   {"events", result.events},
+                                                   {"busy", result.busy},
+                                                   {"hedges", result.hedges},
+                                                   {"announces", result.announces},
+                                                   {"news", result.news}});
+    for (const auto& figure : kFigures) seed[std::string(figure.key)] = result.*figure.value;
   }
   return json;
 }
@@ -98,23 +100,20 @@ Report crowd_report(std::span<const CrowdOutcome> outcomes, std::string command)
       "LB = max(F/u, F/upstream) + F/(S u) (ceil(log2(N+1)) - 1); bandwidth: equal shares with redistribution";
   table.columns = {"case", "strategy", "nodes"};
   for (const auto& figure : kFigures) table.columns.emplace_back(figure.title);
-  Plot plot{"Completion over the bound", "case", "times LB", false, false, {{"p50", {}}, {"p99", {}}, {"max", {}}}};
   auto json = nlohmann::json::object();
   json["crowds"] = nlohmann::json::array();
   for (const auto& outcome : outcomes) {
     if (outcome.by_seed.empty()) continue;
     auto& row = table.rows.emplace_back();
-    row = {outcome.asked.name, std::string(to_string(outcome.asked.options.policy)),
+    row = {outcome.asked.title(), std::string(to_string(outcome.asked.options.policy)),
            fmt::format("{}", outcome.asked.options.network.nodes)};
     for (const auto& figure : kFigures)
       row.push_back(fmt::format("{:.{}f}", band(outcome, figure.value).mean, figure.digits));
-    const auto x = static_cast<double>(table.rows.size());
-    for (std::size_t i = 0; i < 3; ++i) plot.series[i].points.emplace_back(x, band(outcome, kFigures[i].value).mean);
     section.says += (section.says.empty() ? "" : " ") + says_of(outcome);
     json["crowds"].push_back(json_of(outcome));
   }
   section.tables.push_back(std::move(table));
-  if (outcomes.size() > 1) section.plots.push_back(std::move(plot));
+  section.plots = crowd_plots(outcomes);
   report.sections.push_back(std::move(section));
   report.json = json.dump();
   return report;

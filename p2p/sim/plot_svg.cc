@@ -13,6 +13,7 @@ namespace {
 constexpr double kWidth = 680;
 constexpr double kLeft = 64, kRight = 16, kTop = 14, kBottom = 46;
 constexpr double kPlotHeight = 280;
+constexpr double kRow = 26;  // height of a row with a name
 constexpr double kLegendLine = 20;
 constexpr std::size_t kColours = 8;
 constexpr double kCharacter = 7.2;  // the width of a letter of the legend, roughly
@@ -20,8 +21,11 @@ constexpr double kCharacter = 7.2;  // the width of a letter of the legend, roug
 struct Frame {
   Axis x;
   Axis y;
-  double at_x(double value) const { return kLeft + x.place(value) * (kWidth - kLeft - kRight); }
-  double at_y(double value) const { return kTop + (1 - y.place(value)) * kPlotHeight; }
+  double left;
+  double height;
+  double rows;  // 0: y has an axis
+  double at_x(double value) const { return left + x.place(value) * (kWidth - left - kRight); }
+  double at_y(double value) const { return kTop + height * (rows > 0 ? (value + 0.5) / rows : 1 - y.place(value)); }
 };
 
 Frame frame_of(const Plot& plot) {
@@ -33,29 +37,39 @@ Frame frame_of(const Plot& plot) {
       ys.push_back(y);
     }
   }
-  return {Axis(xs, plot.log_x), Axis(ys, plot.log_y)};
+  if (plot.rows.empty()) return {Axis(xs, plot.log_x), Axis(ys, plot.log_y), kLeft, kPlotHeight, 0};
+  std::size_t longest = 0;
+  for (const auto& row : plot.rows) longest = std::max(longest, row.size());
+  const auto left = std::min(16 + kCharacter * static_cast<double>(longest), kWidth / 2);
+  const auto rows = static_cast<double>(plot.rows.size());
+  return {Axis(xs, plot.log_x), Axis(ys, false), left, rows * kRow, rows};
 }
 
 void draw_axes(std::string& out, const Plot& plot, const Frame& frame) {
   const auto to = std::back_inserter(out);
-  const double bottom = kTop + kPlotHeight;
+  const double bottom = kTop + frame.height;
   for (const double tick : frame.x.ticks()) {
     const double x = frame.at_x(tick);
     fmt::format_to(to, R"(<line class="grid" x1="{0:.1f}" y1="{1:.1f}" x2="{0:.1f}" y2="{2:.1f}"/>)", x, kTop, bottom);
     fmt::format_to(to, R"(<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>)", x, bottom + 17,
                    tick_label(tick));
   }
-  for (const double tick : frame.y.ticks()) {
-    const double y = frame.at_y(tick);
-    fmt::format_to(to, R"(<line class="grid" x1="{1:.1f}" y1="{0:.1f}" x2="{2:.1f}" y2="{0:.1f}"/>)", y, kLeft,
+  const auto across = [&](double value, const std::string& name) {
+    const double y = frame.at_y(value);
+    fmt::format_to(to, R"(<line class="grid" x1="{1:.1f}" y1="{0:.1f}" x2="{2:.1f}" y2="{0:.1f}"/>)", y, frame.left,
                    kWidth - kRight);
-    fmt::format_to(to, R"(<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>)", kLeft - 8, y + 4,
-                   tick_label(tick));
+    fmt::format_to(to, R"(<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>)", frame.left - 8, y + 4,
+                   escaped(name));
+  };
+  for (std::size_t row = 0; row < plot.rows.size(); ++row) across(static_cast<double>(row), plot.rows[row]);
+  if (plot.rows.empty()) {
+    for (const double tick : frame.y.ticks()) across(tick, tick_label(tick));
   }
-  fmt::format_to(to, R"(<path class="axis" d="M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}"/>)", kLeft, kTop, bottom,
+  fmt::format_to(to, R"(<path class="axis" d="M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}"/>)", frame.left, kTop, bottom,
                  kWidth - kRight);
   fmt::format_to(to, R"(<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}{}</text>)",
-                 (kLeft + kWidth - kRight) / 2, bottom + 38, escaped(plot.x_label), plot.log_x ? " (log)" : "");
+                 (frame.left + kWidth - kRight) / 2, bottom + 38, escaped(plot.x_label), plot.log_x ? " (log)" : "");
+  if (!plot.rows.empty()) return;
   fmt::format_to(
       to, R"svg(<text class="label" transform="translate(14 {:.1f}) rotate(-90)" text-anchor="middle">{}{}</text>)svg",
       kTop + kPlotHeight / 2, escaped(plot.y_label), plot.log_y ? " (log)" : "");
@@ -75,34 +89,39 @@ std::string marker(double x, double y, std::size_t number) {
   }
 }
 
+std::string line_path(std::size_t number, const std::string& path) {
+  return fmt::format(R"(<path class="line{}" d="{}"/>)", number / kColours % 2 == 1 ? " dashed" : "", path);
+}
+
 void draw_series(std::string& out, const Plot& plot, const Frame& frame) {
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
     std::string line, markers;
     // Many points are a curve: markers would hide it.
-    const bool marked = plot.series[i].points.size() <= 40;
+    const bool marked = !plot.rows.empty() || plot.series[i].points.size() <= 40;
     for (const auto& [x, y] : plot.series[i].points) {
       if (!Axis::can_show(x, plot.log_x) || !Axis::can_show(y, plot.log_y)) continue;
       line += fmt::format("{}{:.1f} {:.1f}", line.empty() ? "M" : "L", frame.at_x(x), frame.at_y(y));
       if (marked) markers += marker(frame.at_x(x), frame.at_y(y), i);
     }
     if (line.empty()) continue;
-    out += fmt::format(R"(<g class="s{}"><path class="line{}" d="{}"/>{}</g>)", i % kColours,
-                       i / kColours % 2 == 1 ? " dashed" : "", line, markers);
+    // Between things with names there is nothing.
+    if (!plot.rows.empty()) line.clear();
+    out += fmt::format(R"(<g class="s{}">{}{}</g>)", i % kColours, line.empty() ? "" : line_path(i, line), markers);
   }
 }
 
 /// Below the plot, in as many lines as it needs. Returns the height of the whole picture.
-double draw_legend(std::string& out, const Plot& plot) {
+double draw_legend(std::string& out, const Plot& plot, const Frame& frame) {
   double x = kLeft;
-  double y = kTop + kPlotHeight + kBottom + 12;
+  double y = kTop + frame.height + kBottom + 12;
   for (std::size_t i = 0; i < plot.series.size(); ++i) {
     const double width = 34 + kCharacter * static_cast<double>(plot.series[i].name.size());
     if (x > kLeft && x + width > kWidth) {
       x = kLeft;
       y += kLegendLine;
     }
-    out += fmt::format(R"(<g class="s{}"><path class="line{}" d="M{:.1f} {:.1f}h18"/>{}</g>)", i % kColours,
-                       i / kColours % 2 == 1 ? " dashed" : "", x, y - 4, marker(x + 9, y - 4, i));
+    const auto line = plot.rows.empty() ? line_path(i, fmt::format("M{:.1f} {:.1f}h18", x, y - 4)) : std::string();
+    out += fmt::format(R"(<g class="s{}">{}{}</g>)", i % kColours, line, marker(x + 9, y - 4, i));
     out += fmt::format(R"(<text x="{:.1f}" y="{:.1f}">{}</text>)", x + 24, y, escaped(plot.series[i].name));
     x += width;
   }
@@ -111,6 +130,16 @@ double draw_legend(std::string& out, const Plot& plot) {
 
 /// What a reader who cannot see the lines hears: each series from its first to its last point.
 std::string described(const Plot& plot) {
+  if (!plot.rows.empty()) {
+    std::string out = plot.x_label + ".";
+    for (const auto& series : plot.series) {
+      out += fmt::format(" {}:", series.name);
+      for (const auto& [value, row] : series.points)
+        out += fmt::format(" {} {},", plot.rows.at(static_cast<std::size_t>(row)), tick_label(value));
+      out.back() = '.';
+    }
+    return out;
+  }
   std::string out = plot.y_label + " by " + plot.x_label + ".";
   for (const auto& series : plot.series) {
     if (series.points.empty()) continue;
@@ -156,7 +185,7 @@ std::string to_svg(const Plot& plot, const std::string& id) {
   std::string inside;
   draw_axes(inside, plot, frame);
   draw_series(inside, plot, frame);
-  const double height = draw_legend(inside, plot);
+  const double height = draw_legend(inside, plot, frame);
   return fmt::format(
       "<svg role=\"img\" aria-labelledby=\"{0}-title {0}-desc\" viewBox=\"0 0 {1:.0f} {2:.0f}\">"
       "<title id=\"{0}-title\">{3}</title><desc id=\"{0}-desc\">{4}</desc>{5}</svg>\n",

@@ -28,6 +28,8 @@ struct Plot {
   bool log_x = false;
   bool log_y = false;
   std::vector<Series> series;
+  /// Not empty: things with names instead of a y axis. A point is {what is measured, the row's number from the top}.
+  std::vector<std::string> rows = {};
 };
 
 struct Section {

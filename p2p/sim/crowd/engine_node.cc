@@ -71,7 +71,8 @@ void CrowdEngine::tell_window(std::uint32_t index) {
       } else {
         end += wide;
       }
-      end = (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
+      const LeaseSpans spans(options_.swarm.span_stripes);
+      end = spans.begin(spans.count(end));
     }
     end = node.started < 0 ? node.position : std::min(end, geometry_.stripes());
     WindowChanged window;

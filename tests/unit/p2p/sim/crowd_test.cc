@@ -8,6 +8,7 @@
 #include "p2p/sim/crowd/event_queue.h"
 #include "p2p/sim/crowd/max_min.h"
 #include "p2p/sim/crowd_cases.h"
+#include "p2p/sim/crowd_plots.h"
 
 namespace oxbow::p2p::sim {
 namespace {
@@ -134,6 +135,18 @@ TEST(Crowd, FlashCrowd) {
   EXPECT_DOUBLE_EQ(result.upstream, 1);
   EXPECT_LE(result.moved, 1.01);
   EXPECT_LE(result.p99, 1.30);
+}
+
+// Leases of any length bring every byte from upstream once: spans of a stripe, of a word of a map, and one longer than
+// what is left of the blob.
+TEST(Crowd, LeasesOfAnyLength) {
+  for (const auto stripes : {1U, 2U, 16U, 64U}) {
+    auto options = of(24, 100);
+    options.swarm.span_stripes = options.coordinator.span_stripes = stripes;
+    const auto result = run_crowd(options);
+    EXPECT_EQ(result.completed, 24U) << stripes;
+    EXPECT_DOUBLE_EQ(result.upstream, 1) << stripes;
+  }
 }
 
 // Rivals and topologies complete, and cost upstream what their rules cost.
@@ -280,11 +293,49 @@ TEST(Crowd, SingleIsAsManyTimesUpstreamAsNodes) {
   EXPECT_NEAR(result.upstream, 20, 1e-9);
 }
 
+// By the swept option where there is one, else by the number of nodes, else case by case.
+TEST(Crowd, Plots) {
+  const auto outcome = [](std::uint32_t nodes, CrowdPolicy policy, double value, double p99) {
+    CrowdOutcome out{{"flash crowd", of(nodes)}, std::vector<CrowdResult>(2)};
+    out.asked.options.policy = policy;
+    out.asked.swept = value > 0 ? "span" : "";
+    out.asked.value = value;
+    out.by_seed[0].p99 = p99;
+    out.by_seed[1].p99 = p99 + 2;
+    return out;
+  };
+  const auto swarm = CrowdPolicy::kSwarm;
+  const std::vector<CrowdOutcome> swept = {outcome(100, swarm, 2, 1), outcome(100, swarm, 8, 3)};
+  auto plots = crowd_plots(swept);
+  ASSERT_EQ(plots.size(), 2U);
+  EXPECT_EQ(plots[0].title, "Completion over the bound, by span");
+  EXPECT_TRUE(plots[0].log_x);
+  ASSERT_EQ(plots[0].series.size(), 2U);
+  EXPECT_EQ(plots[0].series[1].points, (std::vector<std::pair<double, double>>{{2, 2}, {8, 4}}));
+  const std::vector<CrowdOutcome> sizes = {outcome(10, swarm, 0, 1), outcome(20, swarm, 0, 3),
+                                           outcome(10, CrowdPolicy::kTree, 0, 5),
+                                           outcome(20, CrowdPolicy::kTree, 0, 7)};
+  plots = crowd_plots(sizes);
+  ASSERT_EQ(plots.size(), 2U);
+  ASSERT_EQ(plots[0].series.size(), 4U);
+  EXPECT_EQ(plots[0].series[3].name, "tree: p99");
+  EXPECT_EQ(plots[0].series[3].points, (std::vector<std::pair<double, double>>{{10, 6}, {20, 8}}));
+  const std::vector<CrowdOutcome> rivals = {outcome(10, CrowdPolicy::kKraken, 0, 9), outcome(10, swarm, 0, 1)};
+  plots = crowd_plots(rivals);
+  ASSERT_EQ(plots.size(), 1U);
+  EXPECT_EQ(plots[0].rows, (std::vector<std::string>{"swarm", "kraken"}));
+  EXPECT_EQ(plots[0].series[1].points, (std::vector<std::pair<double, double>>{{2, 0}, {10, 1}}));
+}
+
 TEST(Crowd, OptionsHaveNames) {
   CrowdOptions options;
   for (const auto name : crowd_option_names()) EXPECT_TRUE(set_crowd_option(options, name, 1).has_value()) << name;
   EXPECT_EQ(options.swarm.probes, 1U);
   EXPECT_FALSE(set_crowd_option(options, "probes", 0).has_value());
+  EXPECT_TRUE(set_crowd_option(options, "span", 16).has_value());
+  EXPECT_EQ(options.swarm.span_stripes, options.coordinator.span_stripes);
+  EXPECT_FALSE(set_crowd_option(options, "span", 12).has_value());
+  EXPECT_FALSE(set_crowd_option(options, "span", 128).has_value());
   EXPECT_FALSE(set_crowd_option(options, "nonsense", 1).has_value());
   for (const auto name : crowd_scenarios()) EXPECT_TRUE(crowd_scenario(name, options).has_value()) << name;
   EXPECT_FALSE(crowd_scenario("nonsense", options).has_value());

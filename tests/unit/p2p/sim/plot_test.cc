@@ -75,5 +75,16 @@ TEST(SimPlot, Svg) {
   EXPECT_EQ(svg.find("nan"), std::string::npos);
 }
 
+// Things with names have no y axis and no lines between them; a reader who sees nothing hears every value.
+TEST(SimPlot, RowsWithNames) {
+  Plot plot{.title = "t", .x_label = "times", .y_label = "", .log_x = true, .log_y = false, .series = {{"p99", {}}}};
+  plot.rows = {"first", "<last>"};
+  plot.series[0].points = {{1, 0}, {100, 1}};
+  const auto svg = to_svg(plot, "p1");
+  EXPECT_NE(svg.find("times. p99: first 1, &lt;last&gt; 100."), std::string::npos) << svg;
+  EXPECT_NE(svg.find(">first</text>"), std::string::npos);
+  EXPECT_EQ(svg.find("class=\"line\""), std::string::npos);
+}
+
 }  // namespace
 }  // namespace oxbow::p2p::sim
