@@ -15,8 +15,8 @@ using namespace std::chrono_literals;
 constexpr std::size_t kAsksConsidered = 64;
 constexpr std::size_t kReportsConsidered = 16;
 constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
-constexpr auto kOverdue =
-    1'500ms;  // announcements of a small cluster come each 200 ms, on full links after up to 1.1 s
+// Announcements of a small cluster come each 200 ms, on full links after up to 1.1 s.
+constexpr auto kOverdue = 1'500ms;
 constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
 constexpr std::size_t kWishesKept = 64;  // spans at one holder that others ask for: the oldest go first
 constexpr std::uint32_t kCrowd = 8;      // members that may fetch: below, everybody hears of everybody
@@ -120,7 +120,7 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     if (peer == nullptr || peer->id == from) continue;
     const auto* member = blob.find(peer->id);
     // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
-    // for them the report alone must do, and only for the reporter (see held_for).
+    // for them the report alone must do, and only for the reporter (see grant).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
     if (member->suspect || now - member->heard <= std::max(2 * again(blob, *member), kOverdue)) continue;
     log::debug("a member is overdue and out of reach", {{"digest", announce.digest.to_string()},

@@ -39,8 +39,10 @@ void CrowdEngine::consult(std::uint32_t index) {
     return;
   }
   if (!mail.news.empty()) events_.emplace_back(HaveNews{mail.news});
-  for (const auto stripe : node.forwarded) events_.emplace_back(StripeArrived{0, stripe});
-  node.forwarded.clear();
+  if (paths_) {
+    for (const auto stripe : node.forwarded) events_.emplace_back(StripeArrived{0, stripe});
+    node.forwarded.clear();
+  }
   if (node.finished < 0) tell_window(index);
   if (!events_.empty()) {
     actions_.clear();
