@@ -1,10 +1,22 @@
 // What would be evicted next, against what then is.
+#include <algorithm>
+
 #include "support.h"
 
 namespace oxbow::storage {
 namespace {
 
-using EvictionsTest = BudgetTest;
+class EvictionsTest : public BudgetTest {
+ protected:
+  /// Returns when the blob may go: a stripe is there a moment before the store's accounts have it and its write ends.
+  void write(std::uint64_t seed, std::uint64_t bytes = kMiB) {
+    BudgetTest::write(seed, bytes);
+    ASSERT_TRUE(wait_for([&] {
+      const auto order = store().evictions(1000);
+      return std::ranges::find(order, digest_of(seed), &Eviction::digest) != order.end();
+    }));
+  }
+};
 
 // Proves: what somebody reads is foretold last, as it goes.
 TEST_F(EvictionsTest, WhatIsReadIsForetoldLast) {
