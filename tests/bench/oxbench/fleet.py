@@ -82,8 +82,9 @@ class FleetPull:
     def run(self, timeout_s, kill_at_s=None):
         """Seconds by node. `kill_at_s`: when the last node dies; its own is then meaningless."""
         began = time.monotonic()
-        curls = [subprocess.Popen([*node.space.prefix, machine.need("curl"), "-sS", "--fail", "--parallel", "--parallel-max", str(AT_ONCE),
-                                   "-K", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # At once: otherwise curl holds its other transfers back until the first has ended, in hope of a connection to share.
+        curls = [subprocess.Popen([*node.space.prefix, machine.need("curl"), "-sS", "--fail", "--parallel", "--parallel-immediate",
+                                   "--parallel-max", str(AT_ONCE), "-K", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True) for node in self.nodes]
         ends = [None] * len(curls)
         try:
