@@ -24,6 +24,12 @@ using http::Response;
 /// Answers up to this size take no upload slot: the tail of a stripe, or a manifest, is worth no wait.
 constexpr std::uint64_t kSmallBytes = 64ULL * 1024;
 
+/// Tells the copies of one stripe from others. Two stripes that should share a number would wait for each other.
+std::uint64_t upload_of(const Digest& digest, std::uint32_t stripe) {
+  const auto number = Digest::Hash{}(digest) + stripe * 0x9e3779b97f4a7c15ULL;
+  return number == UploadSlots::kAnything ? 1 : number;
+}
+
 /// Who asks: a name that the certificate (or, insecurely, the asker) vouches for.
 struct Asker {
   std::string name;
@@ -44,9 +50,9 @@ class Service final : public PeerService {
                   .Add({{"direction", "out"}})),
         have_streams_hits_(limit_counter(metrics, "peer_have_streams")),
         rate_(options.upload_bandwidth, limit_counter(metrics, "peer_upload_bandwidth")),
-        slots_(options.upload_slots, options.upload_waiting,
+        slots_({options.upload_slots, options.same_stripe, options.upload_waiting},
                gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
-               limit_counter(metrics, "peer_upload_slots")) {}
+               limit_counter(metrics, "peer_upload_slots"), limit_counter(metrics, "peer_uploads_of_one_stripe")) {}
 
   Task<Response> handle(Request request) override {
     const auto route = parse_peer_route(request.path);
@@ -234,7 +240,9 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
   }
   std::optional<UploadSlots::Slot> slot;
   if (length > kSmallBytes && (!found || *found)) {
-    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline));
+    // Along a path each hop waits for the one after it: those would wait for each other.
+    const auto what = fields.path ? UploadSlots::kAnything : upload_of(*route.digest, route.stripe);
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline), what);
     if (!slot) co_return busy(route);
   }
   if (!found) {
@@ -311,7 +319,7 @@ Task<Response> Service::small(const Digest& digest) {
   }
   std::optional<UploadSlots::Slot> slot;
   if (found.bytes->size() > kSmallBytes) {
-    slot = co_await slots_.acquire(options_.slot_wait);
+    slot = co_await slots_.acquire(options_.slot_wait, UploadSlots::kAnything);
     if (!slot) co_return error_answer(503, "BUSY", "no upload slot came free in time");
   }
   Response response;

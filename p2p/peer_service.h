@@ -19,7 +19,8 @@ namespace oxbow::p2p {
 struct PeerServiceOptions {
   bool insecure = false;  ///< the asker's name is taken from `oxbow-peer`, not from its certificate
   std::uint32_t upload_slots = 8;
-  std::uint32_t upload_waiting = 16;  ///< stripe requests that wait for a slot, for at most `slot_wait`
+  std::uint32_t same_stripe = 3;     ///< of them for one and the same stripe
+  std::uint32_t upload_waiting = 3;  ///< stripe requests that wait for a slot, for at most `slot_wait`
   std::chrono::milliseconds slot_wait{200};
   std::uint64_t upload_bandwidth = 0;  ///< bytes per second to all peers together; 0: unlimited
   std::uint32_t alternatives = 4;      ///< named by a busy answer

@@ -123,7 +123,8 @@ void Swarm::on(const FetchEnded& event) {
   const auto ended = running_.take(event.fetch);
   if (!ended) return;
   const auto& [fetch, covered] = *ended;
-  wishes_changed_ = true;
+  // A peer without a slot still has the stripe: nothing is missing that was not before.
+  wishes_changed_ = wishes_changed_ || event.outcome || event.outcome.error().code() != Errc::kBusy;
   for (auto stripe = fetch.stripes.begin; !covered && stripe < fetch.stripes.end; ++stripe) window_.unassign(stripe);
   if (fetch.source != kUpstream) {
     peer_fetch_ended(fetch, event);

@@ -15,8 +15,9 @@ constexpr std::uint32_t kEarlyStripes = 16;  // at the window's start: they hold
 constexpr std::uint32_t kEarlyFactor = 4;    // so they are taken as if a quarter as many held them
 constexpr auto kLoadHolds = std::chrono::milliseconds(150);  // then a full queue is old news
 constexpr auto kAwayMax = std::chrono::milliseconds(15'000);
-constexpr auto kBusyFor = std::chrono::milliseconds(20);  // and a random time more
-constexpr std::uint32_t kBusyJitterMs = 60;
+// Sooner costs a crowd of 10,000 half as many requests again and gains nothing (docs/simulation-crowd.md).
+constexpr auto kBusyFor = std::chrono::milliseconds(50);  // and a random time more
+constexpr std::uint32_t kBusyJitterMs = 100;
 constexpr double kEwma = 0.3;
 constexpr double kMedianStep = 1.1;
 
@@ -40,6 +41,7 @@ SwarmNeighbour& SwarmNeighbours::add(PeerId id) {
   if (all_.empty()) all_.reserve(kUsual);
   ids_.push_back(id);
   held_.push_back(0);
+  busy_until_.push_back(Time{0});
   auto& neighbour = all_.emplace_back();
   neighbour.id = id;
   return neighbour;
@@ -68,9 +70,11 @@ void SwarmNeighbours::remove(PeerId id) {
   if (found != &all_.back()) *found = all_.back();
   ids_[place(*found)] = ids_.back();
   held_[place(*found)] = held_.back();
+  busy_until_[place(*found)] = busy_until_.back();
   all_.pop_back();
   ids_.pop_back();
   held_.pop_back();
+  busy_until_.pop_back();
 }
 
 std::optional<PeerId> SwarmNeighbours::worst(Random* random) const {
@@ -199,7 +203,7 @@ void SwarmNeighbours::failed(SwarmNeighbour& one, Time now, std::chrono::millise
 }
 
 void SwarmNeighbours::was_busy(SwarmNeighbour& one, Time now, Random& random) {
-  one.busy_until = now + kBusyFor + std::chrono::milliseconds(random.below(kBusyJitterMs));
+  busy_until_[place(one)] = now + kBusyFor + std::chrono::milliseconds(random.below(kBusyJitterMs));
   if (one.load.slots > 0) one.load.used = one.load.slots;
 }
 
@@ -226,8 +230,11 @@ void SwarmNeighbours::set_back(SwarmNeighbour& one) {
   away_ &= ~bit(one);
 }
 
-bool SwarmNeighbours::askable(const SwarmNeighbour& one, Time now, double typical) const {
-  if (one.away || !one.mapped || now < one.busy_until) return false;
+bool SwarmNeighbours::askable(std::uint32_t place, Time now, double typical) const {
+  // Looked at first, for in a large crowd most neighbours are busy most of the time.
+  if (now < busy_until_[place]) return false;
+  const auto& one = all_[place];
+  if (one.away || !one.mapped) return false;
   // Somebody waits there already: one more would hold a place here without bringing a byte.
   if (one.load.slots > 0 && one.load.busy() && one.load.waiting > 0 && now - one.load_at < kLoadHolds) return false;
   const bool slow = one.on_trial || (one.goodput > 0 && typical > 0 && one.goodput < kSlowShare * typical);
@@ -310,10 +317,9 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
   for (auto part : {after, places & ~after}) {
     for (; part != 0 && probed < limits_.probes; part &= part - 1) {
       const auto place = static_cast<std::uint32_t>(std::countr_zero(part));
-      const auto& one = all_[place];
-      if (!askable(one, now, typical)) continue;
+      if (!askable(place, now, typical)) continue;
       ++probed;
-      const double price = cost(one, peers, typical, random);
+      const double price = cost(all_[place], peers, typical, random);
       if (best && price >= best_cost) continue;
       best = place;
       best_cost = price;
@@ -328,7 +334,7 @@ std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t str
   double best_cost = 0;
   for (std::uint32_t place = 0; place < all_.size(); ++place) {
     const auto& one = all_[place];
-    if (one.id == except || !askable(one, now, typical)) continue;
+    if (one.id == except || !askable(place, now, typical)) continue;
     const auto own = Places{1} << place;
     const bool here = one.complete || (stripes_[stripe].held & own) != 0;
     if (!here && (stripes_[stripe].coming & own) == 0) continue;

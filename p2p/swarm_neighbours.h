@@ -17,7 +17,6 @@ namespace oxbow::p2p {
 
 struct alignas(64) SwarmNeighbour {
   // What a choice looks at:
-  Time busy_until{0};
   Time load_at{0};  ///< when it told its load
   Load load;
   std::uint32_t outstanding = 0;
@@ -86,7 +85,7 @@ class SwarmNeighbours {
   /// It did not answer: away for at least so long, longer each time in a row.
   void failed(SwarmNeighbour& neighbour, Time now, std::chrono::milliseconds for_at_least);
   /// It had no slot.
-  static void was_busy(SwarmNeighbour& neighbour, Time now, Random& random);
+  void was_busy(SwarmNeighbour& neighbour, Time now, Random& random);
   /// It brought a stripe.
   static void served(SwarmNeighbour& neighbour);
   /// How fast that stripe was, in bytes per second; `typical` is the running median of all of them.
@@ -126,7 +125,7 @@ class SwarmNeighbours {
   bool came(std::uint32_t place, std::uint32_t stripe);
   void arrives(std::uint32_t place, std::uint32_t stripe);
   Places useful(const SwarmWindow& window) const;
-  bool askable(const SwarmNeighbour& one, Time now, double typical) const;
+  bool askable(std::uint32_t place, Time now, double typical) const;
   double cost(const SwarmNeighbour& one, const PeerSnapshot& peers, double typical, Random& random) const;
   std::optional<SwarmChoice> choose_stripe(std::uint32_t place, const SwarmWindow& window, Random& random) const;
 
@@ -136,6 +135,7 @@ class SwarmNeighbours {
   std::vector<PeerId> ids_;  ///< by neighbour
   std::vector<Stripe> stripes_;
   std::vector<std::uint32_t> held_;  ///< by neighbour: stripes of its map
+  std::vector<Time> busy_until_;     ///< by neighbour: not asked before
   Places complete_ = 0;
   Places away_ = 0;
   Places mapped_ = 0;

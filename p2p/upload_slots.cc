@@ -9,61 +9,80 @@ namespace oxbow::p2p {
 namespace {
 
 struct Waiter {
-  explicit Waiter(const asio::any_io_executor& executor) : timer(executor) {}
+  Waiter(const asio::any_io_executor& executor, std::uint64_t what_in) : timer(executor), what(what_in) {}
   asio::steady_timer timer;
+  const std::uint64_t what;
   bool granted = false;  // under the state's lock
 };
 
 }  // namespace
 
 struct UploadSlots::State {
-  State(std::uint32_t slots_in, std::uint32_t waiting, Gauge& used_gauge, Counter& hits_in)
-      : slots(std::max(slots_in, 1U)), max_waiting(waiting), gauge(used_gauge), hits(hits_in) {}
+  State(Limits limits_in, Gauge& gauge_in, Counter& hits_in, Counter& same_hits_in)
+      : limits{std::max(limits_in.slots, 1U), std::max(limits_in.same, 1U), limits_in.waiting},
+        gauge(gauge_in),
+        hits(hits_in),
+        same_hits(same_hits_in) {}
 
-  const std::uint32_t slots;
-  const std::uint32_t max_waiting;
+  const Limits limits;
   Gauge& gauge;
   Counter& hits;
+  Counter& same_hits;
 
   mutable std::mutex mutex;
-  std::uint32_t used = 0;
+  std::vector<std::uint64_t> sent;  // of each slot that is taken
   std::deque<std::shared_ptr<Waiter>> waiters;
 
-  void release() {
+  // With the lock:
+  bool full() const { return sent.size() >= limits.slots; }
+  bool free_for(std::uint64_t what) const {
+    return !full() && (what == kAnything || std::ranges::count(sent, what) < static_cast<std::ptrdiff_t>(limits.same));
+  }
+  void take(std::uint64_t what) {
+    sent.push_back(what);
+    gauge.Set(static_cast<double>(sent.size()));
+  }
+  void refused() { (full() ? hits : same_hits).Increment(); }
+
+  // Room for one thing more: whoever else waits still waits for a slot, or for another thing's copies.
+  void release(std::uint64_t what) {
     const std::lock_guard lock(mutex);
-    if (waiters.empty()) {
-      --used;
-      gauge.Set(used);
-      return;
-    }
-    auto next = std::move(waiters.front());
-    waiters.pop_front();
-    next->granted = true;
+    const auto gone = std::ranges::find(sent, what);
+    OXBOW_INVARIANT(gone != sent.end());
+    *gone = sent.back();
+    sent.pop_back();
+    gauge.Set(static_cast<double>(sent.size()));
+    const auto next = std::ranges::find_if(waiters, [this](const auto& one) { return free_for(one->what); });
+    if (next == waiters.end()) return;
+    const auto waiter = std::move(*next);
+    waiters.erase(next);
+    take(waiter->what);
+    waiter->granted = true;
     // The timer belongs to the waiter's loop. By the time this runs there, the wait has begun.
-    asio::post(next->timer.get_executor(), [next] { next->timer.cancel(); });
+    asio::post(waiter->timer.get_executor(), [waiter] { waiter->timer.cancel(); });
   }
 };
 
 UploadSlots::Slot::~Slot() {
-  if (state_) state_->release();
+  if (state_) state_->release(what_);
 }
 
-UploadSlots::UploadSlots(std::uint32_t slots, std::uint32_t waiting, Gauge& used, Counter& hits)
-    : state_(std::make_shared<State>(slots, waiting, used, hits)) {}
+UploadSlots::UploadSlots(Limits limits, Gauge& used, Counter& hits, Counter& same_hits)
+    : state_(std::make_shared<State>(limits, used, hits, same_hits)) {}
 
 UploadSlots::~UploadSlots() = default;
 
-Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait) {
+Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait, std::uint64_t what) {
   auto state = state_;
-  const auto waiter = std::make_shared<Waiter>(co_await asio::this_coro::executor);
+  const auto waiter = std::make_shared<Waiter>(co_await asio::this_coro::executor, what);
   {
     const std::lock_guard lock(state->mutex);
-    if (state->used < state->slots) {
-      state->gauge.Set(++state->used);
-      co_return Slot(std::move(state));
+    if (state->free_for(what)) {
+      state->take(what);
+      co_return Slot(std::move(state), what);
     }
-    if (state->waiters.size() >= state->max_waiting || wait.count() <= 0) {
-      state->hits.Increment();
+    if (state->waiters.size() >= state->limits.waiting || wait.count() <= 0) {
+      state->refused();
       co_return std::nullopt;
     }
     state->waiters.push_back(waiter);
@@ -72,15 +91,16 @@ Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::millise
   boost::system::error_code ignored;
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   const std::lock_guard lock(state->mutex);
-  if (waiter->granted) co_return Slot(state);
+  if (waiter->granted) co_return Slot(state, what);
   std::erase(state->waiters, waiter);
-  state->hits.Increment();
+  state->refused();
   co_return std::nullopt;
 }
 
 Load UploadSlots::load() const {
   const std::lock_guard lock(state_->mutex);
-  return {state_->used, state_->slots, static_cast<std::uint32_t>(state_->waiters.size())};
+  return {static_cast<std::uint32_t>(state_->sent.size()), state_->limits.slots,
+          static_cast<std::uint32_t>(state_->waiters.size())};
 }
 
 }  // namespace oxbow::p2p

@@ -54,7 +54,7 @@ struct CrowdOptions {
   bool cut_through = true;
   std::uint32_t upload_slots = 8;
   std::uint32_t same_stripe = 3;  ///< uploads of one stripe at a time; the others wait; 0: any number
-  std::uint32_t upload_waiting = 16;
+  std::uint32_t upload_waiting = 3;
   Micros slot_wait = 200'000;
   std::uint32_t upstream_slots = 6;  ///< of a node
   std::uint64_t cautious_bytes = 1024ULL * 1024;

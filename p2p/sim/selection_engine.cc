@@ -12,6 +12,9 @@ constexpr double kSecond = 1e6;
 constexpr double kStripeBytes = 4 << 20;
 constexpr std::uint32_t kTurnedAwayMax = 4;  ///< in a row; then the client waits a little
 constexpr Micros kPause = 20'000;
+/// Longer than the daemon's queue, which would turn away most of what a bad choice piles up: here the pile is the
+/// answer.
+constexpr std::uint32_t kWaiting = 16;
 constexpr double kSettle_s = 60;
 constexpr std::uint64_t kCancelEvery = 4096;  ///< events
 
@@ -48,7 +51,7 @@ SelectionEngine::Place SelectionEngine::make_place(double slow_share) {
   const PeerServiceOptions service;
   const bool slow = random_.uniform() < slow_share;
   const double alone = options_.stripe_ms * 1000 / (slow ? options_.slow_factor : 1);
-  return {0, slow, !slow, SelectionServer(micros(alone), service.upload_slots, service.upload_waiting), 0};
+  return {0, slow, !slow, SelectionServer(micros(alone), service.upload_slots, kWaiting), 0};
 }
 
 SelectionEngine::Counts SelectionEngine::run(const Progress& progress) {

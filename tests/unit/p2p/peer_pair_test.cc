@@ -196,6 +196,34 @@ TEST_P(PairTest, BusyNamesAlternatives) {
   pair.drop(tail);
 }
 
+// Of one stripe only so many copies are sent side by side; another stripe finds its slot.
+TEST_P(PairTest, CopiesOfOneStripeAreFew) {
+  auto given = options();
+  given.service.same_stripe = 1;
+  given.service.slot_wait = milliseconds(20);
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector first;
+  auto holder = pair.ask(stripes.ask(5), first);
+  ASSERT_TRUE(stripes.feed->wait_until_open());
+  stripes.feed->give("x");
+  ASSERT_TRUE(first.wait_for_bytes(1));
+  Collector second;
+  auto refused = pair.ask(stripes.ask(5), second);
+  ASSERT_TRUE(second.wait_done());
+  ASSERT_FALSE(*second.outcome);
+  EXPECT_EQ(second.outcome->error().code(), Errc::kBusy);
+  EXPECT_EQ(second.alternatives, (std::vector<std::string>{"node-8", "node-9"}));
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_uploads_of_one_stripe\"}"), 1);
+  Collector other;
+  auto served = pair.ask(stripes.ask(3), other);
+  ASSERT_TRUE(other.wait_done());
+  EXPECT_TRUE(*other.outcome);
+  pair.drop(holder);
+  pair.drop(refused);
+  pair.drop(served);
+}
+
 // A request that waits for a slot gets it when the holder leaves: giving a call up frees its slot.
 TEST_P(PairTest, WaitsForASlot) {
   auto given = options();

@@ -250,7 +250,7 @@ TEST_F(SwarmTest, ABusyPeerNamesAlternatives) {
   const auto actions = tell(FetchEnded{got[0].id, fail(Errc::kBusy, "no slot"), {ranked_[2]}});
   EXPECT_TRUE(all<Fetch>(actions).empty());
   ASSERT_EQ(all<WatchHave>(actions).size(), 1U);
-  now_ += 100ms;
+  now_ += 150ms;
   EXPECT_EQ(all<Fetch>(tell(TimerFired{})).size(), 1U);
 }
 

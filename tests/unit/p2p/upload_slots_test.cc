@@ -10,8 +10,8 @@ using Slot = UploadSlots::Slot;
 class UploadSlotsTest : public ::testing::Test {
  protected:
   /// Asks for a slot; what comes of it stands in `got_` under `who`.
-  void ask(int who, std::chrono::milliseconds wait) {
-    asio::co_spawn(loop_, slots_.acquire(wait), [this, who](const std::exception_ptr&, std::optional<Slot> slot) {
+  void ask(int who, std::chrono::milliseconds wait, std::uint64_t what = UploadSlots::kAnything) {
+    asio::co_spawn(loop_, slots_.acquire(wait, what), [this, who](const std::exception_ptr&, std::optional<Slot> slot) {
       order_.push_back(who);
       got_[who] = std::move(slot);
     });
@@ -27,7 +27,8 @@ class UploadSlotsTest : public ::testing::Test {
   Gauge& used_ = gauge_family(metrics_, "used", "").Add({});
   Counter& hits_ = counter_family(metrics_, "hits", "").Add({});
   Loop loop_;
-  UploadSlots slots_{2, 2, used_, hits_};
+  Counter& same_hits_ = counter_family(metrics_, "same_hits", "").Add({});
+  UploadSlots slots_{{.slots = 2, .same = 1, .waiting = 2}, used_, hits_, same_hits_};
   std::map<int, std::optional<Slot>> got_;
   std::vector<int> order_;
 };
@@ -84,6 +85,37 @@ TEST_F(UploadSlotsTest, WaitingEnds) {
   EXPECT_EQ(slots_.load().waiting, 0U);
   got_.erase(1);
   EXPECT_EQ(slots_.load().used, 1U);
+}
+
+// One copy more of the same waits although a slot is free; others overtake it, and it goes when the copy before it
+// ends.
+TEST_F(UploadSlotsTest, CopiesOfTheSameWaitForEachOther) {
+  ask(1, kLong, 7);
+  ask(2, kLong, 7);
+  EXPECT_EQ(slots_.load(), (Load{.used = 1, .slots = 2, .waiting = 1}));
+  ask(3, kLong, 8);
+  EXPECT_EQ(order_, (std::vector{1, 3}));
+  got_.erase(3);
+  turn();
+  EXPECT_EQ(order_, (std::vector{1, 3})) << "a slot came free, and it was not what it waits for";
+  got_.erase(1);
+  turn();
+  EXPECT_EQ(order_, (std::vector{1, 3, 2}));
+  EXPECT_EQ(slots_.load(), (Load{.used = 1, .slots = 2, .waiting = 0}));
+  EXPECT_EQ(hits_.Value() + same_hits_.Value(), 0);
+}
+
+// Who gets none is counted by what he lacked.
+TEST_F(UploadSlotsTest, RefusalsAreCountedByTheirCause) {
+  ask(1, kLong, 7);
+  ask(2, std::chrono::milliseconds(0), 7);
+  EXPECT_FALSE(got_.at(2));
+  EXPECT_EQ(same_hits_.Value(), 1);
+  ask(3, kLong, 8);
+  ask(4, std::chrono::milliseconds(0), 9);
+  EXPECT_FALSE(got_.at(4));
+  EXPECT_EQ(hits_.Value(), 1);
+  EXPECT_EQ(same_hits_.Value(), 1);
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ struct ClusterOptions {
   double latency_ms = 1;
   double upstream_latency_ms = 5;
   std::uint32_t upload_slots = 8;
-  std::uint32_t upload_waiting = 16;
+  std::uint32_t same_stripe = 3;  ///< of them for one stripe
+  std::uint32_t upload_waiting = 3;
   double slot_wait_ms = 200;
   std::uint32_t upstream_slots = 6;
   std::uint32_t replicas = 3;
@@ -97,6 +98,7 @@ class Cluster {
   void start_fetch(std::uint32_t node, const Fetch& fetch);
   void request(std::uint32_t node, FetchId id);
   void serve(Transfer& transfer);
+  bool may_serve(const Node& source, const Transfer& transfer) const;
   void serve_next(std::uint32_t source);
   void end_fetch(std::uint32_t node, FetchId id, Result<> outcome, bool lease = false);
   // Along a path (paths.cc):

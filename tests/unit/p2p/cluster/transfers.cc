@@ -87,7 +87,7 @@ void Cluster::request(std::uint32_t index, FetchId id) {
       return request(index, id);
     }
   }
-  if (source.serving.size() < options_.upload_slots) return serve(transfer);
+  if (may_serve(source, transfer)) return serve(transfer);
   if (source.waiting.size() >= options_.upload_waiting) {
     ++busy_;
     return refuse(index, id, Errc::kBusy);
@@ -120,12 +120,21 @@ void Cluster::serve(Transfer& transfer) {
   wake(std::exchange(transfer.waiters, {}));
 }
 
+bool Cluster::may_serve(const Node& source, const Transfer& transfer) const {
+  if (source.serving.size() >= options_.upload_slots) return false;
+  const auto same = std::ranges::count(source.serving, transfer.stripe, &Transfer::stripe);
+  return transfer.along.has_value() || same < static_cast<std::ptrdiff_t>(options_.same_stripe);
+}
+
 void Cluster::serve_next(std::uint32_t from) {
   auto& source = *nodes_[from];
-  while (source.serving.size() < options_.upload_slots && !source.waiting.empty()) {
-    auto* next = source.waiting.front();
-    source.waiting.pop_front();
-    serve(*next);
+  while (true) {
+    const auto next =
+        std::ranges::find_if(source.waiting, [&](const Transfer* one) { return may_serve(source, *one); });
+    if (next == source.waiting.end()) return;
+    auto* transfer = *next;
+    source.waiting.erase(next);
+    serve(*transfer);
   }
 }
 

@@ -238,19 +238,19 @@ TEST(Crowd, FingersOfAWarmClusterAskHoldersFirst) {
 // A fixed seed's results, to the event: they change when a rule does, and then on purpose.
 TEST(Crowd, FixedSeed) {
   const auto swarm = run_crowd(of(24, 64));
-  EXPECT_EQ(swarm.events, 21'221U);
-  EXPECT_EQ(swarm.announces, 235U);
-  EXPECT_EQ(swarm.busy, 291U);
-  EXPECT_EQ(swarm.news, 79'467U);
+  EXPECT_EQ(swarm.events, 29'299U);
+  EXPECT_EQ(swarm.announces, 256U);
+  EXPECT_EQ(swarm.busy, 2'328U);
+  EXPECT_EQ(swarm.news, 84'030U);
   auto options = of(24, 64);
   options.policy = CrowdPolicy::kTree;
   EXPECT_EQ(run_crowd(options).events, 18'715U);
   options.policy = CrowdPolicy::kFingers;
   const auto fingers = run_crowd(options);
-  EXPECT_EQ(fingers.events, 25'695U);
-  EXPECT_EQ(fingers.busy, 636U);
-  EXPECT_EQ(fingers.announces, 78U);
-  EXPECT_EQ(fingers.hedges, 6U);
+  EXPECT_EQ(fingers.events, 37'922U);
+  EXPECT_EQ(fingers.busy, 3'105U);
+  EXPECT_EQ(fingers.announces, 72U);
+  EXPECT_EQ(fingers.hedges, 1U);
 }
 
 TEST(Crowd, IsTheSameEveryTime) {
