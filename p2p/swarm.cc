@@ -8,7 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kCheckEvery = 100ms;  // progress of fetches, while there are any
-constexpr auto kRetryEvery = 30ms;   // with room and something wanted that nobody could give
+constexpr auto kRetryEvery = 20ms;   // with room and something wanted that nobody could give
 
 }  // namespace
 
@@ -44,7 +44,7 @@ void Swarm::on_events(Time now, std::span<const Event> events, std::vector<Actio
 }
 
 bool Swarm::waits_for_news() const noexcept {
-  return reading_ && from_peers_ < options_.peer_fetches && window_.any_open();
+  return reading_ && !in_vain_ && from_peers_ < options_.peer_fetches && window_.any_open();
 }
 
 void Swarm::decide() {
@@ -147,6 +147,7 @@ void Swarm::on(const StripeLost& event) {
 
 void Swarm::on(const TimerFired& event) {
   timer_.reset();
+  in_vain_ = false;
   for (const auto& progress : event.progress) check_progress(progress);
   refresh_neighbours();
 }

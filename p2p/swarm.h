@@ -133,8 +133,10 @@ class Swarm final : public Strategy {
   bool finished_ = false;
 
   std::uint32_t from_peers_ = 0;  ///< running peer fetches
-  double typical_ = 0;            ///< running median of the bytes per second of one peer fetch
-  double hedge_budget_ = 0;       ///< bytes
+  /// Nobody could be asked when last looked at: whoever can bundle news does, until the timer.
+  bool in_vain_ = false;
+  double typical_ = 0;       ///< running median of the bytes per second of one peer fetch
+  double hedge_budget_ = 0;  ///< bytes
 
   PeerId coordinator_ = kNoPeer;
   PeerId asked_ = kNoPeer;            ///< whose answer is awaited

@@ -19,6 +19,7 @@ void Swarm::fill_from_peers() {
   const bool anybody = !options_.ranked_only || now_ - last_progress_ >= kRingGivesWay;
   while (from_peers_ < options_.peer_fetches) {
     const auto choice = neighbours_.pick(now_, window_, anybody, *peers_, typical_, random_);
+    in_vain_ = !choice;
     if (!choice) return;
     fetch_from(*choice, 0);
   }
