@@ -84,8 +84,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::uint64_t evict_span(std::uint32_t span);
   /// Frees the span's part of the file. Blocks.
   void punch(std::uint32_t span);
-  /// Reads a stripe and compares its checksum, whether or not that was done before; drops it when it is wrong.
-  void verify(std::uint32_t stripe, std::move_only_function<void(Result<>)> done);
+  /// Reads a stripe and compares its checksum, `again` even if that was done before; drops it when it is wrong.
+  void verify(std::uint32_t stripe, bool again, std::move_only_function<void(Result<>)> done);
   /// Not in the page cache; and: need not be there (after a scrub has read it).
   bool is_cold(std::uint32_t stripe) const;
   void cool(std::uint32_t stripe);

@@ -106,7 +106,7 @@ void BlobFile::prepare_slowly(ByteRange range, std::move_only_function<void(Resu
   for (std::uint32_t stripe = geometry_.stripe_at(range.begin); stripe <= last; ++stripe) {
     if (!has(stripe) || checked_.test(stripe)) continue;
     job->add();
-    verify(stripe, [finish](Result<> one) { finish(one); });
+    verify(stripe, false, [finish](Result<> one) { finish(one); });
   }
   finish({});
 }
@@ -143,15 +143,18 @@ void BlobFile::cool(std::uint32_t stripe) {
   resident_ms_[stripe].store(0, std::memory_order_relaxed);
 }
 
-void BlobFile::verify(std::uint32_t stripe, std::move_only_function<void(Result<>)> done) {
+void BlobFile::verify(std::uint32_t stripe, bool again, std::move_only_function<void(Result<>)> done) {
   auto file = open_file();
   if (!file) return done(std::unexpected(file.error()));
   bool there = false;
+  bool known = false;
   std::shared_ptr<const void> pin;
   {
     const std::lock_guard lock(mutex_);
     there = has(stripe);
-    if (there) {
+    // Another check may have ended since the caller looked.
+    known = !again && there && checked_.test(stripe);
+    if (there && !known) {
       const auto [at, first] = checks_.try_emplace(stripe);
       at->second.waiters.push_back(std::move(done));
       if (!first) return;
@@ -160,6 +163,8 @@ void BlobFile::verify(std::uint32_t stripe, std::move_only_function<void(Result<
   }
   if (!there)
     return done(fail(Errc::kNotFound, "not in storage"));  // NOLINT(bugprone-use-after-move): moved only if there
+  // NOLINTNEXTLINE(bugprone-use-after-move): moved only if not known
+  if (known) return done({});
   auto sum = std::make_shared<ChecksumState>();
   room_.reader->read((*file)->fd(), std::move(pin), stripe_range(stripe),
                      [sum](std::span<const std::byte> bytes) { sum->update(bytes); },

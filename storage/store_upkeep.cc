@@ -96,7 +96,7 @@ bool StoreImpl::scrub_stripe(const std::shared_ptr<BlobFile>& blob, std::uint32_
   const bool cold = blob->is_cold(stripe);
   std::promise<Result<>> promise;
   auto future = promise.get_future();
-  blob->verify(stripe, [&promise](Result<> result) { promise.set_value(std::move(result)); });
+  blob->verify(stripe, true, [&promise](Result<> result) { promise.set_value(std::move(result)); });
   const auto result = future.get();
   if (cold) blob->cool(stripe);
   if (!result && result.error().code() == Errc::kNotFound) return true;
