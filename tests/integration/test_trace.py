@@ -122,7 +122,10 @@ class WithContainerd2(Tracing, Case):
         self.containerd.pull("registry.test/app/web:1")
         for blob in self.trace(mirror, "registry.test/app/web:1")["blobs"]:
             self.assert_all_counted(blob["pull"])
-            self.assertEqual(blob["pull"]["bytes"]["upstream"], blob["size_bytes"], blob["pull"])
+            # Where the machine is busy, the request that containerd gives up before its parts has ended: its bytes are on the disk.
+            came = blob["pull"]["bytes"]
+            self.assertEqual(came["upstream"] + came["storage"], blob["size_bytes"], blob["pull"])
+            self.assertGreater(came["upstream"], blob["size_bytes"] // 2, blob["pull"])
 
 
 class WithFaults(Tracing, Case):
