@@ -38,9 +38,9 @@ class UploadSlots {
   };
 
   struct Limits {
-    std::uint32_t slots = 8;
-    std::uint32_t same = 3;     ///< of them for one and the same thing
-    std::uint32_t waiting = 3;  ///< requests
+    std::uint32_t slots;
+    std::uint32_t same;     ///< of them for one and the same thing
+    std::uint32_t waiting;  ///< requests
   };
   /// Sent any number of times side by side.
   static constexpr std::uint64_t kAnything = 0;

@@ -84,8 +84,8 @@ class FleetPull:
         began = time.monotonic()
         # At once: otherwise curl holds its other transfers back until the first has ended, in hope of a connection to share.
         curls = [subprocess.Popen([*node.space.prefix, machine.need("curl"), "-sS", "--fail", "--parallel", "--parallel-immediate",
-                                   "--parallel-max", str(AT_ONCE), "-K", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True) for node in self.nodes]
+                                   "--parallel-max", str(AT_ONCE), "-K", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True) for node in self.nodes]
         ends = [None] * len(curls)
         try:
             while None in ends:

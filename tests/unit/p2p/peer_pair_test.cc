@@ -164,6 +164,13 @@ TEST_P(PairTest, NotThere) {
   }
 }
 
+/// Stripe 5 is being sent and does not end: a byte of it has come.
+bool stays_under_way(const Stripes& stripes, Collector& sink) {
+  if (!stripes.feed->wait_until_open()) return false;
+  stripes.feed->give("x");
+  return sink.wait_for_bytes(1);
+}
+
 // With all slots taken and nobody leaving in time the answer is busy and names others; a small tail needs no slot.
 TEST_P(PairTest, BusyNamesAlternatives) {
   auto given = options();
@@ -173,9 +180,7 @@ TEST_P(PairTest, BusyNamesAlternatives) {
   const Stripes stripes(pair);
   Collector first;
   auto holder = pair.ask(stripes.ask(5), first);
-  ASSERT_TRUE(stripes.feed->wait_until_open());
-  stripes.feed->give("x");
-  ASSERT_TRUE(first.wait_for_bytes(1));
+  ASSERT_TRUE(stays_under_way(stripes, first));
   Collector second;
   auto refused = pair.ask(stripes.ask(3), second);
   ASSERT_TRUE(second.wait_done());
@@ -205,9 +210,7 @@ TEST_P(PairTest, CopiesOfOneStripeAreFew) {
   const Stripes stripes(pair);
   Collector first;
   auto holder = pair.ask(stripes.ask(5), first);
-  ASSERT_TRUE(stripes.feed->wait_until_open());
-  stripes.feed->give("x");
-  ASSERT_TRUE(first.wait_for_bytes(1));
+  ASSERT_TRUE(stays_under_way(stripes, first));
   Collector second;
   auto refused = pair.ask(stripes.ask(5), second);
   ASSERT_TRUE(second.wait_done());
