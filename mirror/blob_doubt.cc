@@ -35,17 +35,30 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     return false;
   }
   if (relinked_[stripe]) {
-    check_stripe(stripe, false);
+    check_stripe(stripe, LinkBy::kOwn);
   } else if (!verified_ && unvouched(sender_of(stripe))) {
     await_voucher(sender_of(stripe), stripe);
-  } else if (verified_ || !trust_.has_hint()) {
-    marks_.set(stripe, StripeMark::kChecked);
-    wake_readers();
-  } else if (running.is_forward() || hasher_->position() >= blob_->geometry().stripe(stripe).end) {
-    // The prefix was faster than the news of this stripe, or does not come this way.
-    check_stripe(stripe, true);
+  } else {
+    clear(stripe, running.is_forward());
   }
   return true;
+}
+
+/// A stripe of a peer that nothing speaks against so far: given out at once where there is no list to check it by.
+void BlobFetch::clear(std::uint32_t stripe, bool awaited) {
+  if (verified_ || !trust_.has_hint()) {
+    marks_.set(stripe, StripeMark::kChecked);
+    wake_readers();
+    return;
+  }
+  const auto range = blob_->geometry().stripe(stripe);
+  const auto hashed = hasher_->position();
+  if (awaited || hashed >= range.end) {
+    check_stripe(stripe, LinkBy::kHint);  // the prefix was faster than the news of this stripe, or does not come this way
+  } else if (hashed < range.begin && blob_->readable(hashed, range.begin - hashed) < range.begin - hashed) {
+    // The prefix would wait for what is missing before it, and nobody could have it from this node meanwhile.
+    check_stripe(stripe, LinkBy::kHintAhead);
+  }
 }
 
 /// A writer has begun: from here on the stripe's bytes are the source's.
@@ -56,6 +69,8 @@ void BlobFetch::on_writing(std::uint32_t stripe, p2p::SourceId source, bool from
   else if (origin != source)
     origin = kSeveral;
   accepted_[stripe] = false;
+  ++copies_[stripe];
+  hasher_->forget_link(stripe);
   // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
   relinked_[stripe] = hasher_->position() >= blob_->geometry().stripe(stripe).end;
   marks_.set(stripe, is_doubtful(stripe) ? StripeMark::kUnchecked : StripeMark::kFromUpstream);
@@ -70,14 +85,22 @@ p2p::PeerId BlobFetch::sender_of(std::uint32_t stripe) const {
   return origins_[stripe] == kSeveral ? p2p::kNoPeer : origins_[stripe];
 }
 
-void BlobFetch::check_stripe(std::uint32_t stripe, bool by_hint) {
+void BlobFetch::check_stripe(std::uint32_t stripe, LinkBy by) {
   checking_[stripe] = true;
   ++links_pending_;
-  context_.pool.submit([self = shared_from_this(), stripe, by_hint, sum = blob_->stripe_checksum(stripe)] {
-    // Copied here: the list of a large blob is long, and the loop has other things to do.
-    const auto midstates = by_hint ? self->trust_.hint() : self->blob_->midstates();
-    const auto good = check_link(*self->blob_, stripe, midstates);
-    asio::post(self->context_.home, [self, stripe, sum, good, by_hint] { self->on_link(stripe, sum, good, by_hint); });
+  LinkCheck check{.stripe = stripe,
+                  .copy = copies_[stripe],
+                  .by = by,
+                  .sum = blob_->stripe_checksum(stripe),
+                  .link = {},
+                  .good = {}};
+  context_.pool.submit([self = shared_from_this(), check = std::move(check)]() mutable {
+    auto& blob = *self->blob_;
+    // Own midstates are copied here: of a large blob they are many, and the loop has other things to do.
+    check.link = check.by == LinkBy::kOwn ? link_of(blob.geometry(), check.stripe, blob.midstates())
+                                          : self->trust_.hint_link(blob.geometry(), check.stripe);
+    if (check.link) check.good = check_link(blob, check.stripe, *check.link);
+    asio::post(self->context_.home, [self, check = std::move(check)]() mutable { self->on_link(std::move(check)); });
   });
 }
 
@@ -89,7 +112,7 @@ void BlobFetch::check_awaited() {
   const auto& geometry = blob_->geometry();
   const auto check = [this](std::uint32_t stripe) {
     if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe))
-      check_stripe(stripe, true);
+      check_stripe(stripe, LinkBy::kHint);
   };
   if (readers_.empty()) {
     for (std::uint32_t stripe = 0; stripe < geometry.stripes(); ++stripe) check(stripe);
@@ -110,18 +133,28 @@ void BlobFetch::check_awaited() {
   }
 }
 
-void BlobFetch::on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good,
-                        bool by_hint) {
+void BlobFetch::on_link(LinkCheck check) {
+  const auto stripe = check.stripe;
+  const auto sum = check.sum;
   --links_pending_;
   checking_[stripe] = false;
-  if (blob_->stripe_checksum(stripe) != sum) {  // another copy is there now, or none
+  if (copies_[stripe] != check.copy || blob_->stripe_checksum(stripe) != sum) {  // another copy is there now, or none
     settle();
     pump();
     return;
   }
-  if (good.value_or(true) || (by_hint && (verified_ || !trust_.has_hint()))) {
-    if (good.value_or(false)) log_->checked(stripe, StripeCheck::kLink);
+  const bool by_hint = check.by != LinkBy::kOwn;
+  if (check.good.value_or(true) || (by_hint && (verified_ || !trust_.has_hint()))) {
+    if (check.good.value_or(false)) {
+      log_->checked(stripe, StripeCheck::kLink);
+      if (by_hint && stripe + 1 < blob_->geometry().stripes()) hasher_->add_link(stripe, std::move(*check.link));
+    }
     on_cleared(stripe, sum);
+    settle();
+    return;
+  }
+  if (check.by == LinkBy::kHintAhead) {
+    // A false list contradicts every stripe, and each would be fetched again: the prefix finds the first one.
     settle();
     return;
   }
@@ -425,13 +458,8 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
 
 void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {
   for (const auto stripe : stripes) {
-    if (!blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
-    if (!trust_.has_hint())
-      marks_.set(stripe, StripeMark::kChecked);
-    else if (hasher_->position() >= blob_->geometry().stripe(stripe).end)
-      check_stripe(stripe, true);
+    if (blob_->has(stripe) && marks_.at(stripe) == StripeMark::kUnchecked) clear(stripe, false);
   }
-  wake_readers();
 }
 
 void BlobFetch::locate_wrong() {

@@ -51,7 +51,8 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       marks_(blob_->geometry().stripes()),
       origins_(blob_->geometry().stripes(), context.peers == nullptr ? p2p::kUpstream : kSeveral),
       accepted_(blob_->geometry().stripes()),
-      checking_(blob_->geometry().stripes()) {}
+      checking_(blob_->geometry().stripes()),
+      copies_(blob_->geometry().stripes()) {}
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
@@ -466,7 +467,7 @@ void BlobFetch::stripe_arrived(Running& running, std::uint32_t stripe) {
          static_cast<double>(bytes) * 1000 / static_cast<double>(std::max<std::int64_t>(1, took.count()))});
   }
   end_twins(running, stripe);
-  if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, false);
+  if (relinked_[stripe] && !is_doubtful(stripe)) check_stripe(stripe, LinkBy::kOwn);
 }
 
 void BlobFetch::note_retry(std::uint32_t stripe) {

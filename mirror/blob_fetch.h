@@ -200,9 +200,24 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin);
   p2p::PeerId sender_of(std::uint32_t stripe) const;
   bool is_doubtful(std::uint32_t stripe) const;
-  void check_stripe(std::uint32_t stripe, bool by_hint);
+  void clear(std::uint32_t stripe, bool awaited);
+  /// Which midstates a stripe is checked alone by, and what it means if it does not fit.
+  enum class LinkBy : std::uint8_t {
+    kOwn,        ///< the prefix has been there: the bytes are wrong
+    kHint,       ///< somebody waits for it: the bytes or the list are wrong
+    kHintAhead,  ///< the same, and that is left to the prefix
+  };
+  void check_stripe(std::uint32_t stripe, LinkBy by);
   void check_awaited();
-  void on_link(std::uint32_t stripe, const std::optional<Checksum>& sum, std::optional<bool> good, bool by_hint);
+  struct LinkCheck {
+    std::uint32_t stripe;
+    std::uint32_t copy;  ///< of its bytes, as copies_ counts them
+    LinkBy by;
+    std::optional<Checksum> sum;
+    std::optional<StripeLink> link;  ///< nothing: the midstates are not known
+    std::optional<bool> good;
+  };
+  void on_link(LinkCheck check);
   bool on_boundary(std::uint32_t stripe, std::string_view midstate);
   void on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum);
   void on_hint_mismatch(std::uint32_t stripe);
@@ -311,6 +326,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<p2p::SourceId> origins_;            ///< by stripe: whose bytes are in the file
   std::vector<bool> accepted_;                    ///< by stripe: compared with what was known when it came
   std::vector<bool> checking_;                    ///< by stripe: being checked alone
+  std::vector<std::uint32_t> copies_;             ///< by stripe: how often writing it has begun
   std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
   std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
   std::set<std::string> wanters_;                 ///< neighbours that did not have all of it

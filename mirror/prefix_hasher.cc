@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kReadBytes = 256UL * 1024;
 /// After this much the job goes to the back of the pool's queue, so that one big blob does not keep others waiting.
 constexpr std::uint64_t kTurnBytes = 16ULL * 1024 * 1024;
+constexpr std::size_t kLinksMax = 4096;
 
 /// Feeds a pinned range to `feed`. False when the file could not give it.
 bool read_range(const storage::PinnedRange& pinned, const std::function<void(std::span<const std::byte>)>& feed) {
@@ -75,6 +76,20 @@ void PrefixHasher::rewind(std::uint32_t stripe) {
   poke();
 }
 
+void PrefixHasher::add_link(std::uint32_t stripe, StripeLink link) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (links_.size() >= kLinksMax) return;
+    links_.insert_or_assign(stripe, std::move(link));
+  }
+  poke();
+}
+
+void PrefixHasher::forget_link(std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  links_.erase(stripe);
+}
+
 std::uint64_t PrefixHasher::position() const noexcept {
   const std::uint64_t position = position_.load();
   const auto to = rewind_to_.load();
@@ -113,6 +128,23 @@ bool PrefixHasher::pass_boundary(std::uint32_t stripe) {
   return true;
 }
 
+/// The prefix is at the begin of a stripe that was hashed alone, from the very state that the prefix has come to.
+bool PrefixHasher::step_over(std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  const auto found = links_.find(stripe);
+  if (found == links_.end()) return false;
+  const auto link = std::move(found->second);
+  links_.erase(found);
+  const auto range = blob_->geometry().stripe(stripe);
+  if (stripe > 0 && hasher_.midstate() != link.from) return false;
+  if (!blob_->has(stripe)) return false;
+  auto next = Hasher::resume(blob_->digest().algorithm(), link.to, range.end);
+  if (!next) return false;
+  hasher_ = *next;
+  position_ = range.end;
+  return true;
+}
+
 bool PrefixHasher::turn() {
   take_orders();
   if (finished_ || held_) return true;
@@ -122,6 +154,11 @@ bool PrefixHasher::turn() {
     const std::uint64_t position = position_;
     const auto stripe_index = geometry.stripe_at(position);
     const auto stripe = geometry.stripe(stripe_index);
+    if (position == stripe.begin && step_over(stripe_index)) {
+      if (this->position() < position_) return false;
+      if (!pass_boundary(stripe_index)) return true;
+      continue;
+    }
     const std::uint64_t ready = blob_->readable(position, std::min(stripe.end - position, turn_left));
     if (ready == 0) return true;
     const auto pinned = blob_->acquire({position, position + ready});
@@ -159,19 +196,24 @@ Hasher PrefixHasher::snapshot() const {
   return hasher_;
 }
 
-std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe, const std::vector<std::string>& midstates) {
-  const auto& geometry = blob.geometry();
+std::optional<StripeLink> link_of(const Geometry& geometry, std::uint32_t stripe,
+                                  std::span<const std::string> midstates) {
   const bool last = stripe + 1 == geometry.stripes();
   if (midstates.size() < stripe || (!last && midstates.size() < stripe + 1)) return std::nullopt;
+  return StripeLink{.from = stripe == 0 ? std::string() : midstates[stripe - 1],
+                    .to = last ? std::string() : midstates[stripe]};
+}
+
+std::optional<bool> check_link(storage::Blob& blob, std::uint32_t stripe, const StripeLink& link) {
   const auto algorithm = blob.digest().algorithm();
-  const auto range = geometry.stripe(stripe);
-  auto hasher =
-      stripe == 0 ? std::optional(Hasher(algorithm)) : Hasher::resume(algorithm, midstates[stripe - 1], range.begin);
+  const auto range = blob.geometry().stripe(stripe);
+  auto hasher = stripe == 0 ? std::optional(Hasher(algorithm)) : Hasher::resume(algorithm, link.from, range.begin);
   if (!hasher) return std::nullopt;
   const auto pinned = blob.acquire(range);
   if (!pinned || !read_range(*pinned, [&](std::span<const std::byte> bytes) { hasher->update(bytes); }))
     return std::nullopt;
-  return last ? hasher->digest() == blob.digest() : hasher->midstate() == midstates[stripe];
+  const bool last = stripe + 1 == blob.geometry().stripes();
+  return last ? hasher->digest() == blob.digest() : hasher->midstate() == link.to;
 }
 
 }  // namespace oxbow::mirror

@@ -82,9 +82,9 @@ bool StripeTrust::hint_of_another(std::string_view name) const {
          });
 }
 
-std::vector<std::string> StripeTrust::hint() const {
+std::optional<StripeLink> StripeTrust::hint_link(const Geometry& geometry, std::uint32_t stripe) const {
   const std::lock_guard lock(mutex_);
-  return current_ ? lists_[*current_].states : std::vector<std::string>();
+  return current_ ? link_of(geometry, stripe, lists_[*current_].states) : std::nullopt;
 }
 
 std::optional<bool> StripeTrust::hint_says(std::uint32_t stripe, std::string_view midstate) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/sha.h"
+#include "mirror/prefix_hasher.h"
 #include "p2p/strategy.h"
 #include "storage/store.h"
 
@@ -41,7 +42,8 @@ class StripeTrust {
   bool has_hint() const;
   /// Whether somebody else than `name` published the list that is gone by.
   bool hint_of_another(std::string_view name) const;
-  std::vector<std::string> hint() const;
+  /// Of a blob cut that way.
+  std::optional<StripeLink> hint_link(const Geometry& geometry, std::uint32_t stripe) const;
   /// Nothing: there is no hint, or it does not reach that far. `stripe`'s end is what the midstate belongs to.
   std::optional<bool> hint_says(std::uint32_t stripe, std::string_view midstate) const;
   /// The list was contradicted by upstream's own bytes.

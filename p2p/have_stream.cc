@@ -19,10 +19,13 @@ class HaveStream final : public http::Body {
       : parts_(std::move(parts)),
         times_(times),
         timer_(loop),
-        waker_(std::make_shared<Waker>(loop, std::chrono::milliseconds(10))) {
+        waker_(std::make_shared<Waker>(loop, times.line)) {
     waker_->set([this] {
       changed_ = true;
-      arm();
+      // Lines are as far apart as the waker's wake-ups: a timer is for the load alone, and not set with each change.
+      if (!wake_ || parts_.clock.steady() < line_at_ + times_.line) return arm();
+      auto ready = std::exchange(wake_, nullptr);
+      ready();  // may destroy this
     });
     parts_.watch->on_change([waker = waker_] { waker->wake(); });
   }
@@ -58,6 +61,7 @@ class HaveStream final : public http::Body {
   HaveStreamParts parts_;
   const HaveStreamTimes times_;
   asio::steady_timer timer_;
+  std::optional<Clock::Steady> armed_until_;  ///< when the timer rings
   std::shared_ptr<Waker> waker_;
   std::move_only_function<void()> wake_;
   std::shared_ptr<char> alive_ = std::make_shared<char>();
@@ -79,10 +83,14 @@ class HaveStream final : public http::Body {
 void HaveStream::arm() {
   if (!wake_) return;
   const auto now = parts_.clock.steady();
-  const auto pause = changed_ ? line_at_ + times_.line - now : Clock::Steady::duration(times_.look);
-  timer_.expires_after(std::max(pause, Clock::Steady::duration(0)));
+  const auto due = changed_ ? std::max(line_at_ + times_.line, now) : now + times_.look;
+  if (armed_until_ && *armed_until_ <= due) return;
+  armed_until_ = due;
+  timer_.expires_after(due - now);
   timer_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
-    if (error || alive.expired() || !wake_) return;
+    if (error || alive.expired()) return;
+    armed_until_.reset();
+    if (!wake_) return;
     auto wake = std::exchange(wake_, nullptr);
     wake();  // may destroy this
   });

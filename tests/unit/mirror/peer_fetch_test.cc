@@ -1,4 +1,5 @@
 // Fetching with peers: who is believed, who is asked again, who is named, and that nothing of it hangs.
+#include "mirror/have_board.h"
 #include "peer_site.h"
 
 namespace oxbow::mirror {
@@ -335,6 +336,55 @@ TEST_F(PeerFetchTest, ClosedRangesUnderAList) {
   }
   EXPECT_GT(source_->bytes_given(), 0U);
   EXPECT_LE(source_->bytes_given(), kStripe);
+}
+
+// Under a list, behind a stripe that hangs: what fits its link is given to peers meanwhile, what does not is not.
+TEST_F(PeerFetchTest, AheadOfThePrefixUnderAList) {
+  wrong_at(kA, 5);
+  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[5] = {kA};
+  peers_.peer(kB).stalls_after[2] = 65'536;
+  auto reading = read_async(whole());
+  const auto given = [&](std::uint32_t stripe) {
+    const auto fetch = blobs_->running(digest_);
+    const auto blob = store_->lookup(digest_);
+    return fetch && blob && have_map(*blob, fetch.get()).has(stripe);
+  };
+  for (const auto stripe : {3U, 4U, 6U, 7U}) EXPECT_TRUE(eventually([&] { return given(stripe); })) << stripe;
+  EXPECT_TRUE(eventually([&] { return store_->lookup(digest_)->has(5); }));
+  settle();
+  EXPECT_FALSE(given(5));
+  EXPECT_EQ(source_->requests(), 0);
+  peers_.release(kB);
+  expect_right(finish(std::move(reading)));
+  EXPECT_TRUE(verified());
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// The same with a false list: it contradicts all that came ahead of the prefix, and still one stripe comes again.
+TEST_F(PeerFetchTest, AheadOfThePrefixUnderAFalseList) {
+  auto states = midstates_of(content_);
+  for (std::size_t i = 2; i < states.size(); ++i) states[i][0] ^= 1;
+  peers_.reply.midstates = p2p::MidstateList{"c", states};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  peers_.peer(kA).stalls_after[2] = 65'536;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] {
+    const auto blob = store_->lookup(digest_);
+    for (std::uint32_t stripe = 3; stripe < 8; ++stripe) {
+      if (!blob || !blob->has(stripe)) return false;
+    }
+    return true;
+  }));
+  peers_.release(kA);
+  expect_right(finish(std::move(reading)));
+  EXPECT_EQ(peers_.bad_senders(), Ids());
+  EXPECT_EQ(peers_.bad_publishers(), Names{"c"});
+  EXPECT_EQ(source_->bytes_given(), kStripe);
 }
 
 // A response that begins in the middle, under a list: nobody fetches what is before it, and it does not wait for that.

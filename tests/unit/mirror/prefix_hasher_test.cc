@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <latch>
 
+#include "fake_peers.h"
 #include "fake_source.h"
 #include "scratch.h"
 
@@ -18,6 +19,11 @@ class PrefixHasherTest : public ::testing::Test {
     auto blob = scratch_.store().reserve(Digest::sha256(claimed), size);
     EXPECT_TRUE(blob);
     return *blob;
+  }
+  /// By the midstates that the blob knows now.
+  static std::optional<bool> check(storage::Blob& blob, std::uint32_t stripe) {
+    const auto link = link_of(blob.geometry(), stripe, blob.midstates());
+    return link ? check_link(blob, stripe, *link) : std::nullopt;
   }
   /// Writes a stripe and waits until it is committed.
   void write(storage::Blob& blob, std::uint32_t stripe, const std::string& content) {
@@ -188,23 +194,56 @@ TEST_F(PrefixHasherTest, PokesRace) {
 // One stripe alone is checked between two midstates, the last one against the digest.
 TEST_F(PrefixHasherTest, LinksTellWhichStripeIsWrong) {
   const auto blob = reserve(content_, content_.size());
-  EXPECT_FALSE(check_link(*blob, 1, blob->midstates())) << "nothing is known yet";
+  EXPECT_FALSE(check(*blob, 1)) << "nothing is known yet";
   auto [hasher, done] = start(blob);
   write_all(*blob, content_);
   hasher->poke();
   ASSERT_TRUE(done.get());
   const auto stripes = blob->geometry().stripes();
-  for (std::uint32_t i = 0; i < stripes; ++i) EXPECT_EQ(check_link(*blob, i, blob->midstates()), true) << i;
+  for (std::uint32_t i = 0; i < stripes; ++i) EXPECT_EQ(check(*blob, i), true) << i;
   auto wrong = content_;
   for (const auto bad : {0U, 2U, stripes - 1}) {
     wrong[bad * blob->geometry().stripe_bytes() + 5] ^= 1;
     blob->drop_stripe(bad);
-    EXPECT_FALSE(check_link(*blob, bad, blob->midstates())) << "it is not there";
+    EXPECT_FALSE(check(*blob, bad)) << "it is not there";
     write(*blob, bad, wrong);
   }
   for (std::uint32_t i = 0; i < stripes; ++i) {
-    EXPECT_EQ(check_link(*blob, i, blob->midstates()), !(i == 0 || i == 2 || i == stripes - 1)) << i;
+    EXPECT_EQ(check(*blob, i), !(i == 0 || i == 2 || i == stripes - 1)) << i;
   }
+}
+
+// What was hashed alone is stepped over: the stripe is not read again, which shows where its bytes have become wrong.
+TEST_F(PrefixHasherTest, StepsOverALink) {
+  const auto states = midstates_of(content_);
+  auto wrong = content_;
+  const auto blob = reserve(content_, content_.size());
+  for (const auto stripe : {1U, 2U, 4U}) wrong[stripe * blob->geometry().stripe_bytes() + 5] ^= 1;
+  auto [hasher, done] = start(blob);
+  for (const auto stripe : {1U, 2U, 4U}) hasher->add_link(stripe, *link_of(blob->geometry(), stripe, states));
+  write_all(*blob, wrong);
+  hasher->poke();
+  EXPECT_TRUE(done.get());
+  EXPECT_EQ(blob->midstates(), states);
+}
+
+// A link that begins elsewhere, one whose bytes have been replaced, and one of a stripe that is not there: hashed.
+TEST_F(PrefixHasherTest, LinksThatDoNotStand) {
+  const auto states = midstates_of(content_);
+  const auto blob = reserve(content_, content_.size());
+  auto [hasher, done] = start(blob);
+  hasher->add_link(1, {states[3], states[4]});
+  hasher->add_link(2, {states[1], states[4]});
+  hasher->forget_link(2);
+  hasher->add_link(3, *link_of(blob->geometry(), 3, states));
+  for (const auto stripe : {0U, 1U, 2U}) write(*blob, stripe, content_);
+  hasher->poke();
+  settle();
+  EXPECT_EQ(hasher->position(), 3 * blob->geometry().stripe_bytes());
+  for (auto stripe = 3U; stripe < blob->geometry().stripes(); ++stripe) write(*blob, stripe, content_);
+  hasher->poke();
+  EXPECT_TRUE(done.get());
+  EXPECT_EQ(blob->midstates(), states);
 }
 
 }  // namespace
