@@ -43,7 +43,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       strategy_(std::move(strategy)),
       progress_(std::make_shared<Waker>(context.home, kProgressEvery)),
       room_(std::make_shared<Waker>(context.home)),
-      gathered_(std::make_shared<Waker>(context.home, kWriteEvery)),
+      gathered_(std::make_shared<Waker>(context.home, kGatherAtOnce.time)),
       timer_(context.home),
       retries_(blob_->geometry().stripes()),
       hedged_(blob_->geometry().stripes()),

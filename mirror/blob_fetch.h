@@ -80,9 +80,14 @@ struct FetchLimits {
 inline constexpr std::chrono::milliseconds kProgressEvery{4};
 
 /// A write into the file and the wake-ups that it causes cost the same for 4 KiB as for 128: pieces of a slow source
-/// are gathered, but for no longer than this.
-inline constexpr std::size_t kWriteBytes = 128UL * 1024;
-inline constexpr std::chrono::milliseconds kWriteEvery{40};
+/// are gathered, but no more and for no longer than this. What comes from upstream, or along a path, is given out as it
+/// arrives; what comes from a peer only as a whole stripe, so it may wait for longer.
+struct WriteGathering {
+  std::size_t bytes;
+  std::chrono::milliseconds time;
+};
+inline constexpr WriteGathering kGatherAtOnce{128UL * 1024, std::chrono::milliseconds(40)};
+inline constexpr WriteGathering kGatherStripe{512UL * 1024, std::chrono::milliseconds(200)};
 
 /// The end of an open-ended response that is only trickled while verification is under way.
 inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;

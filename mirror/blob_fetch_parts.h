@@ -21,12 +21,18 @@ struct BlobFetch::Reader {
 class BlobFetch::Running final : public SpanSink {
  public:
   Running(BlobFetch& owner, const p2p::Fetch& fetch, std::shared_ptr<SpanSource> source, std::uint64_t reader)
-      : owner_(owner), fetch_(fetch), source_(std::move(source)), reader_(reader), geometry_(owner.blob_->geometry()) {}
+      : owner_(owner),
+        fetch_(fetch),
+        source_(std::move(source)),
+        reader_(reader),
+        geometry_(owner.blob_->geometry()),
+        gathering_(fetch.source == p2p::kUpstream || is_forward() ? kGatherAtOnce : kGatherStripe) {}
 
   void begin(std::uint64_t hedge_begin) {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
     end_ = geometry_.stripe(fetch_.stripes.end - 1).end;
     started_ = last_byte_ = owner_.now();
+    if (gathering_.time == kGatherStripe.time) written_at_ = started_;  // else the first bytes go at once
     if (fetch_.hedge_of) {
       held_begin_ = position_ = std::max(position_, hedge_begin);
       request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
@@ -134,7 +140,7 @@ class BlobFetch::Running final : public SpanSink {
   /// Writes what has been gathered for long enough; says whether something is still held.
   bool flush_late() {
     if (gathered_bytes_ == 0 || !writer_) return false;
-    if (owner_.now() < written_at_ + kWriteEvery) return true;
+    if (owner_.now() < written_at_ + gathering_.time) return true;
     writer_->flush();
     note_written();
     return false;
@@ -205,7 +211,8 @@ class BlobFetch::Running final : public SpanSink {
       position_ += known;
       return known;
     }
-    const bool now = gathered_bytes_ + part.size() >= kWriteBytes || owner_.now() >= written_at_ + kWriteEvery;
+    const bool now =
+        gathered_bytes_ + part.size() >= gathering_.bytes || owner_.now() >= written_at_ + gathering_.time;
     if (!writer_->write(part, now ? storage::WriteWhen::kNow : storage::WriteWhen::kLater)) {
       if (const auto error = writer_->error()) {
         owner_.fail_disk(*error);
@@ -292,6 +299,7 @@ class BlobFetch::Running final : public SpanSink {
   p2p::Time started_{0};
   std::unique_ptr<storage::StripeWriter> writer_;
   std::deque<std::pair<std::uint32_t, std::unique_ptr<storage::StripeWriter>>> committing_;
+  const WriteGathering gathering_;
   std::size_t gathered_bytes_ = 0;  ///< taken by the writer, not on their way into the file
   p2p::Time written_at_{0};
   bool skipping_ = false;

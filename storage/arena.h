@@ -30,11 +30,13 @@ class WriteArena {
   /// Gives the pages of an unused arena back to the system. For idle time: touching them again costs a fault each.
   void trim();
   std::size_t chunks_in_use() const;
+  /// Memory that waits for more bytes to come is better used by others.
+  bool half_used() const { return 2 * chunks_in_use() >= chunks_; }
 
  private:
   mutable std::mutex mutex_;
   std::byte* memory_ = nullptr;
-  std::size_t chunks_;
+  const std::size_t chunks_;
   std::vector<std::uint32_t> free_;  ///< a stack: the chunk used last is used next, so few pages are ever touched
   bool refused_ = false;
   bool touched_ = false;

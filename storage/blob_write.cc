@@ -31,7 +31,8 @@ class StripeWriterImpl final : public StripeWriter {
     }
     blob_->room_.last_foreground_ms.store(blob_->room_.now_ms(), std::memory_order_relaxed);
     held_ = true;
-    if (when == WriteWhen::kNow || arriving_->accepted() == arriving_->stripe().end) flush();
+    if (when == WriteWhen::kNow || arriving_->accepted() == arriving_->stripe().end || blob_->room_.arena.half_used())
+      flush();
     return true;
   }
 

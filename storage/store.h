@@ -57,7 +57,9 @@ struct PinnedRange {
 /// When bytes that were taken go to the file.
 enum class WriteWhen : std::uint8_t {
   kNow,
-  kLater,  ///< with the next `kNow`, with the stripe's last byte, at `flush`, or when the writer ends
+  /// With the next `kNow`, with the stripe's last byte, at `flush`, when the writer ends, or now after all where half
+  /// of the write arena is in use.
+  kLater,
 };
 
 class StripeWriter {

@@ -278,6 +278,27 @@ TEST_P(BlobTest, AFullArenaPushesBack) {
   }
 }
 
+// Bytes that wait for more do not hold more than half of the arena: what comes then is written at once.
+TEST_P(BlobTest, GatheringLeavesRoomInTheArena) {
+  fixture_.close();
+  fixture_.config.write_arena_bytes = 0;
+  ASSERT_TRUE(fixture_.open());
+  const auto content = pattern(40 * kMiB, 10);
+  const auto blob = reserve(content.size());
+  const auto before = fixture_.faults->writes.load();
+  std::vector<std::unique_ptr<StripeWriter>> writers;
+  const auto gather = [&](std::size_t bytes) {
+    auto writer = blob->begin_stripe(static_cast<std::uint32_t>(writers.size()));
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE((*writer)->write(std::span(content).subspan((*writer)->stripe().begin, bytes), WriteWhen::kLater));
+    writers.push_back(std::move(*writer));
+  };
+  for (int i = 0; i < 8; ++i) gather(kMinStripeBytes - 1);
+  EXPECT_EQ(fixture_.faults->writes.load(), before) << "64 of 129 chunks";
+  gather(kMinStripeBytes - 1);
+  EXPECT_TRUE(wait_for([&] { return blob->readable(writers[8]->stripe().begin, kMinStripeBytes) > 0; }));
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, BlobTest, ::testing::Values(IoEngineKind::kThreads, IoEngineKind::kUring),
                          [](const auto& info) { return info.param == IoEngineKind::kUring ? "uring" : "threads"; });
 

@@ -63,7 +63,13 @@ TEST_P(FaultTest, AWriteErrorPasses) {
 TEST_P(FaultTest, ACreateErrorIsToldToTheWriter) {
   const auto blob = store().reserve(digest_of(1), content_.size()).value();
   fixture_.faults->fail_next_open(ENOSPC);
-  EXPECT_FALSE(write_stripe(*blob, 0, content_));
+  {
+    // In one piece: a second one may open the file at the same time, and succeed.
+    const auto writer = blob->begin_stripe(0).value();
+    ASSERT_TRUE(writer->write(std::span(content_).first(writer->stripe().size())));
+    ASSERT_TRUE(wait_for([&] { return writer->error().has_value(); }));
+  }
+  EXPECT_FALSE(blob->has(0));
   ASSERT_TRUE(wait_for([&] { return store().usage().writable; }));
   ASSERT_TRUE(write_stripe(*blob, 0, content_));
 }
