@@ -191,7 +191,7 @@ std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> sourc
   const auto range = wants.ranges.front();
   asio::post(context_.home, [self = shared_from_this(), id, start = range.begin, source = std::move(source),
                              wants = std::move(wants), waker = std::move(waker)]() mutable {
-    self->add_reader(id, Reader{std::move(source), std::move(wants), start, start, std::move(waker), {}});
+    self->add_reader(id, Reader{std::move(source), std::move(wants), start, start, std::move(waker), {}, {}});
   });
   return std::unique_ptr<FetchReader>(new FetchReader(shared_from_this(), id, range));
 }
@@ -221,6 +221,7 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   if (readers_.empty()) last_progress_ = now();
   const auto place = reader.source->place();
   log_->reader(place.registry, place.repository);
+  reader.wide_at = now() + context_.limits.cautious_for;
   readers_.emplace(id, std::move(reader));
   hasher_->poke();
   seek_vouchers();
@@ -277,7 +278,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
-    if (taken >= limits.cautious_bytes) {
+    if (taken >= limits.cautious_bytes || now() >= reader.wide_at) {
       end_stripe =
           window_end(end_stripe, taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max);
     }
@@ -290,6 +291,16 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     add_missing(out, {reader.start <= hashed ? std::min(hashed, reader.position) : reader.position, end});
   }
   return out;
+}
+
+/// When the window of a reader opens by time alone.
+std::optional<p2p::Time> BlobFetch::next_widening() const {
+  std::optional<p2p::Time> next;
+  for (const auto& [id, reader] : readers_) {
+    if (!reader.wants.read_ahead || reader.wide_at <= now()) continue;
+    next = std::min(next.value_or(reader.wide_at), reader.wide_at);
+  }
+  return next;
 }
 
 std::map<std::uint64_t, BlobFetch::Reader>::iterator BlobFetch::pick_reader() {
@@ -651,6 +662,7 @@ void BlobFetch::arm_timer() {
   if (backoff_until_ > now()) at = std::min(at, backoff_until_);
   if (strategy_timer_) at = std::min(at, *strategy_timer_);
   if (const auto probe = next_probe_end()) at = std::min(at, *probe);
+  if (const auto widening = next_widening()) at = std::min(at, *widening);
   // A timer that fires early looks again; moving it with every byte would cost a system call each.
   if (armed_ && *armed_ <= at) return;
   armed_ = at;

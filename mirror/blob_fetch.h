@@ -62,7 +62,10 @@ class FetchObserver {
 
 struct FetchLimits {
   std::uint32_t upstream_slots = 6;               ///< parallel spans from upstream, a blob
-  std::uint64_t cautious_bytes = 1024ULL * 1024;  ///< a reader's window is one stripe until it has taken this much
+  /// A reader's window is one stripe until it has taken this much, or has stayed for so long: in a rollout all nodes
+  /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile.
+  std::uint64_t cautious_bytes = 1024ULL * 1024;
+  std::chrono::milliseconds cautious_for{50};
   std::uint32_t window_stripes = 32;              ///< missing ones
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
@@ -285,6 +288,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void arm_timer();
   void on_timer();
   std::vector<p2p::StripeRange> wanted() const;
+  std::optional<p2p::Time> next_widening() const;
   std::uint64_t window_end(std::uint64_t begin, std::uint32_t missing) const;
   void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
   /// The first reader whose source has not said no for good.

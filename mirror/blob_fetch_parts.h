@@ -14,6 +14,7 @@ struct BlobFetch::Reader {
   std::uint64_t start = 0;
   std::uint64_t position = 0;
   std::shared_ptr<Waker> waker;
+  p2p::Time wide_at{0};          ///< from then on it is taken for one who stays
   std::optional<Error> refused;  ///< its source said no for good; another reader's may still say yes
 };
 

@@ -233,7 +233,9 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
     if (reported != nullptr && reported->interest != Interest::kWanting) out_of_reach.push_back(peer->id);
   }
   const auto fetchers = std::max(blob.fetchers(), 1U);
-  const auto share = std::min((options.shared_leases + fetchers - 1) / fetchers, options.leases_per_node);
+  auto share = std::min((options.shared_leases + fetchers - 1) / fetchers, options.leases_per_node);
+  if (const auto age = now - blob.learned; age < share * options.another_lease && peers.eligible_others() > 0)
+    share = 1 + static_cast<std::uint32_t>(age / options.another_lease);
   auto own = blob.leases_of(from);
   for (std::size_t i = 0; i < std::min(announce.ask.size(), kAsksConsidered); ++i) {
     const auto span = announce.ask[i];

@@ -99,6 +99,8 @@ class SwarmNeighbours {
   bool somewhere(std::uint32_t stripe) const noexcept {
     return ((complete_ | stripes_[stripe].held | stripes_[stripe].coming) & ~away_) != 0;
   }
+  /// Whole, at somebody who answers.
+  bool held(std::uint32_t stripe) const noexcept { return ((complete_ | stripes_[stripe].held) & ~away_) != 0; }
   bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (stripes_[stripe].coming & ~away_) != 0; }
   std::uint32_t complete() const noexcept { return static_cast<std::uint32_t>(std::popcount(complete_ & ~away_)); }
 

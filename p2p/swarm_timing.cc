@@ -46,7 +46,7 @@ void Swarm::check_progress(const FetchProgress& progress) {
     return;
   }
   const bool crawls = late(*fetch);
-  if (crawls && one != nullptr) SwarmNeighbours::crawls(*one, rate_so_far(*fetch));
+  if (crawls && one != nullptr && !fetch->cut_through) SwarmNeighbours::crawls(*one, rate_so_far(*fetch));
   if (crawls || progress.since_last >= kLateAfter + 100ms) hedge(*fetch);
 }
 
@@ -56,7 +56,9 @@ double Swarm::rate_so_far(const Running& fetch) const {
 }
 
 bool Swarm::late(const Running& fetch) const {
-  if (fetch.cut_through || typical_ <= 0) return false;
+  if (typical_ <= 0) return false;
+  // What comes through is as slow as upstream: that is nobody's fault, and is late only when somebody has it whole.
+  if (fetch.cut_through && !neighbours_.held(fetch.stripes.begin)) return false;
   const auto elapsed = now_ - fetch.started;
   const auto bytes = static_cast<double>(stripe_bytes(fetch.stripes.begin));
   const auto usual = std::chrono::milliseconds(static_cast<std::int64_t>(bytes / typical_ * 1000));

@@ -338,6 +338,20 @@ TEST_F(PeerFetchTest, ClosedRangesUnderAList) {
   EXPECT_LE(source_->bytes_given(), kStripe);
 }
 
+// A reader that waits for its first stripe is taken for one who stays, and the next ones are asked for meanwhile.
+TEST_F(PeerFetchTest, ASlowFirstStripe) {
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[0] = {kA};
+  peers_.peer(kA).stalls_after[0] = 65'536;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] {
+    const auto blob = store_->lookup(digest_);
+    return blob && blob->has(1) && blob->has(7);
+  }));
+  peers_.release(kA);
+  expect_right(finish(std::move(reading)));
+}
+
 // Under a list, behind a stripe that hangs: what fits its link is given to peers meanwhile, what does not is not.
 TEST_F(PeerFetchTest, AheadOfThePrefixUnderAList) {
   wrong_at(kA, 5);

@@ -69,6 +69,8 @@ TEST_F(CoordinatorTest, LeasesASpanOnce) {
 // Few wanters take more leases each, so that a registry that throttles connections is used in full; never more than a
 // node can fetch at a time.
 TEST_F(CoordinatorTest, FewWantersGetMoreLeases) {
+  tell(1, wanting());
+  now_ += 1'500ms;
   EXPECT_EQ(tell(1, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 6U);
   tell(1, [] {
     auto done = wanting();
@@ -78,6 +80,19 @@ TEST_F(CoordinatorTest, FewWantersGetMoreLeases) {
   tell(2, wanting());
   EXPECT_EQ(tell(1, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 4U);
   EXPECT_EQ(tell(2, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(), 4U);
+}
+
+// Who is the first to want a blob does not get all of it before the others have come: a lease at once, and one more
+// with each quarter of a second.
+TEST_F(CoordinatorTest, TheFirstWanterLeavesSomeForTheOthers) {
+  const auto all = [this](PeerId peer) { return tell(peer, wanting({0, 1, 2, 3, 4, 5, 6, 7})).granted.size(); };
+  EXPECT_EQ(all(1), 1U);
+  EXPECT_EQ(all(1), 1U) << "the one that it has";
+  now_ += 250ms;
+  EXPECT_EQ(all(1), 2U);
+  EXPECT_EQ(all(2), 2U);
+  now_ += 750ms;
+  EXPECT_EQ(all(3), 3U);
 }
 
 // A lease that waits while its holder's other one gets bytes, or while the registry gives everybody less than before,

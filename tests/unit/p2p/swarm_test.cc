@@ -202,6 +202,39 @@ TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
   EXPECT_TRUE(all<Fetch>(tell(TimerFired{{{got[0].id, 1'000, 500ms}, {hedges[0].id, 1'000, 10ms}}})).empty());
 }
 
+// What comes through a peer from upstream is as slow as upstream, and waited for, until somebody has it whole.
+TEST_F(SwarmTest, WhatComesThroughIsHedgedWhenSomebodyHasItWhole) {
+  begin({0, 2});
+  const auto through = ranked_[1];
+  const auto whole = ranked_[2];
+  tell(Replied{ranked_[0], reply({},
+                                 {{peers_->find(through)->member.name, false, 1},
+                                  {peers_->find(whole)->member.name, false, 1}})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(1);
+  update.arriving = {0};
+  const auto got = all<Fetch>(tell(HaveChanged{through, update}));
+  ASSERT_EQ(got.size(), 2U);
+  const auto slow = std::ranges::find(got, 0U, [](const Fetch& fetch) { return fetch.stripes.begin; });
+  const auto quick = std::ranges::find(got, 1U, [](const Fetch& fetch) { return fetch.stripes.begin; });
+  now_ += 50ms;
+  tell(StripeArrived{quick->id, 1});
+  tell(FetchEnded{quick->id, {}});
+  now_ += 950ms;
+  const auto crawl = TimerFired{{{slow->id, 1'000, 0ms}}};
+  EXPECT_TRUE(all<Fetch>(tell(crawl)).empty());
+  HaveUpdate news;
+  news.map = HaveMap(256);
+  news.map->set(0);
+  tell(HaveChanged{whole, news});
+  now_ += 100ms;
+  const auto hedges = all<Fetch>(tell(crawl));
+  ASSERT_EQ(hedges.size(), 1U);
+  EXPECT_EQ(hedges[0].source, whole);
+  EXPECT_EQ(hedges[0].hedge_of, slow->id);
+}
+
 // A peer that is always hedged never brings a stripe that its speed could be learned from; that it crawls is known from
 // the late one, so that the next ones are asked of others.
 TEST_F(SwarmTest, AHedgedPeerIsKnownToBeSlow) {
