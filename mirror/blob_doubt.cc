@@ -70,7 +70,7 @@ void BlobFetch::on_writing(std::uint32_t stripe, p2p::SourceId source, bool from
     origin = kSeveral;
   accepted_[stripe] = false;
   ++copies_[stripe];
-  hasher_->forget_link(stripe);
+  hasher_->forget_link(stripe);  // before it is looked whether the prefix has passed
   // Behind the hashed prefix nobody will hash it again: it is checked alone, between its midstates.
   relinked_[stripe] = hasher_->position() >= blob_->geometry().stripe(stripe).end;
   marks_.set(stripe, is_doubtful(stripe) ? StripeMark::kUnchecked : StripeMark::kFromUpstream);

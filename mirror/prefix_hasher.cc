@@ -77,8 +77,9 @@ void PrefixHasher::rewind(std::uint32_t stripe) {
 }
 
 void PrefixHasher::add_link(std::uint32_t stripe, StripeLink link) {
+  if (position_ >= blob_->geometry().stripe(stripe).end) return;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(links_mutex_);
     if (links_.size() >= kLinksMax) return;
     links_.insert_or_assign(stripe, std::move(link));
   }
@@ -86,7 +87,7 @@ void PrefixHasher::add_link(std::uint32_t stripe, StripeLink link) {
 }
 
 void PrefixHasher::forget_link(std::uint32_t stripe) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(links_mutex_);
   links_.erase(stripe);
 }
 
@@ -130,11 +131,13 @@ bool PrefixHasher::pass_boundary(std::uint32_t stripe) {
 
 /// The prefix is at the begin of a stripe that was hashed alone, from the very state that the prefix has come to.
 bool PrefixHasher::step_over(std::uint32_t stripe) {
-  const std::lock_guard lock(mutex_);
+  // To the end: after `forget_link` the prefix is seen to have passed, or will not step over.
+  const std::lock_guard links_lock(links_mutex_);
   const auto found = links_.find(stripe);
   if (found == links_.end()) return false;
   const auto link = std::move(found->second);
   links_.erase(found);
+  const std::lock_guard lock(mutex_);
   const auto range = blob_->geometry().stripe(stripe);
   if (stripe > 0 && hasher_.midstate() != link.from) return false;
   if (!blob_->has(stripe)) return false;

@@ -67,8 +67,9 @@ class PrefixHasher : public std::enable_shared_from_this<PrefixHasher> {
   WorkPool& pool_;
   OnBoundary on_boundary_;
   std::function<void(Result<>)> done_;
-  mutable std::mutex mutex_;  // hasher_, for snapshot(); links_
+  mutable std::mutex mutex_;  // hasher_, for snapshot(); held while a stripe is hashed
   Hasher hasher_;
+  std::mutex links_mutex_;
   std::unordered_map<std::uint32_t, StripeLink> links_;
   std::atomic<std::uint64_t> position_ = 0;
   std::atomic<int> pokes_ = 0;

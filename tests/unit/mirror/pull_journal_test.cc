@@ -109,6 +109,19 @@ TEST_F(Journal, WhatVouchedForAStripe) {
   EXPECT_EQ(events[3].check, StripeCheck::kWhole);
 }
 
+// A blob that has verified is here whole: what no arrival told of landed between two pulls.
+TEST_F(Journal, WhatNobodySawComeIsFoundOnTheDisk) {
+  const auto pull = begin(digest_, 4 * kMiB, 2);
+  arrive(*pull, 3);
+  pull->writing(5);
+  journal_.end(pull, PullState::kVerified);
+  const auto record = find(digest_);
+  EXPECT_EQ(record.map, "dddudddd");
+  EXPECT_EQ(record.summary.done_stripes, 8U);
+  EXPECT_EQ(record.summary.bytes.storage, 7 * kMiB / 2);
+  EXPECT_EQ(record.summary.bytes.upstream, kMiB / 2);
+}
+
 TEST_F(Journal, EndsOnce) {
   const auto pull = begin(digest_, 2 * kMiB);
   pull->writing(0);
