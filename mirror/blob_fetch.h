@@ -61,12 +61,12 @@ class FetchObserver {
 };
 
 struct FetchLimits {
-  std::uint32_t upstream_slots = 6;               ///< parallel spans from upstream, a blob
+  std::uint32_t upstream_slots = 6;  ///< parallel spans from upstream, a blob
   /// A reader's window is one stripe until it has taken this much, or has stayed for so long: in a rollout all nodes
   /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile.
   std::uint64_t cautious_bytes = 1024ULL * 1024;
   std::chrono::milliseconds cautious_for{50};
-  std::uint32_t window_stripes = 32;              ///< missing ones
+  std::uint32_t window_stripes = 32;  ///< missing ones
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
   std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut

@@ -212,8 +212,7 @@ class BlobFetch::Running final : public SpanSink {
       position_ += known;
       return known;
     }
-    const bool now =
-        gathered_bytes_ + part.size() >= gathering_.bytes || owner_.now() >= written_at_ + gathering_.time;
+    const bool now = gathered_bytes_ + part.size() >= gathering_.bytes || owner_.now() >= written_at_ + gathering_.time;
     if (!writer_->write(part, now ? storage::WriteWhen::kNow : storage::WriteWhen::kLater)) {
       if (const auto error = writer_->error()) {
         owner_.fail_disk(*error);

@@ -16,10 +16,10 @@
 namespace oxbow::p2p {
 
 struct CoordinatorOptions {
-  std::uint32_t neighbours = 32;                 ///< half of the asker's own tier, half random
-  std::uint32_t parallel_leases = 12;            ///< of one blob in the cluster
-  std::uint32_t shared_leases = 8;               ///< of them are shared out among fewer wanters than that
-  std::uint32_t leases_per_node = 6;             ///< as many as a node fetches spans in parallel
+  std::uint32_t neighbours = 32;       ///< half of the asker's own tier, half random
+  std::uint32_t parallel_leases = 12;  ///< of one blob in the cluster
+  std::uint32_t shared_leases = 8;     ///< of them are shared out among fewer wanters than that
+  std::uint32_t leases_per_node = 6;   ///< as many as a node fetches spans in parallel
   /// One lease a node while the blob has been known for less than this, two for less than twice as long, and so on: in
   /// a rollout the others are about to come, and what one node has alone has one uplink to leave by. Not for a node
   /// without any others.

@@ -16,10 +16,7 @@ bool differs_by_much(const Load& a, const Load& b) noexcept {
 class HaveStream final : public http::Body {
  public:
   HaveStream(Loop& loop, HaveStreamParts parts, HaveStreamTimes times)
-      : parts_(std::move(parts)),
-        times_(times),
-        timer_(loop),
-        waker_(std::make_shared<Waker>(loop, times.line)) {
+      : parts_(std::move(parts)), times_(times), timer_(loop), waker_(std::make_shared<Waker>(loop, times.line)) {
     waker_->set([this] {
       changed_ = true;
       // Lines are as far apart as the waker's wake-ups: a timer is for the load alone, and not set with each change.

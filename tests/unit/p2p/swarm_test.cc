@@ -207,9 +207,8 @@ TEST_F(SwarmTest, WhatComesThroughIsHedgedWhenSomebodyHasItWhole) {
   begin({0, 2});
   const auto through = ranked_[1];
   const auto whole = ranked_[2];
-  tell(Replied{ranked_[0], reply({},
-                                 {{peers_->find(through)->member.name, false, 1},
-                                  {peers_->find(whole)->member.name, false, 1}})});
+  tell(Replied{ranked_[0], reply({}, {{peers_->find(through)->member.name, false, 1},
+                                      {peers_->find(whole)->member.name, false, 1}})});
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(1);
