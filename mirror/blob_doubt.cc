@@ -359,8 +359,9 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
   seek_vouchers();
 }
 
-bool BlobFetch::unvouched(p2p::PeerId sender) {
-  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
+bool BlobFetch::unvouched(p2p::PeerId sender) const {
+  if (sender == p2p::kNoPeer || context_.peers == nullptr) return false;
+  if (std::ranges::all_of(readers_, [](const auto& entry) { return entry.second.refused.has_value(); })) return false;
   if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);
@@ -368,6 +369,14 @@ bool BlobFetch::unvouched(p2p::PeerId sender) {
   // Who was seen to fetch the blob has it from the same places as this node.
   if (wanters_.contains(peer->member.name)) return false;
   return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
+}
+
+bool BlobFetch::any_unvouched() const {
+  const auto snapshot = context_.peers == nullptr ? nullptr : context_.peers->snapshot();
+  return snapshot && std::ranges::any_of(complete_neighbours_, [&](const std::string& name) {
+           const auto* peer = snapshot->find(name);
+           return peer != nullptr && unvouched(peer->id);
+         });
 }
 
 void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {

@@ -278,7 +278,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
-    if (taken >= limits.cautious_bytes || now() >= reader.wide_at) {
+    if (taken >= limits.cautious_bytes || (now() >= reader.wide_at && !any_unvouched())) {
       end_stripe =
           window_end(end_stripe, taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max);
     }

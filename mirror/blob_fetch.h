@@ -63,7 +63,8 @@ class FetchObserver {
 struct FetchLimits {
   std::uint32_t upstream_slots = 6;  ///< parallel spans from upstream, a blob
   /// A reader's window is one stripe until it has taken this much, or has stayed for so long: in a rollout all nodes
-  /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile.
+  /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile. Not while a peer says
+  /// that it has everything and nothing vouches for it: much of its would be asked for in vain.
   std::uint64_t cautious_bytes = 1024ULL * 1024;
   std::chrono::milliseconds cautious_for{50};
   std::uint32_t window_stripes = 32;  ///< missing ones
@@ -247,7 +248,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// What a peer sends that says that it has everything, and of whom nothing is known, is given to nobody before one
   /// stripe of it was compared with upstream (or another's midstates agree): else the first to pull after a liar would
   /// give its bytes to a client, and find out at the end.
-  bool unvouched(p2p::PeerId sender);
+  bool unvouched(p2p::PeerId sender) const;
+  bool any_unvouched() const;
   void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
   void seek_vouchers();
   bool waits_for_the_whole() const;

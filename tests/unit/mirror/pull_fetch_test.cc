@@ -78,7 +78,7 @@ TEST_F(PullFetchTest, WhatWasLeftIsOnTheDiskTheNextTime) {
   ASSERT_TRUE(eventually([&] { return blobs_->journal().running().empty(); }));
   const auto left = record();
   EXPECT_EQ(left.summary.state, PullState::kLeft);
-  EXPECT_GE(left.summary.done_stripes, 1U);
+  EXPECT_LT(left.summary.done_stripes, 8U);  // what was read may have landed after its reader had gone
   expect_right(read(whole()));
   const auto pull = record();
   EXPECT_GT(pull.summary.id, left.summary.id);
