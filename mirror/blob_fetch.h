@@ -63,8 +63,8 @@ class FetchObserver {
 struct FetchLimits {
   std::uint32_t upstream_slots = 6;  ///< parallel spans from upstream, a blob
   /// A reader's window is one stripe until it has taken this much, or has stayed for so long: in a rollout all nodes
-  /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile. Not while a peer says
-  /// that it has everything and nothing vouches for it: much of its would be asked for in vain.
+  /// wait for the same first stripe, and one that waits long would ask for nothing else meanwhile. Not while a peer
+  /// says that it has everything and nothing vouches for it: much of its would be asked for in vain.
   std::uint64_t cautious_bytes = 1024ULL * 1024;
   std::chrono::milliseconds cautious_for{50};
   std::uint32_t window_stripes = 32;  ///< missing ones
