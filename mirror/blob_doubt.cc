@@ -54,8 +54,8 @@ void BlobFetch::clear(std::uint32_t stripe, bool awaited) {
   const auto range = blob_->geometry().stripe(stripe);
   const auto hashed = hasher_->position();
   if (awaited || hashed >= range.end) {
-    check_stripe(stripe,
-                 LinkBy::kHint);  // the prefix was faster than the news of this stripe, or does not come this way
+    // The prefix does not come this way, or was faster than the news of this stripe.
+    check_stripe(stripe, LinkBy::kHint);
   } else if (hashed < range.begin && blob_->readable(hashed, range.begin - hashed) < range.begin - hashed) {
     // The prefix would wait for what is missing before it, and nobody could have it from this node meanwhile.
     check_stripe(stripe, LinkBy::kHintAhead);

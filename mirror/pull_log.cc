@@ -179,8 +179,7 @@ bool PullLog::end(PullState state, std::string_view error, Clock::Wall now) {
   summary_.state = state;
   summary_.error = shortened(error);
   summary_.ended = now;
-  // What was on its way when another pull was left, and landed before this one asked for it, came to neither's
-  // knowledge.
+  // What was on its way when another pull was left, and landed before this one asked for it, was told to neither.
   for (std::uint32_t stripe = 0; state == PullState::kVerified && stripe < cells_.size(); ++stripe) {
     if (!is_done(cells_[stripe])) found_here(stripe);
   }

@@ -10,11 +10,15 @@
 namespace oxbow::http {
 namespace {
 
+/// Stripes come in many records: several of them with one read. Held only while there is something to read.
+constexpr std::size_t kReadBufferBytes = 64UL * 1024;
+
 Result<std::shared_ptr<SSL_CTX>> load(const ClientTlsConfig& config) {
   auto context = new_tls_context(TLS_client_method());
   if (!context) return context;
   SSL_CTX* raw = context->get();
   SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION);
+  SSL_CTX_set_default_read_buffer_len(raw, kReadBufferBytes);
   static constexpr unsigned char kProtocols[] = "\x02h2";
   SSL_CTX_set_alpn_protos(raw, kProtocols, sizeof kProtocols - 1);
   if (auto loaded = load_authorities(raw, config.ca_file, "CA"); !loaded) {

@@ -11,9 +11,6 @@ namespace oxbow::http {
 
 namespace {
 
-/// Several records with one read from the socket. Held only while there is something to read.
-constexpr std::size_t kReadBufferBytes = 64UL * 1024;
-
 std::unexpected<Error> load_failure(std::string_view what, const std::string& file) {
   return tls::openssl_failure(Errc::kInvalid, fmt::format("load {} \"{}\"", what, file));
 }
@@ -31,7 +28,6 @@ Result<std::shared_ptr<SSL_CTX>> new_tls_context(const ssl_method_st* method) {
   // An idle connection keeps no record buffers; a partial write is retried from another place in memory.
   SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_read_ahead(raw, 1);
-  SSL_CTX_set_default_read_buffer_len(raw, kReadBufferBytes);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);  // tickets only: no memory a client can fill
   return context;
 }
