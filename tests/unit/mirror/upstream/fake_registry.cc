@@ -202,9 +202,10 @@ std::size_t FakeRegistry::count(const std::string& path_prefix) const {
 }
 
 unsigned closed_port() {
-  asio::io_context io;
-  const tcp::acceptor acceptor(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-  return acceptor.local_endpoint().port();
+  // Bound to the end and never listened on: a port that was given back may be another test's registry a moment later.
+  static asio::io_context io;
+  static std::vector<tcp::socket> bound;
+  return bound.emplace_back(io, tcp::endpoint(asio::ip::address_v4::loopback(), 0)).local_endpoint().port();
 }
 
 std::string pattern(std::size_t bytes) {
