@@ -360,8 +360,7 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
 }
 
 bool BlobFetch::unvouched(p2p::PeerId sender) const {
-  if (sender == p2p::kNoPeer || context_.peers == nullptr) return false;
-  if (std::ranges::all_of(readers_, [](const auto& entry) { return entry.second.refused.has_value(); })) return false;
+  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
   if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);

@@ -303,7 +303,7 @@ std::optional<p2p::Time> BlobFetch::next_widening() const {
   return next;
 }
 
-std::map<std::uint64_t, BlobFetch::Reader>::iterator BlobFetch::pick_reader() {
+std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_reader() const {
   return std::ranges::find_if(readers_, [](const auto& entry) { return !entry.second.refused; });
 }
 

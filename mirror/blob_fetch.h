@@ -89,9 +89,10 @@ inline constexpr std::chrono::milliseconds kProgressEvery{4};
 struct WriteGathering {
   std::size_t bytes;
   std::chrono::milliseconds time;
+  bool first_at_once;  ///< the first piece does not wait
 };
-inline constexpr WriteGathering kGatherAtOnce{128UL * 1024, std::chrono::milliseconds(40)};
-inline constexpr WriteGathering kGatherStripe{512UL * 1024, std::chrono::milliseconds(200)};
+inline constexpr WriteGathering kGatherAtOnce{128UL * 1024, std::chrono::milliseconds(40), true};
+inline constexpr WriteGathering kGatherStripe{512UL * 1024, std::chrono::milliseconds(200), false};
 
 /// The end of an open-ended response that is only trickled while verification is under way.
 inline constexpr std::uint64_t kHeldBytes = 64ULL * 1024;
@@ -294,7 +295,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::uint64_t window_end(std::uint64_t begin, std::uint32_t missing) const;
   void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
   /// The first reader whose source has not said no for good.
-  std::map<std::uint64_t, Reader>::iterator pick_reader();
+  std::map<std::uint64_t, Reader>::const_iterator pick_reader() const;
   void wake_readers();
   void settle();
   p2p::Time now() const;

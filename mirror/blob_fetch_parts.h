@@ -33,7 +33,7 @@ class BlobFetch::Running final : public SpanSink {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
     end_ = geometry_.stripe(fetch_.stripes.end - 1).end;
     started_ = last_byte_ = owner_.now();
-    if (gathering_.time == kGatherStripe.time) written_at_ = started_;  // else the first bytes go at once
+    if (!gathering_.first_at_once) written_at_ = started_;
     if (fetch_.hedge_of) {
       held_begin_ = position_ = std::max(position_, hedge_begin);
       request_ = source_->request(owner_.context_.home, {position_, end_}, *this);

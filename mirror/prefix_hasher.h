@@ -12,9 +12,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 #include "core/sha.h"
 #include "core/task.h"

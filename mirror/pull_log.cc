@@ -180,8 +180,10 @@ bool PullLog::end(PullState state, std::string_view error, Clock::Wall now) {
   summary_.error = shortened(error);
   summary_.ended = now;
   // What was on its way when another pull was left, and landed before this one asked for it, was told to neither.
-  for (std::uint32_t stripe = 0; state == PullState::kVerified && stripe < cells_.size(); ++stripe) {
-    if (!is_done(cells_[stripe])) found_here(stripe);
+  if (state == PullState::kVerified) {
+    for (std::uint32_t stripe = 0; stripe < cells_.size(); ++stripe) {
+      if (!is_done(cells_[stripe])) found_here(stripe);
+    }
   }
   std::ranges::replace(cells_, std::uint8_t{kArriving}, std::uint8_t{kMissing});
   thin();

@@ -20,9 +20,8 @@ class HaveStream final : public http::Body {
     waker_->set([this] {
       changed_ = true;
       // Lines are as far apart as the waker's wake-ups: a timer is for the load alone, and not set with each change.
-      if (!wake_ || parts_.clock.steady() < line_at_ + times_.line) return arm();
-      auto ready = std::exchange(wake_, nullptr);
-      ready();  // may destroy this
+      if (parts_.clock.steady() < line_at_ + times_.line) return arm();
+      wake_reader();
     });
     parts_.watch->on_change([waker = waker_] { waker->wake(); });
   }
@@ -50,6 +49,10 @@ class HaveStream final : public http::Body {
 
  private:
   void arm();
+  /// May destroy this.
+  void wake_reader() {
+    if (auto wake = std::exchange(wake_, nullptr)) wake();
+  }
   std::optional<HaveUpdate> next_update(Clock::Steady now);
   void add_changes(HaveUpdate& update);
   void add_sums(HaveUpdate& update);
@@ -87,9 +90,7 @@ void HaveStream::arm() {
   timer_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
     armed_until_.reset();
-    if (!wake_) return;
-    auto wake = std::exchange(wake_, nullptr);
-    wake();  // may destroy this
+    wake_reader();
   });
 }
 

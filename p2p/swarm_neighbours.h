@@ -96,9 +96,7 @@ class SwarmNeighbours {
   void set_back(SwarmNeighbour& neighbour);
 
   /// Held, or on its way from upstream, at somebody who answers.
-  bool somewhere(std::uint32_t stripe) const noexcept {
-    return ((complete_ | stripes_[stripe].held | stripes_[stripe].coming) & ~away_) != 0;
-  }
+  bool somewhere(std::uint32_t stripe) const noexcept { return held(stripe) || arriving_somewhere(stripe); }
   /// Whole, at somebody who answers.
   bool held(std::uint32_t stripe) const noexcept { return ((complete_ | stripes_[stripe].held) & ~away_) != 0; }
   bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (stripes_[stripe].coming & ~away_) != 0; }

@@ -8,7 +8,14 @@ namespace {
 using Ids = std::vector<p2p::PeerId>;
 using Names = std::vector<std::string>;
 
-class PeerFetchTest : public PeerSite {};
+class PeerFetchTest : public PeerSite {
+ protected:
+  /// The coordinator gives a list of midstates before anything is fetched.
+  void list_first(const std::string& publisher, std::vector<std::string> states) {
+    peers_.reply.midstates = p2p::MidstateList{publisher, std::move(states)};
+    peers_.script.reply_first = true;
+  }
+};
 
 /// Here the blob is small enough to be believed only when it has hashed.
 class SmallBlobTest : public PeerSite {
@@ -149,8 +156,7 @@ TEST_F(PeerFetchTest, FalseFirstHandWord) {
 TEST_F(PeerFetchTest, FalseListIsContradictedByUpstream) {
   auto states = midstates_of(content_);
   states[2][0] ^= 1;
-  peers_.reply.midstates = p2p::MidstateList{"c", states};
-  peers_.script.reply_first = true;
+  list_first("c", states);
   peers_.script.otherwise = {kA};
   expect_right(read(whole()));
   EXPECT_TRUE(verified());
@@ -163,8 +169,7 @@ TEST_F(PeerFetchTest, FalseListIsContradictedByUpstream) {
 TEST_F(PeerFetchTest, FalseListIsContradictedByTwoPeers) {
   auto states = midstates_of(content_);
   states[2][0] ^= 1;
-  peers_.reply.midstates = p2p::MidstateList{"c", states};
-  peers_.script.reply_first = true;
+  list_first("c", states);
   peers_.script.otherwise = {kA, kB};
   source_->fail_always(Errc::kUnauthorized);
   expect_right(read(whole()));
@@ -175,8 +180,7 @@ TEST_F(PeerFetchTest, FalseListIsContradictedByTwoPeers) {
 // A true list: a wrong stripe is found when the prefix reaches it, before the reader gets any of it.
 TEST_F(PeerFetchTest, TrueListFindsTheWrongStripe) {
   wrong_at(kA, 2);
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kB};
   peers_.script.sources[2] = {kA};
   expect_right(read(whole()));
@@ -190,8 +194,7 @@ TEST_F(PeerFetchTest, TrueListFindsTheWrongStripe) {
 // was held before it, gets the right one.
 TEST_F(PeerFetchTest, WrongLastStripe) {
   wrong_at(kA, 7);
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kB};
   peers_.script.sources[7] = {kA};
   expect_right(read(whole()));
@@ -233,8 +236,7 @@ TEST_F(PeerFetchTest, RepairedWithoutAnyHint) {
 // against it.
 TEST_F(PeerFetchTest, ListAndBytesLieTogether) {
   wrong_at(kA, 3);
-  peers_.reply.midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
-  peers_.script.reply_first = true;
+  list_first("a", midstates_of(peers_.peer(kA).content));
   peers_.script.otherwise = {kA};
   const auto got = read(whole());
   ASSERT_TRUE(got.cut);
@@ -326,8 +328,7 @@ TEST_F(PeerFetchTest, NobodyHasIt) {
 // Closed ranges out of order under a list: the prefix hash does not lead to them, so each stripe is checked alone.
 TEST_F(PeerFetchTest, ClosedRangesUnderAList) {
   wrong_at(kA, 5);
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kA};
   for (const std::uint64_t stripe : {6U, 5U, 2U}) {
     const auto got = read(range(stripe * kStripe + 10, stripe * kStripe + 200'000));
@@ -355,8 +356,7 @@ TEST_F(PeerFetchTest, ASlowFirstStripe) {
 // Under a list, behind a stripe that hangs: what fits its link is given to peers meanwhile, what does not is not.
 TEST_F(PeerFetchTest, AheadOfThePrefixUnderAList) {
   wrong_at(kA, 5);
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kB};
   peers_.script.sources[5] = {kA};
   peers_.peer(kB).stalls_after[2] = 65'536;
@@ -382,8 +382,7 @@ TEST_F(PeerFetchTest, AheadOfThePrefixUnderAList) {
 TEST_F(PeerFetchTest, AheadOfThePrefixUnderAFalseList) {
   auto states = midstates_of(content_);
   for (std::size_t i = 2; i < states.size(); ++i) states[i][0] ^= 1;
-  peers_.reply.midstates = p2p::MidstateList{"c", states};
-  peers_.script.reply_first = true;
+  list_first("c", states);
   peers_.script.otherwise = {kA};
   peers_.peer(kA).stalls_after[2] = 65'536;
   auto reading = read_async(whole());
@@ -403,8 +402,7 @@ TEST_F(PeerFetchTest, AheadOfThePrefixUnderAFalseList) {
 
 // A response that begins in the middle, under a list: nobody fetches what is before it, and it does not wait for that.
 TEST_F(PeerFetchTest, TailUnderAList) {
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kA};
   auto tail = whole();
   tail.ranges.front().begin = 3 * kStripe + 7;
@@ -415,8 +413,7 @@ TEST_F(PeerFetchTest, TailUnderAList) {
 
 // A closed-range reader comes to stripes that arrived, unchecked, for another who has left.
 TEST_F(PeerFetchTest, UncheckedStripesOfAReaderWhoLeft) {
-  peers_.reply.midstates = p2p::MidstateList{"c", midstates_of(content_)};
-  peers_.script.reply_first = true;
+  list_first("c", midstates_of(content_));
   peers_.script.otherwise = {kA};
   peers_.peer(kA).stalls_after[0] = 65'536;
   auto tail = range(3 * kStripe, 3 * kStripe + 5);

@@ -71,6 +71,7 @@ TEST_F(PullFetchTest, AWrongStripeIsReplaced) {
 
 TEST_F(PullFetchTest, WhatWasLeftIsOnTheDiskTheNextTime) {
   peers_.script.otherwise = {p2p::kUpstream};
+  peers_.script.sources[0] = {kA};  // a peer's stripe is counted before anybody is given it
   source_->hold_after(3 * kStripe);
   read(whole(), kStripe);
   settle();
@@ -78,7 +79,7 @@ TEST_F(PullFetchTest, WhatWasLeftIsOnTheDiskTheNextTime) {
   ASSERT_TRUE(eventually([&] { return blobs_->journal().running().empty(); }));
   const auto left = record();
   EXPECT_EQ(left.summary.state, PullState::kLeft);
-  EXPECT_LT(left.summary.done_stripes, 8U);  // what was read may have landed after its reader had gone
+  EXPECT_GE(left.summary.done_stripes, 1U);
   expect_right(read(whole()));
   const auto pull = record();
   EXPECT_GT(pull.summary.id, left.summary.id);
