@@ -19,7 +19,7 @@ class HostilePeer:
     def __init__(self, folder, space, mode, data, tls):
         if subprocess.run([PYTHON, "-c", "import h2"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode != 0:
             raise Missing("python3-h2 is not installed")
-        self.space, self.mode = space, mode
+        self.space, self.mode, self.name = space, mode, space.short
         self.folder = os.path.join(str(folder), space.short)
         os.makedirs(self.folder, exist_ok=True)
         self.blob = os.path.join(self.folder, "blob")
@@ -31,7 +31,7 @@ class HostilePeer:
     def start(self, members):
         config = os.path.join(self.folder, "peer.json")
         with open(config, "w") as out:
-            json.dump({"name": self.space.short, "address": f"{self.space.address}:{PEER_PORT}", "mode": self.mode, "blob": self.blob,
+            json.dump({"name": self.name, "address": f"{self.space.address}:{PEER_PORT}", "mode": self.mode, "blob": self.blob,
                        "members": members, "tls": self.tls}, out)
         self.process = Process("hostile peer", [*self.space.prefix, PYTHON, PROGRAM, config], os.path.join(self.folder, "peer.log"))
         self.process.start(ready=lambda: '"ready"' in self.process.log())
@@ -50,3 +50,6 @@ class HostilePeer:
                 if part in entry["fields"][":path"]:
                     found.append(entry)
         return found
+
+    def __repr__(self):
+        return self.name

@@ -38,6 +38,16 @@ class Node(Mirror):
         """How many peers its table has in that state."""
         return self.metric("oxbow_peers", state=state)
 
+    def ring(self):
+        """What it says of the ring: its strategy, and its table of peers."""
+        reply = self.fetch(self.admin_url + "/api/v1/peers")
+        assert reply.status == 200, reply
+        return reply.json()
+
+    def named(self, state):
+        """Who is in that state in its table."""
+        return {peer["name"] for peer in self.ring()["peers"] if peer["state"] == state}
+
     def eligible(self):
         return self.peers("eligible")
 
