@@ -77,10 +77,11 @@ class Resuming(Pull):
                 raise TimeoutError(f"{self.result.bytes} of {self.size} bytes after {self.deadline_s} s: {self.last}")
             try:
                 self._once()
-                self.last = "short body"
+                ended = "short body"
             except (OSError, http.client.HTTPException) as broken:
-                self.last = repr(broken)
+                ended = repr(broken)
             if self.result.bytes < self.size:
+                self.last = ended
                 self.result.resumed += 1
                 time.sleep(0.1)
 
