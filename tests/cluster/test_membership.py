@@ -1,12 +1,15 @@
 """Members that etcd knows: it goes away and comes back, and nobody who pulls notices."""
 
+import itertools
 import os
+import re
 import shutil
 import time
 
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxtest import clients
-from oxtest.process import Process, listening
+from oxtest.mirror import ROOT
+from oxtest.process import Process, listening, run
 
 SIZE = 16 * MIB
 
@@ -39,17 +42,30 @@ class Etcd:
     def forget(self):
         shutil.rmtree(self.data, ignore_errors=True)
 
+    def operator(self, command):
+        """What an operator types on a machine that reaches it."""
+        clients.need("etcdctl")
+        run([*self.space.prefix, "sh", "-ec", command], env={"ETCDCTL_API": "3", "ETCDCTL_ENDPOINTS": self.url})
 
-@needs_peers
-class WithEtcd(Scenario):
-    def scene(self, count):
+
+def documented(page, key):
+    """The command that the page gives an operator for that value."""
+    with open(os.path.join(ROOT, "docs", page), encoding="utf-8") as file:
+        return re.search(rf"etcdctl put \S+/values/{key}\b[^`\n]*", file.read())[0]
+
+
+class EtcdScenario(Scenario):
+    def scene(self, count, prefix="/oxbow-test/"):
         cluster = self.cluster(count, start=False, rate="200mbit")
         etcd = Etcd(cluster.folder, cluster.network.host("etcd"))
         self.addCleanup(etcd.stop)
         etcd.start()
-        cluster.membership = {"provider": "etcd", "endpoints": [etcd.url], "prefix": "/oxbow-test/", "lease_ttl": "3s"}
+        cluster.membership = {"provider": "etcd", "endpoints": [etcd.url], "prefix": prefix, "lease_ttl": "3s"}
         return cluster, etcd
 
+
+@needs_peers
+class WithEtcd(EtcdScenario):
     def test_etcd_stopped_and_restarted(self):
         cluster, etcd = self.scene(4)
         self.start_cluster(cluster)
@@ -97,3 +113,88 @@ class WithEtcd(Scenario):
         mark = cluster.upstream.mark()
         self.assert_all_whole(cluster.pull_all(path, [late]), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 0.04, 1, at_least=0)
+
+
+@needs_peers
+class SharedValues(EtcdScenario):
+    """What an operator puts into etcd for all nodes at once, by the commands of the documents, which use the default prefix."""
+
+    @staticmethod
+    def settings(node):
+        ring = node.ring()
+        return ring["strategy"], ring["replicas"]
+
+    @staticmethod
+    def warned(node, of):
+        return re.search(rf"a peer has other settings than this node.*\bpeer={of}\b", node.log())
+
+    def until_settings(self, nodes, *settings):
+        self.until(lambda: {self.settings(node) for node in nodes} == {settings}, f"all nodes to go by {settings}")
+
+    # Until there is a value each node goes by its file, and it is said that they differ; then the highest epoch wins.
+    def test_settings_by_epoch(self):
+        cluster, etcd = self.scene(3, "/oxbow/")
+        files = [("ring", 2), ("fingers", 3), ("swarm", 5)]
+        for node, (strategy, replicas) in zip(cluster.nodes, files):
+            node.sections["routing"] = {"strategy": strategy, "replicas": replicas}
+        self.start_cluster(cluster)
+        self.assertEqual([self.settings(node) for node in cluster.nodes], files)
+        for one, other in itertools.combinations(cluster.nodes, 2):  # one of the two: who was heard of lately is not asked
+            self.until(lambda: self.warned(one, other) or self.warned(other, one), f"{one} or {other} to say that they differ")
+        etcd.operator(documented("peers.md", "settings"))
+        self.until_settings(cluster.nodes, "swarm", 3)  # as the command says, with epoch 2
+        put = "etcdctl put /oxbow/values/settings '{\"epoch\": %d, \"strategy\": \"%s\", \"replicas\": %d}'"
+        etcd.operator(put % (1, "fingers", 2))
+        etcd.operator(put % (4, "no-such", 2))
+        for node in cluster.nodes:
+            node.wait_for_log("the cluster's settings cannot be used; keeping the last.*no such strategy: no-such")
+            self.assertEqual(self.settings(node), ("swarm", 3))
+        etcd.operator(put % (3, "ring", 1))
+        self.until_settings(cluster.nodes, "ring", 1)
+        late = cluster.add()  # its file says the tests' own strategy
+        cluster.start_nodes([late])
+        self.own_mirrors.append(late)
+        cluster.settled(timeout_s=60)
+        self.until_settings(cluster.nodes, "ring", 1)
+        # And they do go by it: the first node of the ring sends the blob to all others. (A bit may come from elsewhere: who gets nothing
+        # for a second may ask anybody.)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.15, 4)
+        sent = {node.name: node.uploaded() for node in cluster.nodes}
+        self.assertGreater(max(sent.values()), 0.75 * sum(sent.values()), sent)
+
+    def revoked(self, cluster, etcd):
+        """The last node is a member until the operator tells otherwise: it is then nobody's peer."""
+        members, gone = cluster.nodes[:-1], cluster.nodes[-1]
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, len(cluster.nodes))
+        folder = os.path.dirname(cluster.authority.revoke(gone.name))
+        etcd.operator(documented("certificates.md", "revoked").replace("DIR", folder))
+        for node in members:
+            self.until(lambda: node.named("revoked") == {gone.name}, f"{node} to let {gone} go")
+        path, digest, mark = self.pushed(cluster, SIZE, "without it")
+        moved = gone.downloaded(), gone.uploaded()
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 2.04, len(cluster.nodes), at_least=2)  # one copy for it alone
+        self.assertEqual((gone.downloaded(), gone.uploaded()), moved, "bytes moved to or from a revoked node")
+        return gone
+
+    def is_back(self, cluster, gone):
+        for node in cluster.nodes:
+            self.until(lambda: node.named("revoked") == set(), f"{node} to take {gone} back")
+        cluster.settled(timeout_s=60)
+        path, digest, mark = self.pushed(cluster, SIZE, "with it")
+        moved = gone.downloaded()
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, len(cluster.nodes))
+        self.assertGreater(gone.downloaded(), moved)
+
+    # A node takes the list as it is: without one, nobody is revoked.
+    def test_revoked_until_the_list_is_removed(self):
+        cluster, etcd = self.scene(4, "/oxbow/")
+        gone = self.revoked(cluster, etcd)
+        etcd.operator("etcdctl del /oxbow/values/revoked")
+        self.is_back(cluster, gone)
