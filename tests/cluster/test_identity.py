@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import socket
+import ssl
 
 from oxcluster.authority import Authority
 from oxcluster.case import MIB, Scenario, needs_peers
+from oxcluster.node import PEER_PORT
+from oxtest.clients import need
+from oxtest.process import run
 
 SIZE = 16 * MIB
 
@@ -42,6 +47,46 @@ class Strangers(Scenario):
 
     def test_no_certificate(self):
         self.with_stranger(lambda cluster: {"insecure": True})
+
+    # TLS, and no certificate: the handshake fails by the peer's own alert, and no request is looked at.
+    def test_tls_without_a_certificate(self):
+        cluster = self.cluster(2, rate="200mbit")
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, 2)
+        node, other = cluster.nodes
+        member = other.sections["peer"]["tls"]
+        for version, alert in ((ssl.TLSVersion.TLSv1_3, "CERTIFICATE_REQUIRED"), (ssl.TLSVersion.TLSv1_2, "HANDSHAKE_FAILURE")):
+            with self.subTest(version.name):
+                self.assertIn(alert, self.alert(other.space, node, version))
+        # The very same request, with and without a member's certificate.
+        stripe = f"https://{node.address}/p2p/v1/blobs/{digest}/stripes/0"
+        for latest in ("1.3", "1.2"):
+            served = node.metric("oxbow_peer_requests_total", route="stripe")
+            ask = [*other.space.prefix, need("curl"), "-sSk", "--http2", "--tls-max", latest, "-o", "/dev/null",
+                   "-w", "%{http_code} %{size_download}", "-H", f"oxbow-size: {SIZE}", stripe]
+            code, said = run(ask, check=False)
+            self.assertNotEqual(code, 0, said)
+            self.assertTrue(said.endswith("000 0"), said)
+            self.assertEqual(node.metric("oxbow_peer_requests_total", route="stripe"), served)
+            _, said = run([*ask, "--cert", member["certificate"], "--key", member["key"]])
+            self.assertRegex(said, r"^200 [1-9]")
+            self.assertEqual(node.metric("oxbow_peer_requests_total", route="stripe"), served + 1)
+
+    @staticmethod
+    def alert(space, node, version):
+        """What the node says to somebody who shows nothing; with TLS 1.3 after his half of the handshake."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        context.set_alpn_protocols(["h2"])
+        try:
+            with space.entered():
+                link = socket.create_connection((node.space.address, PEER_PORT), timeout=20)
+            with link, context.wrap_socket(link) as secured:
+                return f"no alert but {secured.recv(1 << 16)!r}"
+        except ssl.SSLError as refused:
+            return refused.reason
 
     # The certificate says another name than the node.
     def test_certificate_of_another_name(self):
