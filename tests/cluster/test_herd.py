@@ -83,6 +83,24 @@ class RealClients(Scenario):
 
 
 @needs_peers
+class OtherStrategies(Scenario):
+    def herd(self, strategy):
+        cluster = self.cluster(4, rate="200mbit", strategy_name=strategy)
+        size = 32 * MIB
+        path, digest, mark = self.pushed(cluster, size)
+        self.assert_all_whole(cluster.pull_all(path), digest, size)
+        self.assertEqual({node.ring()["strategy"] for node in cluster.nodes}, {strategy})
+        # 1.000 in six runs of each; this leaves three stripes.
+        self.assert_from_upstream(cluster, mark, size, 1.05, 4)
+
+    def test_cold_herd_by_ring(self):
+        self.herd("ring")
+
+    def test_cold_herd_by_fingers(self):
+        self.herd("fingers")
+
+
+@needs_peers
 class WithoutUpstream(Scenario):
     # The registry is down: what the cluster holds is served, also by a node that never had it.
     def test_content_of_the_cluster_is_served(self):
