@@ -1,5 +1,7 @@
-// The peer table (the selection cache of design section 11): which peers may be selected, as an immutable snapshot that
-// is read without locks and rebuilt on every change and at least every 30 s.
+// The peer table (the selection cache of design section 11): which peers may be selected, as an immutable snapshot,
+// rebuilt on every change of a state (measures wait for the next tick) and at least every 30 s. To take hold of it
+// costs one of libstdc++'s mutexes for the copy of a pointer (std::atomic_load of a shared_ptr), never the table's own
+// lock; what is in it is read without any.
 // Thread rule: PeerTable from any thread; snapshots are immutable. Lifetime: a snapshot is shared by who reads it.
 #pragma once
 
