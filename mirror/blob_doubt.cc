@@ -8,6 +8,7 @@ namespace {
 
 /// Checked at once for a reader that the hashed prefix does not lead to.
 constexpr std::uint32_t kCheckedAhead = 4;
+constexpr std::string_view kFalseList = "its midstates were not the blob's";
 
 }  // namespace
 
@@ -23,11 +24,11 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   const auto actual = blob_->stripe_checksum(stripe);
   if (running.relayed()) origins_[stripe] = kSeveral;
+  sender_answers_[stripe] = running.answers();
   // Upstream has only finished what another had begun: the request that brought it goes on.
   const bool upstream = running.source() == p2p::kUpstream;
-  const bool agreed = !actual || upstream || trust_.agrees(stripe, sender_of(stripe), *actual, running.claimed());
+  const bool agreed = !actual || upstream || trust_.agrees(stripe, answering(stripe), *actual, running.claimed());
   if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
-    note_retry(stripe);
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     log_->replacing(stripe, true);
     blob_->drop_stripe(stripe);
@@ -84,6 +85,10 @@ bool BlobFetch::is_doubtful(std::uint32_t stripe) const { return origins_[stripe
 /// Nobody, where one cannot be told from another.
 p2p::PeerId BlobFetch::sender_of(std::uint32_t stripe) const {
   return origins_[stripe] == kSeveral ? p2p::kNoPeer : origins_[stripe];
+}
+
+StripeTrust::Sender BlobFetch::answering(std::uint32_t stripe) const {
+  return {sender_of(stripe), sender_answers_[stripe]};
 }
 
 void BlobFetch::check_stripe(std::uint32_t stripe, LinkBy by) {
@@ -173,7 +178,7 @@ void BlobFetch::on_link(LinkCheck check) {
     return;
   }
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
-  if (sum && peers) trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+  if (sum && peers) trust_.doubt(stripe, answering(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
   log_->replacing(stripe, true);
   blob_->drop_stripe(stripe);
   tell(p2p::StripeLost{stripe});
@@ -245,7 +250,7 @@ void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted)
   last_progress_ = now();
   for (const auto stripe : stripes) {
     if (const auto sum = blob_->stripe_checksum(stripe); sum && doubted)
-      trust_.doubt(stripe, sender_of(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+      trust_.doubt(stripe, answering(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
     log_->replacing(stripe, doubted);
     blob_->drop_stripe(stripe);
     marks_.set(stripe, StripeMark::kUnchecked);
@@ -273,7 +278,7 @@ void BlobFetch::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, con
   trust_.note_first_hand(publisher, stripe, sum);
   const auto actual = blob_->stripe_checksum(stripe);
   if (!actual || verified_ || !accepted_[stripe] || !is_doubtful(stripe)) return;
-  if (trust_.agrees(stripe, sender_of(stripe), *actual, std::nullopt, marks_.at(stripe) != StripeMark::kUnchecked))
+  if (trust_.agrees(stripe, answering(stripe), *actual, std::nullopt, marks_.at(stripe) != StripeMark::kUnchecked))
     return;
   note_retry(stripe);
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
@@ -290,7 +295,7 @@ void BlobFetch::on_heard(const p2p::Event& event) {
       else
         wanters_.insert(other.name);
     }
-    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates);
+    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates, false);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
       asked_for_hints_ = true;
       asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
@@ -348,7 +353,8 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
     const auto id = peer->id;
     const auto facts = co_await context_.peers->client().facts(id, blob_->digest(), true, std::chrono::seconds(1));
     if (!facts || !facts->midstates) continue;
-    trust_.add_hint(*facts->midstates);
+    // Its own, whatever name is written on it.
+    trust_.add_hint({name, facts->midstates->states}, true);
     if (++lists == 2 || to_repair) break;
   }
   if (to_repair) {
@@ -414,6 +420,7 @@ void BlobFetch::seek_vouchers() {
     voucher.probe = stripe;
     voucher.probe_ends = now() + context_.limits.probe;
     voucher.sum = *sum;
+    voucher.answers = sender_answers_[stripe];
     // No word against the peer: where upstream cannot be asked it may give the stripe again.
     replace({stripe}, false);
   }
@@ -449,13 +456,13 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
       continue;
     }
     voucher.refused = true;
-    trust_.doubt(stripe, peer, voucher.sum, false);
+    trust_.doubt(stripe, {peer, voucher.answers}, voucher.sum, false);
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
     log_->was_wrong();
     for (const auto other : waiting) {
       const auto sum = blob_->stripe_checksum(other);
       if (!sum || sender_of(other) != peer) continue;
-      trust_.doubt(other, peer, *sum, false);
+      trust_.doubt(other, answering(other), *sum, false);
       log_->replacing(other, true);
       blob_->drop_stripe(other);
       hasher_->rewind(other);
@@ -498,13 +505,32 @@ void BlobFetch::reckon() {
   if (context_.peers == nullptr) return;
   auto verdict = trust_.verdict(*blob_);
   for (const auto& served : std::exchange(served_, {})) {
-    if (std::ranges::find(verdict.senders, served.peer) == verdict.senders.end())
+    if (std::ranges::find(verdict.senders, served.peer) == verdict.senders.end() &&
+        std::ranges::find(verdict.passed_on, served.peer) == verdict.passed_on.end())
       context_.peers->served_well(served.peer, served.first_byte_ms, served.bytes_per_second);
   }
   for (const auto peer : verdict.senders) context_.peers->sent_bad(peer, "its bytes were not the blob's");
-  for (const auto& name : verdict.publishers) context_.peers->published_bad(name, "its midstates were not the blob's");
+  for (const auto& name : verdict.publishers) context_.peers->published_bad(name, kFalseList);
+  if (!verdict.said_to_publish.empty()) {
+    asio::co_spawn(context_.home, ask_who_published(shared_from_this(), std::move(verdict.said_to_publish)),
+                   asio::detached);
+  }
   const std::lock_guard lock(mutex_);
   status_.replaced = std::move(verdict.replaced);
+}
+
+/// A coordinator said that they published false lists; it may have made them itself. Blamed is who gives one now.
+Task<> BlobFetch::ask_who_published(std::shared_ptr<BlobFetch> self, std::vector<std::string> names) {
+  const auto own = self->blob_->midstates();
+  for (const auto& name : names) {
+    const auto* peer = self->context_.peers->snapshot()->find(name);
+    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
+    const auto id = peer->id;
+    const auto facts =
+        co_await self->context_.peers->client().facts(id, self->blob_->digest(), true, std::chrono::seconds(1));
+    if (facts && facts->midstates && first_difference(own, facts->midstates->states))
+      self->context_.peers->published_bad(name, kFalseList);
+  }
 }
 
 }  // namespace oxbow::mirror

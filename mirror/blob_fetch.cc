@@ -50,6 +50,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       relinked_(blob_->geometry().stripes()),
       marks_(blob_->geometry().stripes()),
       origins_(blob_->geometry().stripes(), context.peers == nullptr ? p2p::kUpstream : kSeveral),
+      sender_answers_(blob_->geometry().stripes()),
       accepted_(blob_->geometry().stripes()),
       checking_(blob_->geometry().stripes()),
       copies_(blob_->geometry().stripes()) {}
@@ -226,6 +227,10 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   hasher_->poke();
   seek_vouchers();
   pump();
+  // What it waits for may have come to its end before it was known here.
+  const auto now_is = status();
+  const auto added = readers_.find(id);
+  if (added != readers_.end() && (now_is.failure || now_is.disk_failure || now_is.settled)) added->second.waker->wake();
 }
 
 void BlobFetch::remove_reader(std::uint64_t id) {
@@ -423,7 +428,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
   const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
-    if (blob_->has(stripe) || fetch.hedge_of || fetch.source == p2p::kUpstream) continue;
+    if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;
     const std::lock_guard lock(mutex_);
     coming_.push_back(stripe);
   }
@@ -495,6 +500,10 @@ void BlobFetch::end_twins(const Running& winner, std::uint32_t stripe) {
 }
 
 void BlobFetch::on_hashed(Result<> outcome) {
+  if (!outcome && outcome.error().code() != Errc::kCorrupt) {
+    if (!verified_) fail_disk(std::move(outcome).error());
+    return;
+  }
   // A stripe may have been dropped since: then it is hashed again from there on.
   const auto outdated = [this] { return hasher_->position() < blob_->geometry().blob_bytes(); };
   if (outdated() || verified_) return;
@@ -535,7 +544,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
   const bool whole = whole_ == id;
   if (whole) whole_.reset();
   std::uint64_t reader_id = 0;
-  bool upstream = true;
+  bool upstream = false;
   bool lease = own_turn_ended(id, outcome);
   std::vector<p2p::PeerId> alternatives;
   if (const auto running = running_.find(id); running != running_.end()) {
@@ -547,6 +556,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     lease = lease || running->second->leased();
     const auto stripes = running->second->fetch().stripes;
     log_->stopped(whole ? 0 : stripes.begin, whole ? blob_->geometry().stripes() : stripes.end);
+    if (whole) {
+      const std::lock_guard lock(mutex_);
+      arriving_.clear();  // of whatever it had come to; nothing else of upstream ran beside it
+    }
     const bool given_up = !outcome && outcome.error().code() == Errc::kCancelled && (readers_.empty() || stopped_);
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
       if (!outcome && !given_up && !blob_->has(stripe)) note_retry(stripe);

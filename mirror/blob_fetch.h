@@ -77,6 +77,7 @@ struct FetchLimits {
   std::chrono::milliseconds backoff_max{2'000};
   std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
   std::uint64_t held_whole_bytes = 8ULL * 1024 * 1024;  ///< blobs up to this wait for their hash rather than a voucher
+  std::uint64_t window_memory = 256ULL * 1024 * 1024;   ///< of all readers whose bytes cannot be kept (`limits.memory`)
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
@@ -209,6 +210,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void note_retry(std::uint32_t stripe);
   void on_writing(std::uint32_t stripe, p2p::SourceId source, bool from_begin);
   p2p::PeerId sender_of(std::uint32_t stripe) const;
+  StripeTrust::Sender answering(std::uint32_t stripe) const;
   bool is_doubtful(std::uint32_t stripe) const;
   void clear(std::uint32_t stripe, bool awaited);
   /// Which midstates a stripe is checked alone by, and what it means if it does not fit.
@@ -245,6 +247,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
   Task<> ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair);
+  Task<> ask_who_published(std::shared_ptr<BlobFetch> self, std::vector<std::string> names);
   void locate_wrong();
   /// What a peer sends that says that it has everything, and of whom nothing is known, is given to nobody before one
   /// stripe of it was compared with upstream (or another's midstates agree): else the first to pull after a liar would
@@ -336,6 +339,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   StripeTrust trust_;
   std::unique_ptr<PeerLinks> links_;
   std::vector<p2p::SourceId> origins_;            ///< by stripe: whose bytes are in the file
+  std::vector<bool> sender_answers_;              ///< by stripe: who sent it answers for it (StripeTrust::Sender)
   std::vector<bool> accepted_;                    ///< by stripe: compared with what was known when it came
   std::vector<bool> checking_;                    ///< by stripe: being checked alone
   std::vector<std::uint32_t> copies_;             ///< by stripe: how often writing it has begun
@@ -350,7 +354,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool refused = false;
     std::optional<std::uint32_t> probe;  ///< the stripe that upstream is asked for too
     p2p::Time probe_ends{0};             ///< upstream has to have begun to answer by then
-    Checksum sum;                        ///< of that stripe, as the peer sent it
+    Checksum sum;                        ///< of that stripe, as the peer sent it,
+    bool answers = false;                ///< and whether it answers for it
     std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
   };
   std::map<p2p::PeerId, Voucher> vouchers_;

@@ -27,7 +27,8 @@ class BlobFetch::Running final : public SpanSink {
         source_(std::move(source)),
         reader_(reader),
         geometry_(owner.blob_->geometry()),
-        gathering_(fetch.source == p2p::kUpstream || is_forward() ? kGatherAtOnce : kGatherStripe) {}
+        gathering_(fetch.source == p2p::kUpstream || is_forward() ? kGatherAtOnce : kGatherStripe),
+        first_hand_(fetch.source != p2p::kUpstream && owner.trust_.is_first_hand(fetch.source, fetch.stripes.begin)) {}
 
   void begin(std::uint64_t hedge_begin) {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
@@ -165,6 +166,7 @@ class BlobFetch::Running final : public SpanSink {
   bool leased() const { return source_->leased(); }
   /// Who only passed the bytes on is not to blame for them.
   bool relayed() const noexcept { return fetch_.along && !vouched_; }
+  bool answers() const noexcept { return vouched_ || first_hand_; }
   const std::optional<Checksum>& claimed() const noexcept { return claimed_; }
   std::vector<std::string> alternatives() const { return source_->alternatives(); }
   p2p::FetchProgress report() const { return {fetch_.id, received_, owner_.now() - last_byte_}; }
@@ -307,6 +309,7 @@ class BlobFetch::Running final : public SpanSink {
   bool paused_ = false;
   bool heard_ = false;
   bool vouched_ = false;
+  const bool first_hand_;  ///< as it had said when it was asked
   std::optional<Checksum> claimed_;
   std::vector<std::byte> held_;
   std::uint64_t held_begin_ = 0;

@@ -165,7 +165,11 @@ bool PrefixHasher::turn() {
     const std::uint64_t ready = blob_->readable(position, std::min(stripe.end - position, turn_left));
     if (ready == 0) return true;
     const auto pinned = blob_->acquire({position, position + ready});
-    if (!pinned) return true;
+    if (!pinned) {
+      // Dropped meanwhile: hashed when it comes again.
+      if (pinned.error().code() != Errc::kNotFound) done_(std::unexpected(pinned.error()));
+      return true;
+    }
     bool whole = false;
     {
       const std::lock_guard lock(mutex_);
@@ -173,7 +177,10 @@ bool PrefixHasher::turn() {
       whole = read_range(*pinned, [&](std::span<const std::byte> bytes) { next.update(bytes); });
       if (whole) hasher_ = next;
     }
-    if (!whole) return true;  // the next read of a client finds out and drops the stripe
+    if (!whole) {
+      done_(fail(Errc::kIo, "the blob's file cannot be read"));
+      return true;
+    }
     position_ = position + ready;
     turn_left -= ready;
     // What has just been hashed may be half of a stripe that went and half of the one that came for it.

@@ -1,9 +1,9 @@
 // Hashes the in-order prefix of a blob as it grows, keeps the midstate at each stripe boundary, and says at the end
-// whether the blob is what its digest says (design section 7). A stripe that was hashed alone before the prefix came
+// whether the blob is what its digest says. A stripe that was hashed alone before the prefix came
 // there is stepped over: its link stands. It reads from the blob's file, which is in the page
 // cache because it was written a moment ago: 0.1 CPU s/GB beside the 0.57 of SHA-256, and no queue of bytes to bound.
-// Thread rule: `poke` from any thread; `done` is called on a pool thread. Lifetime: shared; a job under way holds
-// it.
+// Thread rule: all methods from any thread; `done` and `on_boundary` are called on a pool thread. Lifetime: shared; a
+// job under way holds it.
 #pragma once
 
 #include <atomic>
@@ -34,7 +34,8 @@ class PrefixHasher : public std::enable_shared_from_this<PrefixHasher> {
   /// look right, hashing stops there until `go_on` or `rewind`.
   using OnBoundary = std::function<bool(std::uint32_t stripe, std::string_view midstate)>;
 
-  /// `done`: success when the whole blob matched; kCorrupt when it did not (and again after each `rewind`).
+  /// `done`: success when the whole blob matched; kCorrupt when it did not (and again after each `rewind`); another
+  /// error when the file cannot be read, and hashing stands still.
   PrefixHasher(std::shared_ptr<storage::Blob> blob, WorkPool& pool, OnBoundary on_boundary,
                std::function<void(Result<>)> done);
 

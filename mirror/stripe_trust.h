@@ -2,7 +2,8 @@
 // are compared with what the node that got them from upstream says (first-hand checksums, from its have stream) and
 // with midstate lists (hints). A disagreement blames nobody: the stripe is fetched again from elsewhere, and who sent
 // or said what is kept. When the blob has hashed to its digest its bytes are the truth, and only then everybody whose
-// word differs from it is named: an honest sender never is.
+// word differs from it is named. A peer answers for what it says that it has verified, and for what it says that it has
+// from upstream; whoever only passed on what agreed with all that it knew is not named.
 // Thread rule: the home loop, but `hint` and `hint_says` (any thread). Lifetime: one a fetch.
 #pragma once
 
@@ -21,24 +22,41 @@
 
 namespace oxbow::mirror {
 
+/// Where two lists of midstates first differ.
+std::optional<std::uint32_t> first_difference(const std::vector<std::string>& own,
+                                              const std::vector<std::string>& list);
+
 class StripeTrust {
  public:
+  /// Who sent a stripe. kNoPeer: several had a part in it.
+  struct Sender {
+    Sender(p2p::PeerId id, bool answers_for_it = true) noexcept : peer(id), answers(answers_for_it) {}
+    p2p::PeerId peer;
+    /// It said that it has verified the blob, or, before it was asked, that it has the stripe from upstream. Who says
+    /// so later may have got what it passed on once more, from there.
+    bool answers;
+  };
+
   /// `publisher` got `stripe` from upstream, with that checksum.
   void note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, const Checksum& sum);
 
+  /// Whether `peer` has said that it has the stripe from upstream.
+  bool is_first_hand(p2p::PeerId peer, std::uint32_t stripe) const;
+
   /// Whether a stripe that came whole from `sender`, which claimed a checksum for it, agrees with everything known. If
   /// not, who said what is kept.
-  /// `sender` kNoPeer: several had a part in it. `given`: readers may have got it already.
-  bool agrees(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual, const std::optional<Checksum>& claimed,
+  /// `given`: readers may have got it already.
+  bool agrees(std::uint32_t stripe, Sender sender, const Checksum& actual, const std::optional<Checksum>& claimed,
               bool given = false);
   /// A stripe that is about to be replaced, with who sent it.
-  void doubt(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual, bool given);
+  void doubt(std::uint32_t stripe, Sender sender, const Checksum& actual, bool given);
   bool doubted(std::uint32_t stripe, p2p::PeerId sender) const;
   /// Whether somebody else sent the very same bytes: two who agree weigh more than a list.
   bool seconded(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual) const;
 
-  /// The list to go by from now on, if there is none; kept for the reckoning in any case.
-  void add_hint(p2p::MidstateList list);
+  /// The list to go by from now on, if there is none; kept for the reckoning in any case. `heard_from_publisher`: not
+  /// by another's word.
+  void add_hint(p2p::MidstateList list, bool heard_from_publisher);
   bool has_hint() const;
   /// Whether somebody else than `name` published the list that is gone by.
   bool hint_of_another(std::string_view name) const;
@@ -55,8 +73,10 @@ class StripeTrust {
 
   struct Verdict {
     std::vector<p2p::PeerId> senders;
+    std::vector<p2p::PeerId> passed_on;  ///< wrong bytes for which somebody else answers
     std::vector<std::string> publishers;
-    std::vector<std::uint32_t> replaced;  ///< stripes that were given out with wrong bytes
+    std::vector<std::string> said_to_publish;  ///< by others: to be asked before they are blamed
+    std::vector<std::uint32_t> replaced;       ///< stripes that were given out with wrong bytes
   };
   /// Of a blob that has just verified.
   Verdict verdict(const storage::Blob& blob) const;
@@ -67,15 +87,24 @@ class StripeTrust {
     p2p::PeerId peer;
     Checksum sum;
     bool sent;  ///< bytes, not only a checksum
+    bool answers;
     bool given;
     bool operator==(const Word&) const = default;
   };
-  void keep(const Word& word);
+  /// False: there is no room.
+  bool keep(const Word& word);
+  /// A checksum that `publisher` said to be upstream's.
+  void keep_first_hand(std::uint32_t stripe, p2p::PeerId publisher, const Checksum& sum);
 
   std::map<std::uint32_t, std::pair<p2p::PeerId, Checksum>> first_hand_;
-  std::vector<Word> words_;   ///< that disagreed with another
-  mutable std::mutex mutex_;  ///< the lists
-  std::vector<p2p::MidstateList> lists_;
+  std::vector<Word> words_;                ///< that disagreed with another
+  std::vector<std::uint32_t> given_more_;  ///< given to readers and doubted when there was no room for the word
+  mutable std::mutex mutex_;               ///< the lists
+  struct Heard {
+    p2p::MidstateList list;
+    bool from_publisher;
+  };
+  std::vector<Heard> lists_;
   std::optional<std::size_t> current_;
 };
 

@@ -47,6 +47,22 @@ class Hostile(Scenario):
         self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
         self.assert_suspended(cluster, hostile, 1)
 
+    # It fetches the blob like the others, as it says, and lies about what upstream gave it; the others hand its bytes on to each other before
+    # anybody can know. Nobody gets a complete blob of them, the second try is right, and only their author is blamed.
+    def test_a_peer_that_lies_about_what_it_has_from_upstream(self):
+        cluster = self.cluster(4, start=False, rate="200mbit")
+        data, digest = self.blob(SIZE)
+        hostile = cluster.add_hostile("lies", data)
+        self.start_cluster(cluster)
+        path = cluster.push(data, digest)
+        cluster.settled()
+        time.sleep(2.5)  # it announces every second
+        for result in cluster.pull_all(path):
+            self.assertTrue(result.error or result.digest == digest, f"{result.node}: a complete blob with wrong bytes")
+        self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_suspended(cluster, hostile, 1)
+
     # It takes every request for a stripe and gives no answer.
     def test_a_peer_that_accepts_and_never_answers(self):
         cluster, hostile = self.pull_among("silent", 1.10)

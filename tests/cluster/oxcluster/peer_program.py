@@ -8,11 +8,13 @@ It says hello, announces to every member that it holds one blob, and answers for
   corrupt  one wrong byte in each stripe
   states   the right bytes, and a list of midstates that are not the blob's
   silent   takes requests for stripes and never answers
+  lies     says that it fetches the blob too and has the first half from upstream; gives wrong bytes, and their checksums as upstream's
 Asked as a coordinator it grants each span to whoever asks first, and names those who announced. Every request goes to standard
 output as a line of JSON.
 """
 
 import base64
+import ctypes
 import hashlib
 import json
 import os
@@ -31,6 +33,20 @@ import h2.events
 from peer_geometry import stripe_bytes
 
 LEASE_MS = 4000
+_xxhash = ctypes.CDLL("libxxhash.so.0")
+
+
+class _Hash128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+_xxhash.XXH3_128bits.restype = _Hash128
+_xxhash.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+
+
+def checksum(data):
+    made = _xxhash.XXH3_128bits(data, len(data))
+    return f"{made.high:016x}{made.low:016x}"
 
 
 class Blob:
@@ -41,6 +57,8 @@ class Blob:
         self.stripe = stripe_bytes(len(self.data))
         self.count = (len(self.data) + self.stripe - 1) // self.stripe
         self.mode = mode
+        self.has = range(self.count // 2 if mode == "lies" else self.count)
+        self.map = "all" if mode != "lies" else base64.b64encode(sum(1 << i for i in self.has).to_bytes((self.count + 7) // 8, "little")).decode()
         self.midstates = None
         if mode == "states":
             states = b"".join(hashlib.sha256(f"not the state before stripe {i}".encode()).digest() for i in range(1, self.count))
@@ -48,12 +66,13 @@ class Blob:
 
     def bytes_of(self, index, offset):
         part = bytearray(self.data[index * self.stripe:(index + 1) * self.stripe])
-        if self.mode == "corrupt":
+        if self.mode in ("corrupt", "lies"):
             part[len(part) // 2] ^= 1
         return bytes(part[offset:])
 
     def announce(self):
-        return {"digest": self.digest, "size": len(self.data), "interest": "holding", "have": "all", "may_fetch": False,
+        return {"digest": self.digest, "size": len(self.data), "interest": "wanting" if self.mode == "lies" else "holding",
+                "have": self.map, "may_fetch": False,
                 "want_neighbours": False, "know_midstates": True, **({"midstates": self.midstates} if self.midstates else {})}
 
 
@@ -89,7 +108,7 @@ class Coordinator:
                     lost.append(span)
         others = {name: complete for (of, name), complete in self.members.items() if of == digest and name != asker}
         if digest == self.blob.digest:
-            others[self.name] = True
+            others[self.name] = self.blob.map == "all"
         reply = {"digest": digest, "size": self.sizes[digest], "again_ms": 500, "wanters": len(others), "granted": granted, "lost": lost,
                  "neighbours": [{"name": name, "complete": complete, "stripes": 0} for name, complete in others.items()]}
         if digest == self.blob.digest and self.blob.midstates:
@@ -142,10 +161,13 @@ class Peer:
         if not match or match[1] != self.blob.digest:
             return 404, {}, b"", True
         if match[2] == "have":
-            return 200, {}, (json.dumps({"map": "all", "load": "0/8/0"}) + "\n").encode(), False
+            lines = [{"map": self.blob.map, "load": "0/8/0"}]
+            if self.mode == "lies":
+                lines += [{"sums": [[index, checksum(self.blob.bytes_of(index, 0))] for index in self.blob.has]}]
+            return 200, {}, "".join(json.dumps(line) + "\n" for line in lines).encode(), False
         if match[2]:
             return self.stripe(int(match[3]), fields.get("range"))
-        facts = {"size": len(self.blob.data), "verified": True, "have": "all"}
+        facts = {"size": len(self.blob.data), "verified": self.mode != "lies", "have": self.blob.map}
         if self.blob.midstates and "midstates" in query:
             facts["midstates"] = self.blob.midstates
         return 200, {}, json.dumps(facts).encode(), True
@@ -153,11 +175,14 @@ class Peer:
     def stripe(self, index, byte_range):
         if self.mode == "silent":
             return None
-        if index >= self.blob.count:
+        if index not in self.blob.has:
             return 404, {}, b"", True
         offset = int(re.fullmatch(r"bytes=(\d+)-", byte_range)[1]) if byte_range else 0
         body = self.blob.bytes_of(index, offset)
-        fields = {"oxbow-size": str(len(self.blob.data)), "oxbow-verified": "1", "oxbow-load": "0/8/0", "oxbow-have": "0:all"}
+        fields = {"oxbow-size": str(len(self.blob.data)), "oxbow-verified": "0" if self.mode == "lies" else "1", "oxbow-load": "0/8/0",
+                  "oxbow-have": f"0:{self.blob.map}"}
+        if not offset:
+            fields["oxbow-checksum"] = checksum(body)
         if offset:
             fields["content-range"] = f"bytes {offset}-{offset + len(body) - 1}/{offset + len(body)}"
         return 206 if byte_range else 200, fields, body, True

@@ -84,6 +84,7 @@ class FakeStripeCall final : public p2p::PeerCall {
       facts.blob_bytes = ask_.blob_bytes;
       facts.offset = ask_.offset;
       facts.length = end_ - position_;
+      facts.verified = peer_.verified;
       facts.checksum_hex = stripe_sum(peer_.content, ask_.stripe).hex();
       sink_.on_head(facts);
       if (alive.expired()) return;
@@ -285,6 +286,7 @@ Task<Result<std::vector<p2p::AnnounceReply>>> FakePeers::announce(p2p::PeerId, s
 Task<Result<p2p::BlobFacts>> FakePeers::facts(p2p::PeerId peer, Digest, bool, std::chrono::milliseconds) {
   const std::lock_guard lock(mutex_);
   auto& asked = peers_.at(peer);
+  ++facts_asked_;
   p2p::BlobFacts facts;
   if (asked.midstates_not_before > 0)
     --asked.midstates_not_before;

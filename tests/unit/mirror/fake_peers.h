@@ -18,6 +18,7 @@ Checksum stripe_sum(const std::string& content, std::uint32_t stripe);
 
 struct FakePeer {
   std::string content;                                       ///< what it gives; not necessarily the blob
+  bool verified = true;                                      ///< as it says; else it passes on what it got
   bool knows_nothing = false;                                ///< kNotFound to everything
   std::optional<std::uint64_t> dies_after = {};              ///< bytes of a stripe; the next request is good again
   std::map<std::uint32_t, std::uint64_t> stalls_after = {};  ///< by stripe, until `release`
@@ -63,6 +64,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   int calls_open() const { return calls_open_; }
   std::uint64_t bytes_given() const { return bytes_given_; }
   std::uint32_t held() const { return held_; }
+  std::uint32_t facts_asked() const { return facts_asked_; }
 
   // FetchPeers
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override;
@@ -128,6 +130,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::atomic<int> calls_open_ = 0;
   std::atomic<std::uint64_t> bytes_given_ = 0;
   std::atomic<std::uint32_t> held_ = 0;
+  std::atomic<std::uint32_t> facts_asked_ = 0;
 };
 
 }  // namespace oxbow::mirror

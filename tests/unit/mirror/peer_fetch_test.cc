@@ -10,9 +10,10 @@ using Names = std::vector<std::string>;
 
 class PeerFetchTest : public PeerSite {
  protected:
-  /// The coordinator gives a list of midstates before anything is fetched.
+  /// The coordinator gives a list of midstates before anything is fetched, which its publisher gives too.
   void list_first(const std::string& publisher, std::vector<std::string> states) {
     peers_.reply.midstates = p2p::MidstateList{publisher, std::move(states)};
+    peers_.peer(peers_.snapshot()->find(publisher)->id).midstates = peers_.reply.midstates;
     peers_.script.reply_first = true;
   }
 };
@@ -161,8 +162,63 @@ TEST_F(PeerFetchTest, FalseListIsContradictedByUpstream) {
   expect_right(read(whole()));
   EXPECT_TRUE(verified());
   EXPECT_EQ(peers_.bad_senders(), Ids());
-  EXPECT_EQ(peers_.bad_publishers(), Names{"c"});
+  EXPECT_TRUE(eventually([&] { return peers_.bad_publishers() == Names{"c"}; }));
   EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// The coordinator made the list itself, and wrote another's name on it: that one has another list, or none.
+TEST_F(PeerFetchTest, AFramedPublisherIsNotNamed) {
+  auto states = midstates_of(content_);
+  states[2][0] ^= 1;
+  for (const bool has_one : {true, false}) {
+    list_first("c", states);
+    peers_.peer(kC).midstates.reset();
+    if (has_one) peers_.peer(kC).midstates = p2p::MidstateList{"c", midstates_of(content_)};
+    peers_.script.otherwise = {kA};
+    expect_right(read(whole()));
+    EXPECT_TRUE(eventually([&] { return peers_.facts_asked() > 0 && blobs_->running(digest_) == nullptr; }));
+    EXPECT_EQ(peers_.bad_publishers(), Names());
+    store_->purge(digest_);
+  }
+}
+
+// A peer says that another published what it gives: the list is its own.
+TEST_F(PeerFetchTest, AForeignNameOnOnesOwnList) {
+  auto states = midstates_of(content_);
+  states[2][0] ^= 1;
+  peers_.peer(kB).midstates = p2p::MidstateList{"c", states};
+  peers_.reply.neighbours = {{"b", true, 8}};
+  peers_.script.otherwise = {kA};
+  expect_right(read(whole()));
+  EXPECT_TRUE(eventually([&] { return peers_.bad_publishers() == Names{"b"}; }));
+}
+
+// C leased a stripe and lies about it; A has it from C, and all that A knew agreed. C is named, A is not.
+TEST_F(PeerFetchTest, WhoPassedOnALieIsNotNamed) {
+  wrong_at(kA, 3);
+  peers_.peer(kA).verified = false;
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[3] = {kA};
+  peers_.script.watched = {kC};
+  peers_.script.news_first = 1;
+  peers_.peer(kC).sums = {{3, stripe_sum(peers_.peer(kA).content, 3).hex()}};
+  ASSERT_TRUE(read(whole()).cut);
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  EXPECT_TRUE(eventually([&] { return peers_.bad_senders() == Ids{kC}; }));
+  expect_right(read(whole()));
+}
+
+// Nobody said where the bytes come from, and who gave them has not verified them: they are fetched again, and nobody
+// is named.
+TEST_F(PeerFetchTest, NobodyIsNamedForBytesThatWerePassedOn) {
+  wrong_at(kA, 3);
+  peers_.peer(kA).verified = false;
+  peers_.script.otherwise = {kB};
+  peers_.script.sources[3] = {kA};
+  ASSERT_TRUE(read(whole()).cut);
+  EXPECT_TRUE(eventually([&] { return verified(); }));
+  expect_right(read(whole()));
+  EXPECT_EQ(peers_.bad_senders(), Ids());
 }
 
 // The same where upstream gives this node nothing: two peers who agree outweigh the list.
@@ -174,7 +230,7 @@ TEST_F(PeerFetchTest, FalseListIsContradictedByTwoPeers) {
   source_->fail_always(Errc::kUnauthorized);
   expect_right(read(whole()));
   EXPECT_EQ(peers_.bad_senders(), Ids());
-  EXPECT_EQ(peers_.bad_publishers(), Names{"c"});
+  EXPECT_TRUE(eventually([&] { return peers_.bad_publishers() == Names{"c"}; }));
 }
 
 // A true list: a wrong stripe is found when the prefix reaches it, before the reader gets any of it.
@@ -243,7 +299,7 @@ TEST_F(PeerFetchTest, ListAndBytesLieTogether) {
   EXPECT_LT(got.bytes.size(), content_.size());
   EXPECT_TRUE(eventually([&] { return verified(); }));
   EXPECT_EQ(peers_.bad_senders(), Ids{kA});
-  EXPECT_EQ(peers_.bad_publishers(), Names{"a"});
+  EXPECT_TRUE(eventually([&] { return peers_.bad_publishers() == Names{"a"}; }));
 }
 
 // A late stripe's tail comes from elsewhere: the bytes are right and the late request has ended.

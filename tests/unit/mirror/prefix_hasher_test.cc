@@ -76,6 +76,24 @@ class PrefixHasherTest : public ::testing::Test {
   Scratch scratch_;
 };
 
+// The file cannot be read any more: that is said, and nobody waits for a hash that never comes.
+TEST_F(PrefixHasherTest, AFileThatCannotBeRead) {
+  const auto blob = reserve(content_, content_.size());
+  write_all(*blob, content_);
+  auto [hasher, done] = start(blob);
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(scratch_.directory())) {
+    if (!entry.is_regular_file() || entry.path().string().find(blob->digest().hex()) == std::string::npos) continue;
+    std::filesystem::resize_file(entry.path(), 1'000);
+    ++files;
+  }
+  ASSERT_EQ(files, 1U);
+  hasher->poke();
+  ASSERT_EQ(done.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(done.get().error().code(), Errc::kIo);
+  EXPECT_NE(blob->state(), storage::BlobState::kVerified);
+}
+
 // All bytes, in any order of arrival: verified, with the midstate of each stripe boundary.
 TEST_F(PrefixHasherTest, WholeBlobVerifies) {
   const auto blob = reserve(content_, content_.size());

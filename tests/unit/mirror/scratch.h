@@ -58,6 +58,7 @@ class Scratch {
   }
 
   storage::Store& store() { return *store_; }
+  const std::string& directory() const { return directory_; }
   ManualClock& clock() { return clock_; }
   MetricsRegistry& metrics() { return metrics_; }
   WorkPool& pool() { return pool_; }

@@ -73,6 +73,39 @@ TEST_F(StripeTrustTest, OnlyTheOneWhoWasWrong) {
   EXPECT_EQ(senders, (Ids{kA, kC}));
 }
 
+// H has wrong bytes from upstream, as it says; A got them from H and gave them on. Only H answers for them.
+TEST_F(StripeTrustTest, WhoPassedOnIsNotNamed) {
+  trust_.note_first_hand(kC, 0, sum(1));
+  EXPECT_TRUE(trust_.agrees(0, {kA, false}, sum(1), sum(1)));
+  trust_.doubt(0, {kA, false}, sum(1), true);
+  trust_.doubt(1, {kB, false}, sum(1), false);  // whose word it was nobody knows
+  const auto verdict = trust_.verdict(*stored());
+  EXPECT_EQ(verdict.senders, Ids{kC});
+  EXPECT_EQ(verdict.passed_on, (Ids{kA, kB}));
+  EXPECT_EQ(verdict.replaced, std::vector<std::uint32_t>{0});
+}
+
+// Who passed a stripe on may get it from upstream later and say so: it does not answer for what it sent before.
+TEST_F(StripeTrustTest, WhoHasItFirstHandLater) {
+  EXPECT_FALSE(trust_.is_first_hand(kA, 0));
+  trust_.doubt(0, {kA, trust_.is_first_hand(kA, 0)}, sum(1), true);
+  trust_.note_first_hand(kA, 0, truth(0));
+  EXPECT_TRUE(trust_.is_first_hand(kA, 0));
+  EXPECT_FALSE(trust_.is_first_hand(kB, 0));
+  trust_.doubt(1, {kB, trust_.is_first_hand(kB, 1)}, sum(1), true);
+  trust_.note_first_hand(kB, 1, sum(1));
+  trust_.note_first_hand(kC, 1, truth(1));
+  EXPECT_TRUE(trust_.is_first_hand(kB, 1));               // also of a word that another has contradicted
+  EXPECT_EQ(trust_.verdict(*stored()).senders, Ids{kB});  // for its word
+}
+
+// A word that nothing ever spoke against is judged too.
+TEST_F(StripeTrustTest, FalseWordThatNobodyDoubted) {
+  trust_.note_first_hand(kA, 0, sum(1));
+  trust_.note_first_hand(kB, 1, truth(1));
+  EXPECT_EQ(trust_.verdict(*stored()).senders, Ids{kA});
+}
+
 // Two first-hand words that differ: neither is gone by, and the wrong one is named.
 TEST_F(StripeTrustTest, TwoFirstHandWords) {
   trust_.note_first_hand(kA, 0, sum(1));
@@ -122,10 +155,11 @@ TEST_F(StripeTrustTest, Lists) {
   auto bad = good;
   bad[1][0] ^= 1;
   EXPECT_EQ(trust_.hint_says(0, good[0]), std::nullopt);
-  trust_.add_hint({"b", bad});
-  trust_.add_hint({"b", {bad[1]}});
-  trust_.add_hint({"c", good});
-  trust_.add_hint({"short", {good[0]}});
+  trust_.add_hint({"b", bad}, true);
+  trust_.add_hint({"b", {bad[1]}}, true);
+  trust_.add_hint({"c", good}, true);
+  trust_.add_hint({"d", bad}, false);
+  trust_.add_hint({"short", {good[0]}}, true);
   EXPECT_TRUE(trust_.has_hint());
   EXPECT_EQ(trust_.hint_says(0, good[0]), true);
   EXPECT_EQ(trust_.hint_says(1, good[1]), false);
@@ -136,7 +170,12 @@ TEST_F(StripeTrustTest, Lists) {
   trust_.drop_hint();
   EXPECT_FALSE(trust_.has_hint());
   EXPECT_EQ(trust_.hint_says(1, good[1]), std::nullopt);
-  EXPECT_EQ(trust_.verdict(*stored()).publishers, Names{"b"});
+  const auto blob = stored();
+  EXPECT_EQ(trust_.verdict(*blob).publishers, Names{"b"});
+  EXPECT_EQ(trust_.verdict(*blob).said_to_publish, Names{"d"});
+  trust_.add_hint({"d", bad}, true);  // and now it says so itself
+  EXPECT_EQ(trust_.verdict(*blob).publishers, (Names{"b", "d"}));
+  EXPECT_EQ(trust_.verdict(*blob).said_to_publish, Names());
 }
 
 // What may be given ends where the first unchecked stripe begins.
