@@ -39,6 +39,8 @@ struct Coordinator::Impl {
   Impl(CoordinatorOptions wanted, std::uint64_t seed, Time since) : options(wanted), random(seed), started(since) {}
 
   BlobMembers& blob_of(const Digest& digest, Time now);
+  std::list<Entry>::iterator forget(std::list<Entry>::iterator entry);
+  void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
   void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
@@ -59,6 +61,7 @@ struct Coordinator::Impl {
   Random random;
   const Time started;
   std::list<Entry> by_age;  ///< longest unheard of first
+  std::size_t stripes = 0;  ///< of all of them
   std::unordered_map<Digest, std::list<Entry>::iterator, Digest::Hash> blobs;
 };
 
@@ -67,15 +70,26 @@ BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
     by_age.splice(by_age.end(), by_age, found->second);
     return found->second->blob;
   }
-  if (blobs.size() >= options.blobs) {
-    blobs.erase(by_age.front().digest);
-    by_age.pop_front();
-  }
+  if (blobs.size() >= options.blobs) forget(by_age.begin());
   by_age.push_back({digest, BlobMembers(spans)});
   const auto entry = std::prev(by_age.end());
   entry->blob.learned = now;
   blobs.emplace(digest, entry);
   return entry->blob;
+}
+
+std::list<Entry>::iterator Coordinator::Impl::forget(std::list<Entry>::iterator entry) {
+  stripes -= entry->blob.stripes();
+  blobs.erase(entry->digest);
+  return by_age.erase(entry);
+}
+
+/// Of the blob that was last heard of. Whoever announces many large blobs that nobody has takes no more memory than
+/// this.
+void Coordinator::Impl::set_size(BlobMembers& blob, std::uint64_t size) {
+  blob.set_size(size);
+  stripes += blob.stripes();
+  while (stripes > options.stripes && by_age.size() > 1) forget(by_age.begin());
 }
 
 std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
@@ -350,7 +364,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   const auto& options = impl_->options;
   const bool unheard_of = blob.size() == 0;
   blob.heard = now;
-  if (blob.blob_bytes == 0 && announce.size != 0) blob.set_size(announce.size);
+  if (blob.blob_bytes == 0 && announce.size != 0) impl_->set_size(blob, announce.size);
   impl_->expire(blob, now);
 
   AnnounceReply reply;
@@ -374,7 +388,10 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     member = &blob.add(from, now);
   }
   blob.update(*member, announce, now);
-  if (announce.midstates && !blob.midstates) blob.midstates = announce.midstates;
+  if (const auto* publisher = peers.find(from); publisher != nullptr && announce.midstates && !blob.midstates) {
+    blob.midstates = announce.midstates;
+    blob.midstates->publisher = publisher->member.name;  // whatever name is written on it
+  }
   impl_->take_reports(blob, from, announce, peers, now);
   impl_->take_released(blob, from, announce, now);
   impl_->take_claims(blob, from, *member, announce, now, reply);
@@ -406,8 +423,7 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
       ++entry;
       continue;
     }
-    impl_->blobs.erase(entry->digest);
-    entry = impl_->by_age.erase(entry);
+    entry = impl_->forget(entry);
   }
 }
 

@@ -290,6 +290,37 @@ TEST_F(CoordinatorTest, PassesMidstatesOn) {
   EXPECT_FALSE(tell(2, wanting()).midstates.has_value());
 }
 
+// A list is its sender's, whatever name is written on it: nobody is blamed for what another published.
+TEST_F(CoordinatorTest, AForeignNameOnAList) {
+  auto publisher = holding(HaveMap(256, true));
+  publisher.midstates = MidstateList{"node-3", {"one", "two"}};
+  tell(1, publisher);
+  const auto told = tell(2, wanting()).midstates;
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->publisher, "node-1");
+}
+
+// Whoever announces large blobs that nobody has takes no more memory than one who announces few.
+TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
+  CoordinatorOptions options;
+  options.stripes = 1'000;
+  Coordinator small(options, 1, Time{0});
+  for (int blob = 0; blob < 20; ++blob) {
+    auto announce = wanting();
+    announce.digest = Digest::sha256(fmt::format("blob {}", blob));
+    small.on_announce(now_, 1, announce, *peers_);
+    EXPECT_LE(small.blobs(), 3U);
+  }
+  EXPECT_EQ(small.blobs(), 3U);  // of 256 stripes each
+  // One that is larger than all of it is known alone.
+  auto giant = wanting();
+  giant.digest = Digest::sha256(std::string_view("giant"));
+  giant.size = 16'000 * kMiB;  // 2,000 stripes
+  giant.have = HaveMap(Geometry(giant.size).stripes());
+  small.on_announce(now_, 1, giant, *peers_);
+  EXPECT_EQ(small.blobs(), 1U);
+}
+
 // Everything is bounded: blobs, members of a blob, neighbours of an answer. Nonsense does no harm.
 class ManyMembers : public CoordinatorTest {
  protected:
