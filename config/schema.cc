@@ -37,7 +37,7 @@ void add_client(Options& out) {
   add(out, "client.builtin_registries", OXBOW_FIELD(client.builtin_registries), true,
       "Mirror the well-known public registries without naming them in this file.", {.reloadable = true});
   add(out, "client.drain_timeout", OXBOW_FIELD(client.drain_timeout), std::chrono::seconds(10),
-      "How long running responses may finish after SIGTERM.", {.reloadable = true, .bounds = {.max = 60 * kMinute}});
+      "How long running responses may finish after SIGTERM.", {.bounds = {.max = 60 * kMinute}});
 }
 
 void add_storage(Options& out) {
@@ -170,7 +170,8 @@ void add_admin(Options& out) {
 }
 
 void add_limits(Options& out) {
-  add(out, "limits.memory", OXBOW_FIELD(limits.memory), 256 * kMiB, "Memory for caches and for readers' windows.",
+  add(out, "limits.memory", OXBOW_FIELD(limits.memory), 256 * kMiB,
+      "Memory for the windows of readers whose bytes cannot be kept on the disk: 1 MiB each, less where they are many.",
       {.unit = "bytes", .bounds = {.min = 64.0 * kMiB}});
   add(out, "limits.upstream_bandwidth", OXBOW_FIELD(limits.upstream_bandwidth), 0,
       "All registries together. 0: unlimited.", {.unit = "bytes per second", .reloadable = true});
@@ -178,7 +179,7 @@ void add_limits(Options& out) {
       "From each registry, for preheats (oxbow pull --nodes); within upstream_bandwidth. 0: unlimited.",
       {.unit = "bytes per second", .reloadable = true});
   add(out, "limits.peer_upload_bandwidth", OXBOW_FIELD(limits.peer_upload_bandwidth), 0, "To all peers. 0: unlimited.",
-      {.unit = "bytes per second", .reloadable = true});
+      {.unit = "bytes per second"});
   add(out, "limits.peer_upload_slots", OXBOW_FIELD(limits.peer_upload_slots), 8, "Peers served at the same time.",
       {.unit = "peers", .bounds = {.min = 1, .max = 1024}});
   add(out, "limits.connections", OXBOW_FIELD(limits.connections), 16'384, "Client connections at the same time.",
@@ -190,7 +191,7 @@ void add_limits(Options& out) {
       "Body of a refused push that is read and dropped before the connection is closed.",
       {.unit = "bytes", .bounds = {.max = 1024.0 * kMiB}});
   add(out, "limits.ranges", OXBOW_FIELD(limits.ranges), 1024, "Ranges in one request.",
-      {.unit = "ranges", .reloadable = true, .bounds = {.min = 1, .max = 4096}});
+      {.unit = "ranges", .bounds = {.min = 1, .max = 4096}});
   add(out, "limits.h2_streams", OXBOW_FIELD(limits.h2_streams), 128, "Streams of one HTTP/2 connection.",
       {.unit = "streams", .bounds = {.min = 1, .max = 10'000}});
   add(out, "limits.h2_resets_per_second", OXBOW_FIELD(limits.h2_resets_per_second), 100,

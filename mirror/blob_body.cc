@@ -271,8 +271,14 @@ http::Piece BlobBody::from_window(std::size_t max_bytes) {
   if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
     position_ += memory->bytes.size();
     window_bytes_ += memory->bytes.size();
-    blobs_.count_served(Blobs::Served::kUpstream, memory->bytes.size());
-    window_log_->window(window_bytes_, window_peers_ ? window_peers_->peer_bytes() : 0);
+    // What has come is counted when it is given: a few bytes later, but of the right source in the sum.
+    const auto from_peers = std::min(window_peers_ ? window_peers_->peer_bytes() : 0, window_bytes_);
+    const auto peers_now = std::min<std::uint64_t>(from_peers - window_peer_bytes_, memory->bytes.size());
+    window_peer_bytes_ += peers_now;
+    if (peers_now > 0) blobs_.count_served(Blobs::Served::kPeer, peers_now);
+    if (peers_now < memory->bytes.size())
+      blobs_.count_served(Blobs::Served::kUpstream, memory->bytes.size() - peers_now);
+    window_log_->window(window_bytes_, window_peer_bytes_);
     if (position_ == read_.size && window_hashes_) journal.end(window_log_, PullState::kVerified);
   } else if (const auto* cut = std::get_if<http::Cut>(&piece)) {
     journal.end(window_log_, PullState::kFailed, cut->error.what());
@@ -296,7 +302,7 @@ void BlobBody::enter_window(std::optional<Hasher> hasher) {
   window_ = std::make_unique<WindowStream>(
       WindowStream::Options{
           read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
-      std::move(source), blobs_.clock(), waker_);
+      std::move(source), blobs_.clock(), blobs_.window_memory(), waker_);
 }
 
 }  // namespace oxbow::mirror

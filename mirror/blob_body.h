@@ -1,6 +1,6 @@
 // The body of a blob response: one range, or several as multipart/byteranges. Gives pieces of the blob's file as far as
 // they are readable, waits for what is still to come, and holds back the end of an open-ended response until the blob
-// has verified, so that no client gets a complete response with wrong bytes (design section 7). Thread rule and
+// has verified, so that no client gets a complete response with wrong bytes. Thread rule and
 // lifetime: as http::Body; `Blobs` outlives it.
 #pragma once
 
@@ -41,7 +41,6 @@ class BlobBody final : public http::Body {
 
  private:
   http::Piece step(std::size_t max_bytes);
-  std::optional<http::Piece> between_ranges(std::size_t max_bytes);
   std::uint64_t givable(std::uint64_t max_bytes) const;
   Blobs::Served source_of(std::uint32_t stripe) const;
   /// How far this response may go now.
@@ -71,7 +70,8 @@ class BlobBody final : public http::Body {
   std::unique_ptr<WindowStream> window_;
   std::shared_ptr<PeerFirstSource> window_peers_;
   std::shared_ptr<PullLog> window_log_;
-  std::uint64_t window_bytes_ = 0;  ///< given out
+  std::uint64_t window_peer_bytes_ = 0;  ///< of the next
+  std::uint64_t window_bytes_ = 0;       ///< given out
   bool window_hashes_ = false;
   std::shared_ptr<LateAnswer> catching_up_;  ///< hashing what was served before the window opened
   std::shared_ptr<std::optional<Hasher>> caught_up_;

@@ -32,6 +32,7 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       clock_(clock),
       limits_(limits),
       journal_(clock),
+      window_memory_(limits.window_memory, limit_counter(metrics, "memory")),
       served_{&client_bytes(metrics).Add({{"source", "storage"}}), &client_bytes(metrics).Add({{"source", "peer"}}),
               &client_bytes(metrics).Add({{"source", "upstream"}})},
       window_readers_(counter_family(metrics, "oxbow_window_readers_total",

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "mirror/blob_fetch.h"
+#include "mirror/window_stream.h"
 
 namespace oxbow::mirror {
 
@@ -18,8 +19,6 @@ class Blobs final : public FetchObserver {
 
   /// Before the first fetch; without it every stripe comes from upstream.
   void set_peers(FetchPeers* peers) { peers_ = peers; }
-  FetchPeers* peers() noexcept { return peers_; }
-
   /// Null: no ring.
   FetchPeers* peers() const noexcept { return peers_; }
 
@@ -28,6 +27,7 @@ class Blobs final : public FetchObserver {
   const Clock& clock() const noexcept { return clock_; }
   const FetchLimits& limits() const noexcept { return limits_; }
   PullJournal& journal() noexcept { return journal_; }
+  WindowMemory& window_memory() noexcept { return window_memory_; }
 
   /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
   /// kInvalid (of another size here, by the word of another repository) mean window mode. `continues`: as
@@ -57,6 +57,7 @@ class Blobs final : public FetchObserver {
   const Clock& clock_;
   FetchLimits limits_;
   PullJournal journal_;
+  WindowMemory window_memory_;
   FetchPeers* peers_ = nullptr;
   std::array<Counter*, 3> served_;
   Counter& window_readers_;

@@ -92,6 +92,13 @@ sigset_t handled_signals() {
   return set;
 }
 
+/// For peers, where clients have taken all of `client.drain_timeout`: their stripes had that time too.
+constexpr std::chrono::milliseconds kLeastPeerDrain{200};
+
+std::chrono::milliseconds milliseconds_until(std::chrono::steady_clock::time_point end) {
+  return std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+}
+
 /// What systemd listens on for this service must be served.
 Result<> check_handed_over(const config::Config& config) {
   auto named = config.client.listen;
@@ -194,7 +201,9 @@ Result<> run_daemon(DaemonOptions options) {
   auto registries = Registries::create(config, services);
   if (!registries) return std::unexpected(std::move(registries.error()));
 
-  Blobs blobs(**store, ground.pool, ground.clock, ground.metrics, FetchLimits{});
+  FetchLimits fetch_limits;
+  fetch_limits.window_memory = config.limits.memory;
+  Blobs blobs(**store, ground.pool, ground.clock, ground.metrics, fetch_limits);
   std::unique_ptr<RingNode> ring;
   if (config::has_peers(config)) {
     auto made =
@@ -271,9 +280,11 @@ Result<> run_daemon(DaemonOptions options) {
   ready = false;
   preheats.close();
   preheat_queue.close();
+  const auto drained_by = std::chrono::steady_clock::now() + config.client.drain_timeout;
+  if (ring) ring->leave();
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
-    ring->drain(config.client.drain_timeout);
+    ring->drain(std::max(milliseconds_until(drained_by), kLeastPeerDrain));
     ring->close();
   }
   admin->drain(std::chrono::milliseconds(500));

@@ -71,20 +71,24 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     if (upstream_) upstream_->resume();
   }
 
-  // From a peer:
+  // From a peer; `on_data` from upstream too:
   void on_head(const p2p::StripeFacts&) override {
     hear();
     head();
   }
   std::size_t on_data(std::span<const std::byte> bytes) override {
-    // A peer gives its stripe to the end; more than is wanted is dropped.
-    const auto wanted = bytes.first(std::min<std::uint64_t>(bytes.size(), range_.size()));
+    if (refused_) return bytes.size();
+    const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), skip_));
+    skip_ -= skipped;
+    // A peer gives its stripe to the end, and upstream may give more than it was asked for: the rest is dropped.
+    const auto rest = bytes.subspan(skipped);
+    const auto wanted = rest.first(std::min<std::uint64_t>(rest.size(), range_.size()));
     const auto taken = wanted.empty() ? 0 : sink_.on_data(wanted);
     range_.begin += taken;
-    source_.peer_bytes_ += taken;
+    if (call_) source_.peer_bytes_ += taken;
     hear();
     full_ = taken < wanted.size();
-    return full_ ? taken : bytes.size();
+    return full_ ? skipped + taken : bytes.size();
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {
     if (outcome) {
@@ -100,10 +104,12 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
 
   // From upstream:
   void on_head(const SpanHead& from) override {
-    if (from.whole && range_.begin != 0) {
-      refused_ = Error(Errc::kUnsupported, "upstream knows no ranges");
-      return;
-    }
+    if (from.blob_bytes && *from.blob_bytes != source_.geometry_.blob_bytes())
+      refused_ = Error(Errc::kCorrupt, "upstream has another size for this blob");
+    else if (!from.whole && from.begin != range_.begin)
+      refused_ = Error(Errc::kCorrupt, "upstream sent another range than was asked for");
+    if (refused_) return;
+    skip_ = from.whole ? range_.begin : 0;
     head();
   }
   void on_done(Result<> outcome) override {
@@ -171,6 +177,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   void next() {
     call_.reset();
     upstream_.reset();
+    skip_ = 0;
     watch_.cancel();
     if (range_.empty()) return sink_.on_done({});
     const auto stripe = source_.geometry_.stripe_at(range_.begin);
@@ -193,7 +200,8 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
 
   PeerFirstSource& source_;
   Loop& loop_;
-  ByteRange range_;  ///< what is still to come
+  ByteRange range_;         ///< what is still to come
+  std::uint64_t skip_ = 0;  ///< of a body that begins with the blob, because upstream knows no ranges
   SpanSink& sink_;
   std::chrono::steady_clock::time_point looked_{};
   std::vector<p2p::PeerId> holders_;

@@ -63,6 +63,7 @@ class Node final : public RingNode {
   void set_preheats(p2p::PeerPreheats& preheats) override { preheats_ = &preheats; }
   const std::string& name() const noexcept override { return self_.name; }
   Result<> start() override;
+  void leave() override;
   void drain(std::chrono::milliseconds timeout) override;
   void close() override;
   std::vector<std::string> addresses() const override { return server_->addresses(); }
@@ -78,7 +79,6 @@ class Node final : public RingNode {
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override {
     context.seed = incarnation_ ^ p2p::key_of(context.digest);
     context.replicas = replicas_;
-    context.started = now();
     return p2p::make_strategy(strategy_, std::move(context));
   }
   std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return table_.snapshot(); }
@@ -423,9 +423,12 @@ void Node::published_bad(std::string_view publisher, std::string_view why) {
   if (const auto* known = table_.snapshot()->find(publisher)) suspend(known->id, why);
 }
 
+void Node::leave() {
+  if (!draining_.exchange(true)) membership_->stop();
+}
+
 void Node::drain(std::chrono::milliseconds timeout) {
-  draining_ = true;
-  membership_->stop();
+  leave();
   service_->drain();  // have streams have no end of their own
   server_->drain(timeout);
 }

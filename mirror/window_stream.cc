@@ -13,19 +13,24 @@ bool may_retry(Errc code) noexcept {
 }  // namespace
 
 WindowStream::WindowStream(Options options, std::shared_ptr<SpanSource> source, const Clock& clock,
-                           std::shared_ptr<Waker> waker)
+                           WindowMemory& memory, std::shared_ptr<Waker> waker)
     : options_(std::move(options)),
       source_(std::move(source)),
       clock_(clock),
+      memory_(memory),
       waker_(std::move(waker)),
       retry_(waker_->loop()),
       received_(options_.range.begin),
       incoming_(options_.range.begin),
       last_progress_(clock.steady()) {
+  memory_.join();
   request();
 }
 
-WindowStream::~WindowStream() { request_.reset(); }
+WindowStream::~WindowStream() {
+  request_.reset();
+  memory_.leave();
+}
 
 void WindowStream::request() {
   incoming_ = received_;
@@ -56,7 +61,7 @@ std::size_t WindowStream::on_data(std::span<const std::byte> bytes) {
   }
   bytes = bytes.first(static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), options_.range.end - received_)));
   if (bytes.empty()) return given;
-  if (buffered_ >= kWindowBytes) {
+  if (buffered_ >= memory_.share()) {
     paused_ = true;
     return given - bytes.size();
   }
@@ -115,7 +120,7 @@ http::Piece WindowStream::next(std::size_t max_bytes) {
     chunks_.pop_front();
     front_used_ = 0;
   }
-  if (paused_ && buffered_ <= kWindowBytes / 2) {
+  if (paused_ && buffered_ <= memory_.share() / 2) {
     paused_ = false;
     if (request_) request_->resume();
   }

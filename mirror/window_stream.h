@@ -1,9 +1,11 @@
-// Window mode (design section 8): the bytes cannot be kept, so one reader gets its own bounded window in memory,
+// Window mode: the bytes cannot be kept, so one reader gets its own bounded window in memory,
 // straight from its source. Resumes by range after failures, gives up when no byte came for too long, and checks the
 // digest on the way when it has seen the whole prefix: then the last byte is withheld until it fits. Thread rule: one
 // loop. Lifetime: destroying it ends its request.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <memory>
@@ -12,13 +14,37 @@
 
 #include "core/clock.h"
 #include "core/http/body.h"
+#include "core/metrics.h"
 #include "core/sha.h"
 #include "core/waker.h"
 #include "mirror/span_source.h"
 
 namespace oxbow::mirror {
 
-inline constexpr std::size_t kWindowBytes = 1024UL * 1024;
+inline constexpr std::size_t kWindowBytes = 1024UL * 1024;  ///< where the memory for windows is enough
+inline constexpr std::size_t kLeastWindowBytes = 16UL * 1024;
+
+/// The memory of all windows of a node, shared out evenly. Thread rule: any thread. Lifetime: outlives the windows.
+class WindowMemory {
+ public:
+  /// `hits` counts windows that began with less than they would have had alone.
+  WindowMemory(std::size_t bytes, Counter& hits) : bytes_(bytes), hits_(hits) {}
+
+  void join() {
+    ++windows_;
+    if (share() < kWindowBytes) hits_.Increment();
+  }
+  void leave() { --windows_; }
+  /// For each window; a piece more may be in it.
+  std::size_t share() const noexcept {
+    return std::clamp(bytes_ / std::max<std::size_t>(windows_, 1), kLeastWindowBytes, kWindowBytes);
+  }
+
+ private:
+  const std::size_t bytes_;
+  Counter& hits_;
+  std::atomic<std::size_t> windows_ = 0;
+};
 
 class WindowStream final : public SpanSink {
  public:
@@ -31,7 +57,8 @@ class WindowStream final : public SpanSink {
     std::chrono::milliseconds no_progress{8'000};
   };
 
-  WindowStream(Options options, std::shared_ptr<SpanSource> source, const Clock& clock, std::shared_ptr<Waker> waker);
+  WindowStream(Options options, std::shared_ptr<SpanSource> source, const Clock& clock, WindowMemory& memory,
+               std::shared_ptr<Waker> waker);
   ~WindowStream() override;
 
   /// MemoryPiece, Wait, End or Cut.
@@ -49,6 +76,7 @@ class WindowStream final : public SpanSink {
   Options options_;
   std::shared_ptr<SpanSource> source_;
   const Clock& clock_;
+  WindowMemory& memory_;
   std::shared_ptr<Waker> waker_;
   asio::steady_timer retry_;
   std::deque<std::shared_ptr<const std::string>> chunks_;

@@ -64,8 +64,8 @@ struct StripeArrived {
   std::uint32_t stripe = 0;
 };
 /// A fetch is over. With an error, the stripes of it that have not arrived are free to be assigned again. A peer's
-/// errors: kBusy (no slot; `alternatives` it named), kNotFound (does not have it), kCorrupt (bad bytes: suspended),
-/// kUnavailable and kTimeout (not reached, broken, no progress).
+/// errors: kBusy (no slot; `alternatives` it named), kNotFound (does not have it), kCorrupt (bytes that do
+/// not fit what is known of them), kUnavailable and kTimeout (not reached, broken, no progress).
 struct FetchEnded {
   FetchId fetch = 0;
   Result<> outcome;
@@ -76,12 +76,13 @@ struct FetchEnded {
 struct StripeLost {
   std::uint32_t stripe = 0;
 };
-/// The time asked for by SetTimer has come. `progress`: bytes that running fetches have brought, by fetch.
+/// Bytes that a running fetch has brought.
 struct FetchProgress {
   FetchId fetch = 0;
   std::uint64_t bytes = 0;
   std::chrono::milliseconds since_last{0};  ///< since its last byte (or its start)
 };
+/// The time asked for by SetTimer has come. `progress`: of each running fetch.
 struct TimerFired {
   std::vector<FetchProgress> progress = {};
 };
@@ -184,7 +185,6 @@ struct StrategyContext {
   HaveMap present;  ///< stripes that are here already
   std::uint64_t seed = 0;
   std::uint32_t replicas = 3;
-  std::chrono::milliseconds started{0};
 };
 
 enum class StrategyKind : std::uint8_t { kSwarm, kRing, kFingers, kSingle };

@@ -14,7 +14,7 @@ const PeerSnapshot& CrowdEngine::view_of(std::uint32_t index) {
 }
 
 std::unique_ptr<Strategy> CrowdEngine::make_strategy_of(std::uint32_t index) {
-  StrategyContext context{digest_, geometry_, nodes_[index].have, random_.next(), options_.replicas, time()};
+  StrategyContext context{digest_, geometry_, nodes_[index].have, random_.next(), options_.replicas};
   if (auto rival = make_rival(options_.policy, context, index, *this)) return rival;
   auto swarm = options_.swarm;
   switch (options_.policy) {

@@ -60,6 +60,7 @@ TEST_F(PeerFirstSourceTest, PeersGiveIt) {
   EXPECT_EQ(sink_.begin, 1000U);
   EXPECT_TRUE(sink_.got == content_.substr(1000));
   EXPECT_EQ(source_->requests(), 0);
+  EXPECT_EQ(source().peer_bytes(), content_.size() - 1000);
 }
 
 // Nobody has it, nobody wants it: upstream at once.
@@ -67,6 +68,24 @@ TEST_F(PeerFirstSourceTest, NobodyHasIt) {
   ASSERT_TRUE(fetch({0, kStripe}));
   EXPECT_TRUE(sink_.got == content_.substr(0, kStripe));
   EXPECT_EQ(source_->requests(), 1);
+  EXPECT_EQ(source().peer_bytes(), 0U);
+}
+
+// Upstream knows no ranges and begins with the blob: what was not asked for is skipped, in the middle of a stripe too.
+TEST_F(PeerFirstSourceTest, UpstreamWithoutRanges) {
+  source_->ignore_ranges();
+  ASSERT_TRUE(fetch({kStripe + 1000, 3 * kStripe}));
+  EXPECT_EQ(sink_.begin, kStripe + 1000);
+  EXPECT_TRUE(sink_.got == content_.substr(kStripe + 1000, 2 * kStripe - 1000));
+}
+
+// Upstream has another blob under that name: nobody gets a byte of it.
+TEST_F(PeerFirstSourceTest, UpstreamOfAnotherSize) {
+  source_ = std::make_shared<FakeSource>(pattern(content_.size() + 1));
+  const auto outcome = fetch({1000, content_.size()});
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code(), Errc::kCorrupt);
+  EXPECT_EQ(sink_.got, "");
 }
 
 // A peer that is fetching the blob itself does not have it yet, and has it soon.

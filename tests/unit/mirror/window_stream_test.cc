@@ -21,16 +21,18 @@ class WindowStreamTest : public ::testing::Test {
   }
   /// Reads to the end, or until so many bytes have come.
   Got read(WindowStream::Options options, std::size_t stop_after = SIZE_MAX) {
-    return scratch_.run(read_on(scratch_, std::move(options), source_, stop_after));
+    return scratch_.run(read_on(scratch_, memory_, std::move(options), source_, stop_after));
   }
 
   std::string content_ = pattern(3 * kMiB + 99);
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>(content_);
   Scratch scratch_;
+  Counter& hits_ = limit_counter(scratch_.metrics(), "memory");
+  WindowMemory memory_{64 * kMiB, hits_};
 
  private:
-  static Task<Got> read_on(Scratch& scratch, WindowStream::Options options, std::shared_ptr<SpanSource> source,
-                           std::size_t stop_after) {
+  static Task<Got> read_on(Scratch& scratch, WindowMemory& shared, WindowStream::Options options,
+                           std::shared_ptr<SpanSource> source, std::size_t stop_after) {
     Got got;
     Loop* loop = co_await this_loop();
     auto waker = std::make_shared<Waker>(*loop);
@@ -40,7 +42,7 @@ class WindowStreamTest : public ::testing::Test {
       pending = true;
       woken.cancel();
     });
-    WindowStream stream(std::move(options), std::move(source), scratch.clock(), waker);
+    WindowStream stream(std::move(options), std::move(source), scratch.clock(), shared, waker);
     while (got.bytes.size() < stop_after) {
       auto piece = stream.next(50'000);
       if (const auto* memory = std::get_if<http::MemoryPiece>(&piece)) {
@@ -83,7 +85,7 @@ TEST_F(WindowStreamTest, WindowIsBounded) {
   auto waker = std::make_shared<Waker>(scratch_.loop());
   scratch_.on_loop([&] {
     waker->set([] {});
-    stream = std::make_unique<WindowStream>(whole(), source_, scratch_.clock(), waker);
+    stream = std::make_unique<WindowStream>(whole(), source_, scratch_.clock(), memory_, waker);
   });
   std::uint64_t given = 0;
   do {
@@ -96,6 +98,30 @@ TEST_F(WindowStreamTest, WindowIsBounded) {
     stream.reset();
     waker->clear();
   });
+}
+
+// The memory of all windows is one: the more there are, the smaller each is, and none is without.
+TEST_F(WindowStreamTest, ManyWindowsShareTheMemory) {
+  WindowMemory memory(3 * kMiB, hits_);
+  for (int i = 0; i < 3; ++i) memory.join();
+  EXPECT_EQ(memory.share(), kWindowBytes);
+  EXPECT_EQ(hits_.Value(), 0);
+  for (int i = 0; i < 3; ++i) memory.join();
+  EXPECT_EQ(memory.share(), kWindowBytes / 2);
+  EXPECT_EQ(hits_.Value(), 3);
+  for (int i = 0; i < 1'000; ++i) memory.join();
+  EXPECT_EQ(memory.share(), kLeastWindowBytes);
+  for (int i = 0; i < 1'003; ++i) memory.leave();
+  EXPECT_EQ(memory.share(), kWindowBytes);
+}
+
+// So does a reader that is one of many: it gets everything through what it has.
+TEST_F(WindowStreamTest, GivesAllThroughASmallWindow) {
+  for (int i = 0; i < 10'000; ++i) memory_.join();
+  const auto got = read(whole());
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_);
+  EXPECT_EQ(source_->requests(), 1);
 }
 
 // Ranges are given exactly, without verification.

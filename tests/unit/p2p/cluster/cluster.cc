@@ -90,8 +90,7 @@ std::uint32_t Cluster::coordinator_of() const {
 void Cluster::begin(std::uint32_t index) {
   auto& node = *nodes_[index];
   if (!node.alive) return;
-  node.strategy = make_({digest_, geometry_, node.have, random_.next(), options_.replicas,
-                         std::chrono::milliseconds(static_cast<std::int64_t>(now_))});
+  node.strategy = make_({digest_, geometry_, node.have, random_.next(), options_.replicas});
   tell(index, PeersChanged{node.peers});
   pump(index);
 }
@@ -179,7 +178,7 @@ void Cluster::send(std::uint32_t index, const Send& message) {
       });
     };
     if (!node.alive) return no(hop(), Errc::kUnavailable);
-    if (!reach(index, target)) return no(1'000, Errc::kTimeout);
+    if (!reach(index, target)) return no(2'500, Errc::kTimeout);  // as mirror/ring_node waits
     auto reply = node.coordinator->on_announce(Time(static_cast<std::int64_t>(now_)), index + 1, announce, *node.peers);
     if (trace && !reply.granted.empty())
       fmt::print("{:8.1f}   granted to {}: {} lost {}\n", now_, index, reply.granted.size(), reply.lost.size());
