@@ -115,7 +115,12 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
     if (all) all_due_ = next_round();
     bool told = true;
     if (all || check) told = co_await say(everything(), false, all ? To::kAll : To::kNotTold);
-    if (!digests.empty()) told = co_await say(std::move(digests), true, To::kAll) && told;
+    if (!digests.empty() && !co_await say(digests, true, To::kAll)) {
+      told = false;
+      if (owed_.size() < kNewsMax) owed_.insert(digests.begin(), digests.end());
+    } else if (told && (all || check)) {
+      owed_.clear();
+    }
     if (told)
       failures = 0;
     else
@@ -168,7 +173,7 @@ Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates, To t
       const auto known = told_.find(digest);
       if (to == To::kNotTold && known != told_.end() && std::ranges::find(known->second, name) != known->second.end())
         continue;
-      if (!announce) announce = describe(digest, with_midstates);
+      if (!announce) announce = describe(digest, with_midstates || owed_.contains(digest));
       if (!announce) break;
       auto& batch = by_peer.try_emplace(peer, Batch{peer, name}).first->second;
       batch.announces.push_back(*announce);

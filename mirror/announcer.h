@@ -68,7 +68,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   std::chrono::milliseconds all_due_{0};  ///< everybody, again
   /// Who has been told of a blob, by the keys of their names. Of the loop.
   std::unordered_map<Digest, std::vector<p2p::Key>, Digest::Hash> told_;
-  std::mutex mutex_;  ///< what follows
+  std::unordered_set<Digest, Digest::Hash> owed_;  ///< somebody was not told of them: the next time with midstates too
+  std::mutex mutex_;                               ///< what follows
   std::unordered_set<Digest, Digest::Hash> news_;
   std::vector<p2p::Key> restarted_;
   std::optional<std::chrono::milliseconds> check_due_;  ///< those who are coordinators now

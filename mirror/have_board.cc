@@ -35,6 +35,7 @@ void HaveBoard::change() {
 }
 
 HaveBoard::State HaveBoard::current() {
+  follow_fetch();  // one that began after whoever asks did
   const std::lock_guard lock(mutex_);
   const auto changes = changes_.load();
   if (reckoned_ != changes) {

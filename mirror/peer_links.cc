@@ -47,14 +47,21 @@ void PeerLinks::watch(p2p::PeerId peer) {
   auto on_update = [alive = alive_, peer](p2p::HaveUpdate update) {
     if (alive->links != nullptr) alive->links->tell_(p2p::HaveChanged{peer, std::move(update)});
   };
-  auto on_end = [alive = alive_, peer, &home = home_](Error why) {
-    // Posted: the call must not be destroyed from within its own callback.
-    asio::post(home, [alive, peer, why = std::move(why)] {
-      if (alive->links == nullptr || alive->links->watches_.erase(peer) == 0) return;
+  const auto number = ++last_watch_;
+  auto on_end = [alive = alive_, peer, number, &home = home_](Error why) {
+    // Posted: the call must not be destroyed from within its own callback. By then the peer may be watched anew.
+    asio::post(home, [alive, peer, number, why = std::move(why)] {
+      if (alive->links == nullptr) return;
+      auto& watches = alive->links->watches_;
+      const auto ended = watches.find(peer);
+      if (ended == watches.end() || ended->second.number != number) return;
+      watches.erase(ended);
       alive->links->tell_(p2p::HaveEnded{peer, why});
     });
   };
-  watches_[peer] = peers_.client().watch_have(peer, digest_, stripes_, home_, std::move(on_update), std::move(on_end));
+  auto& watch = watches_[peer];
+  watch.number = number;
+  watch.call = peers_.client().watch_have(peer, digest_, stripes_, home_, std::move(on_update), std::move(on_end));
 }
 
 void PeerLinks::unwatch(p2p::PeerId peer) { watches_.erase(peer); }

@@ -37,7 +37,12 @@ class PeerLinks {
   std::uint32_t stripes_;
   Tell tell_;
   std::shared_ptr<Alive> alive_;
-  std::unordered_map<p2p::PeerId, std::unique_ptr<p2p::PeerCall>> watches_;
+  struct Watch {
+    std::uint64_t number = 0;
+    std::unique_ptr<p2p::PeerCall> call;
+  };
+  std::uint64_t last_watch_ = 0;
+  std::unordered_map<p2p::PeerId, Watch> watches_;
   std::unique_ptr<storage::Subscription> subscription_;
 };
 

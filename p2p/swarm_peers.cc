@@ -56,6 +56,8 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
       neighbours_.remove(*worst);
     }
     one = &neighbours_.add(peer->id);
+    // It may have been one before, and something of it be under way still.
+    for (const auto& fetch : running_) one->outstanding += fetch.source == peer->id ? 1 : 0;
     sync_neighbour(*one);
   }
   if (complete && !one->complete) {

@@ -146,6 +146,18 @@ TEST_F(AnnouncerTest, FailedOnesAreToldAgain) {
   ASSERT_TRUE(eventually([&] { return told().size() >= 2; }));
 }
 
+// What somebody was not told when it was new is told later, and the list of midstates with it.
+TEST_F(AnnouncerTest, MidstatesAreOwedToWhoCouldNotBeTold) {
+  expect_right(read(whole()));
+  settle();
+  ring({"a"});
+  failures_ = 2;
+  start();
+  announcer_->holds(digest_);
+  ASSERT_TRUE(eventually([&] { return !told().empty(); }));
+  EXPECT_EQ(told().front().second.midstates, (p2p::MidstateList{"self", midstates_of(content_)}));
+}
+
 // News of a blob that is not here any more are no news.
 TEST_F(AnnouncerTest, WhatHasGoneIsNotTold) {
   ring({"a"});

@@ -91,6 +91,32 @@ TEST_F(SwarmTest, NeverAsksWithoutTheRight) {
   EXPECT_TRUE(all<Fetch>(tell(Replied{ranked_[0], reply({0})})).empty());
 }
 
+// It was left for a moment while stripes of it were under way, and is a neighbour again: those count, when they end
+// too.
+TEST_F(SwarmTest, ANeighbourThatComesBackWithItsFetches) {
+  begin({0, 40});
+  const auto running = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(running.size(), 10U);
+  const auto with_state = [&](PeerState state) {
+    std::vector<Peer> peers;
+    for (PeerId id = 1; id <= 5; ++id) peers.push_back(*peers_->find(id));
+    for (auto& peer : peers) peer.state = peer.id == ranked_[1] ? state : peer.state;
+    return std::make_shared<const PeerSnapshot>(std::move(peers), 2);
+  };
+  tell(PeersChanged{with_state(PeerState::kCircuitOpen)});
+  tell(PeersChanged{with_state(PeerState::kEligible)});
+  now_ += 1'000ms;
+  const auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_FALSE(sent.empty());
+  EXPECT_TRUE(all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})})).empty());
+  std::size_t asked = 0;
+  for (const auto& fetch : running) {
+    tell(StripeArrived{fetch.id, fetch.stripes.begin});
+    asked += all<Fetch>(tell(FetchEnded{fetch.id, {}})).size();
+  }
+  EXPECT_EQ(asked, 10U);
+}
+
 // A complete holder is asked at once and needs no have stream; no stripe is asked for twice.
 TEST_F(SwarmTest, TakesFromAHolder) {
   begin({0, 40});
