@@ -11,6 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kFailuresToOpen = 5;
+constexpr int kSilenceCounts = 2;  // an error is told at once, silence costs each client seconds
 constexpr milliseconds kFirstOpen{1'000};
 constexpr milliseconds kLongestOpen{60'000};
 constexpr milliseconds kFirstThrottle{1'000};
@@ -49,15 +50,17 @@ void Endpoint::succeeded() {
   if (was_open) log::info("upstream answers again", {{"url", printable_url(url_)}});
 }
 
-void Endpoint::failed(std::string why) {
+void Endpoint::failed(std::string why, bool silent) {
   milliseconds open_for{0};
   {
     std::lock_guard lock(mutex_);
     last_error_ = std::move(why);
     const bool was_probe = std::exchange(probing_, false);
-    if (++failures_ < kFailuresToOpen) return;
+    const bool was_open = failures_ >= kFailuresToOpen;
+    failures_ += silent ? kSilenceCounts : 1;
+    if (failures_ < kFailuresToOpen) return;
     // Exchanges that were under way when it opened say nothing new.
-    if (failures_ > kFailuresToOpen && !was_probe) return;
+    if (was_open && !was_probe) return;
     open_for = open_for_ = std::clamp(open_for_ * 2, kFirstOpen, kLongestOpen);
     open_until_ = clock_.steady() + open_for_;
     circuit_.Set(2);

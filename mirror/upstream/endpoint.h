@@ -1,6 +1,6 @@
-// One URL of a registry: whether it may be asked now. Holds its circuit breaker (5 failures in a row open it for 1 s,
-// doubling to 60 s; then one probe at a time) and the time until which a 429 wants it left alone. Thread rule: all
-// methods from any thread.
+// One URL of a registry: whether it may be asked now. Holds its circuit breaker (5 failures in a row, or 3 of them
+// without any answer, open it for 1 s, doubling to 60 s; then one probe at a time) and the time until which a 429 wants
+// it left alone. Thread rule: all methods from any thread.
 #pragma once
 
 #include <chrono>
@@ -27,8 +27,8 @@ class Endpoint {
   /// kYes must be followed by one of the three below.
   Admission admit();
   void succeeded();
-  /// `why`: for people; kept until it answers again.
-  void failed(std::string why = {});
+  /// `why`: for people; kept until it answers again. `silent`: no answer came in time, for which somebody has waited.
+  void failed(std::string why = {}, bool silent = false);
   /// The exchange was given up and says nothing about the URL.
   void undecided();
 

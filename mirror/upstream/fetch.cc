@@ -260,7 +260,8 @@ Task<Fetch::Outcome> Fetch::ask(std::shared_ptr<Endpoint> endpoint, SteadyTime h
   verdict.decided = true;
   if (outcome.delivered) co_return outcome;  // judged when its head came
   if (unwell) {
-    endpoint->failed(outcome.error ? outcome.error->what() : fmt::format("answers with status {}", outcome.status()));
+    endpoint->failed(outcome.error ? outcome.error->what() : fmt::format("answers with status {}", outcome.status()),
+                     outcome.error && outcome.error->code() == Errc::kTimeout);
   } else if (outcome.status() == 429) {
     const auto after = outcome.head->headers.find("Retry-After");
     endpoint->throttle(after ? parse_retry_after(*after, shared_->services.clock.wall()) : std::nullopt);

@@ -118,6 +118,26 @@ TEST(UpstreamFailover, HalfOpenAdmitsOne) {
   }
 }
 
+// Silence, for which clients have waited, opens it sooner than errors that are told at once; an answer forgets it.
+TEST(UpstreamFailover, SilenceCountsTwice) {
+  ManualClock clock;
+  MetricsRegistry metrics;
+  Endpoint endpoint("https://r.example/x", clock, gauge_family(metrics, "circuit", "help").Add({}));
+  for (int i = 0; i < 2; ++i) endpoint.failed("no answer in time", true);
+  endpoint.succeeded();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(endpoint.admit(), Endpoint::Admission::kYes);
+    endpoint.failed("no answer in time", true);
+  }
+  EXPECT_EQ(endpoint.admit(), Endpoint::Admission::kOpen);
+  endpoint.failed("no answer in time", true);  // was under way: it opens for no longer
+  clock.advance(1001ms);
+  EXPECT_EQ(endpoint.admit(), Endpoint::Admission::kYes);
+  endpoint.failed("no answer in time", true);
+  clock.advance(1001ms);
+  EXPECT_EQ(endpoint.admit(), Endpoint::Admission::kOpen);  // doubled
+}
+
 // A short Retry-After is waited out inside, and the 429 is never seen.
 TEST(UpstreamFailover, ThrottleIsWaitedOut) {
   std::atomic<int> throttles = 1;
