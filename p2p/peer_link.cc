@@ -2,7 +2,14 @@
 
 #include <charconv>
 
+#include "core/http/client_tls.h"
+
 namespace oxbow::p2p {
+namespace {
+
+constexpr std::chrono::milliseconds kCheckIdentityEvery{1'000};  // three files are looked at
+
+}  // namespace
 
 Result<HostPort> parse_host_port(std::string_view address) {
   const auto wrong = [&] { return fail(Errc::kInvalid, fmt::format("{}: not host:port", address)); };
@@ -35,6 +42,13 @@ void PeerLink::set_addresses(std::vector<std::string> addresses) {
 
 Result<std::shared_ptr<http::ClientConnection>> PeerLink::connection() {
   if (closed_) return fail(Errc::kCancelled, "the peer client is closed");
+  const auto now = std::chrono::steady_clock::now();
+  if (tls_ && (!connection_ || now - identity_checked_ >= kCheckIdentityEvery)) {
+    identity_checked_ = now;
+    auto identity = tls_->identity();
+    if (identity != identity_) connection_.reset();
+    identity_ = std::move(identity);
+  }
   if (connection_) return connection_;
   for (std::size_t i = 0; i < addresses_.size(); ++i) {
     const auto parsed = parse_host_port(addresses_[current_]);

@@ -2,6 +2,7 @@
 // the constructor and `loop`. Lifetime: shared by the client and its calls.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,7 +30,9 @@ class PeerLink {
   std::size_t addresses() const noexcept { return addresses_.size(); }
   /// Other addresses: the next call opens a connection there, running calls end on the old one.
   void set_addresses(std::vector<std::string> addresses);
-  /// To the address of the moment. Errors: kUnavailable (no usable address), kCancelled (closed).
+  /// To the address of the moment, by the certificate of the moment: once it was renewed the old one may be revoked,
+  /// and a connection made by it, which stands, would be refused every request. Running calls end on the old one.
+  /// Errors: kUnavailable (no usable address), kCancelled (closed).
   Result<std::shared_ptr<http::ClientConnection>> connection();
   /// `failed` could not connect: the next call tries the next address.
   void move_on(const std::shared_ptr<http::ClientConnection>& failed);
@@ -43,6 +46,8 @@ class PeerLink {
   std::vector<std::string> addresses_;
   std::size_t current_ = 0;
   std::shared_ptr<http::ClientConnection> connection_;
+  std::shared_ptr<const void> identity_;  ///< by which it was made
+  std::chrono::steady_clock::time_point identity_checked_{};
   bool closed_ = false;
 };
 

@@ -67,6 +67,8 @@ Result<std::shared_ptr<ClientTls>> make_client_tls(ClientTlsConfig config) {
   return std::make_shared<ClientTls>(std::move(*context), std::move(revoked));
 }
 
+std::shared_ptr<const void> ClientTls::identity() { return context_->current(std::chrono::steady_clock::now()); }
+
 SSL* ClientTls::new_session() {
   SSL* ssl = SSL_new(context_->current(std::chrono::steady_clock::now()).get());
   if (ssl != nullptr) SSL_set_connect_state(ssl);

@@ -18,6 +18,8 @@ class ClientTls {
 
   /// For one connection; null when OpenSSL is out of memory. The caller owns it.
   SSL* new_session();
+  /// What sessions are made from now: another object once the files have been renewed.
+  std::shared_ptr<const void> identity();
   /// After the handshake. Errors: kDenied when `expected_name` is not among the certificate's names or the certificate
   /// is revoked, kUnavailable when the server does not speak HTTP/2.
   Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) const;

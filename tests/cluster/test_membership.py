@@ -198,3 +198,36 @@ class SharedValues(EtcdScenario):
         gone = self.revoked(cluster, etcd)
         etcd.operator("etcdctl del /oxbow/values/revoked")
         self.is_back(cluster, gone)
+
+    def publish(self, cluster, etcd):
+        etcd.operator(documented("certificates.md", "revoked").replace("DIR", cluster.authority.folder))
+
+    # The name may be used again, with a new certificate; the old one stays revoked.
+    def test_readmitted_with_a_new_certificate(self):
+        cluster, etcd = self.scene(4, "/oxbow/")
+        gone = self.revoked(cluster, etcd)
+        cluster.authority.readmit(gone.name)
+        cluster.authority.renew(gone.name)
+        self.publish(cluster, etcd)
+        self.is_back(cluster, gone)
+
+    # A key may have been read and its node stays: it has a new one before the old serial is revoked, and nobody notices. The last node is
+    # revoked by the same list, which shows when it has been read.
+    def test_a_key_is_replaced_and_the_old_one_revoked(self):
+        cluster, etcd = self.scene(5, "/oxbow/")
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, 5)
+        members, renewed, gone = cluster.nodes[:4], cluster.nodes[3], cluster.nodes[4]
+        cluster.authority.revoke(cluster.authority.renew(renewed.name))
+        cluster.authority.revoke(gone.name)
+        self.publish(cluster, etcd)
+        for node in members:
+            self.until(lambda: node.named("revoked") == {gone.name}, f"{node} to read the list")
+        cluster.settled(members)
+        path, digest, mark = self.pushed(cluster, SIZE, "renewed")
+        moved = renewed.downloaded()
+        self.assert_all_whole(cluster.pull_all(path, members), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, 4)
+        self.assertGreater(renewed.downloaded(), moved)

@@ -1,5 +1,6 @@
 """Certificates of a cluster's nodes, by `oxbow ca`; and those that no cluster should accept."""
 
+import json
 import os
 
 from oxtest.clients import need
@@ -24,6 +25,15 @@ class Authority:
         """Also tells where the list is that nodes read (`[peer] revoked_file`)."""
         run([binary(), "ca", "revoke", self.folder, name])
         return self.revoked()
+
+    def readmit(self, name):
+        run([binary(), "ca", "readmit", self.folder, name])
+
+    def renew(self, name):
+        """Its new certificate is where the last one was; returns the serial of that."""
+        listed = json.loads(run([binary(), "ca", "list", self.folder, "--json"])[1])["certificates"]
+        run([binary(), "ca", "renew", self.folder, name])
+        return next(one["serial"] for one in listed if one["name"] == name)
 
     def revoked(self):
         return os.path.join(self.folder, "revoked.json")
