@@ -240,7 +240,7 @@ class Fleet:
                     if strategy == "single" and nodes != min(options.nodes):
                         continue
                     for fault in ("", "dead", "slow") if options.slow and nodes == max(options.nodes) and strategy != "single" else ("",):
-                        for content in contents[:1] if fault else contents:
+                        for content in contents:
                             name = f"{content.name}, {nodes} nodes, {rate} Mbit/s, {strategy}" + fleet_report.FAULTS[fault]
                             got = self.part(name, lambda f: measure(f, content, nodes, rate, strategy, fault))
                             if got:
@@ -260,6 +260,8 @@ class Fleet:
             self.report.p2p = self.part("p2p: warm holder to a client that discards",
                                         lambda f: peer_serve.compare(f, (128 if self.options.quick else 1024) * MIB,
                                                                      3 if self.options.quick else 9))
+            self.report.end_to_end = self.part("p2p: from one daemon to another", lambda f: peer_serve.end_to_end(
+                f, (128 if self.options.quick else 1024) * MIB, 2 if self.options.quick else 5))
         return self.failed
 
     def close(self):

@@ -28,10 +28,10 @@ def percentile(values, share):
 class Report:
     def __init__(self):
         self.fleet, self.capacity, self.notes, self.skipped = [], [], [], {}
-        self.idle = self.p2p = None
+        self.idle = self.p2p = self.end_to_end = None
 
     def empty(self):
-        return not (self.fleet or self.capacity or self.idle or self.p2p)
+        return not (self.fleet or self.capacity or self.idle or self.p2p or self.end_to_end)
 
     def write(self, path, machine, seconds):
         lines = ["# Fleets", "", METHOD, "| | |", "|---|---|"]
@@ -103,4 +103,5 @@ class Report:
                 f"{statistics.mean(resident):.0f} MiB a node, at most {max(resident):.0f} MiB. Target ≤ 1 % and ≤ 100 MB: {met}.", ""]
 
     def _p2p(self):
-        return ["## A warm holder to a client that discards", "", *self.p2p, ""] if self.p2p else []
+        return [line for title, part in (("A warm holder to a client that discards", self.p2p), ("From one daemon to another", self.end_to_end))
+                if part for line in (f"## {title}", "", *part, "")]

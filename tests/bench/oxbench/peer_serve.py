@@ -2,11 +2,14 @@
 
 import json
 import os
+import statistics
 import subprocess
 import time
 
 from oxcluster.authority import Authority
+from oxcluster.cluster import Cluster
 from oxcluster.peer_geometry import stripe_bytes
+from oxtest.case import test_image
 from oxtest.process import free_port
 
 from . import content, load, machine, servers, stats
@@ -94,3 +97,45 @@ def compare(folder, size, count):
             "| measured | Oxbow | nginx | ratio | target | verdict |", "|---|---|---|---|---|---|",
             f"| throughput | {pairs.median_a(rate):.0f} MB/s | {pairs.median_b(rate):.0f} MB/s | {speed} | ≥ 1.0 | {verdict} |",
             f"| CPU of the server | {pairs.median_a(cost):.3f} s/GB | {pairs.median_b(cost):.3f} s/GB | {spent} | none | — |"]
+
+
+def end_to_end(folder, size, count):
+    """Lines for the report: a daemon that has the blob, another that pulls it from there, and a client of that one that discards."""
+    cluster = Cluster(folder, 2, log_level="warn")
+    rates, given, taken, copies = [], [], [], []
+    try:
+        cluster.start()
+        cluster.settled()
+        holder, receiver = cluster.nodes
+        for index in range(-1, count):  # the first one vouches for the holder, and is not counted
+            data = test_image.noise(size if index >= 0 else 64 * content.MIB, f"end to end {index}")
+            digest = test_image.sha256(data)
+            path = cluster.push(data, digest)
+            check(cluster.pull_all(path, [holder]), digest)
+            time.sleep(2)  # it has announced it
+            mark = cluster.upstream.mark()
+            before = [machine.cpu_seconds([node.process.pid]) for node in cluster.nodes]
+            began = time.monotonic()
+            subprocess.run([*receiver.space.prefix, machine.need("curl"), "-sS", "--fail", "-o", "/dev/null", receiver.url + path], check=True,
+                           stdin=subprocess.DEVNULL)
+            wall = time.monotonic() - began
+            used = [machine.cpu_seconds([node.process.pid]) - at for node, at in zip(cluster.nodes, before)]
+            check(cluster.pull_all(path, [receiver]), digest)
+            if index >= 0:
+                rates.append(size / wall / 1e6)
+                given.append(used[0] / (size / 1e9))
+                taken.append(used[1] / (size / 1e9))
+                copies.append(cluster.upstream.blob_bytes(mark) / size)
+    finally:
+        cluster.stop()
+    spread = lambda values, form: f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
+    return [f"Two daemons on veth links that are not shaped, {count} blobs of {size // content.MIB} MiB; the receiver verifies each, keeps it on disk and "
+            f"gives it to a client that discards. From upstream: {statistics.mean(copies):.3f} copies.", "",
+            "| end to end | CPU of the holder | CPU of the receiver |", "|---|---|---|",
+            f"| {spread(rates, '.0f')} MB/s | {spread(given, '.2f')} s/GB | {spread(taken, '.2f')} s/GB |"]
+
+
+def check(results, digest):
+    for result in results:
+        if result.error or result.digest != digest:
+            raise RuntimeError(f"{result.node}: {digest}: {result.error or 'wrong bytes'}")
