@@ -36,7 +36,6 @@ class Digest {
   /// `sha256:…`
   std::string to_string() const;
   /// The first 12 hex digits: for logs and tables.
-  std::string short_hex() const { return hex().substr(0, 12); }
 
   auto operator<=>(const Digest&) const = default;
 

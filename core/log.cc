@@ -54,14 +54,6 @@ bool is_plain(std::string_view text) {
 
 }  // namespace
 
-Result<Level> parse_level(std::string_view text) {
-  if (text == "debug") return Level::kDebug;
-  if (text == "info") return Level::kInfo;
-  if (text == "warn") return Level::kWarn;
-  if (text == "error") return Level::kError;
-  return fail(Errc::kInvalid, fmt::format("\"{}\" is not a log level; use debug, info, warn or error", text));
-}
-
 void init(Level level, bool json) {
   json_lines = json;
   auto logger = spdlog::stderr_logger_mt("oxbow");

@@ -31,8 +31,6 @@ struct Field {
   explicit Field(const Error& e) : key("error"), value(e.what()) {}
 };
 
-/// Errors: kInvalid with the four names.
-Result<Level> parse_level(std::string_view text);
 /// Once, from main, before threads exist. `json` writes one object a line instead.
 void init(Level level, bool json);
 /// Any thread, any time.

@@ -1,5 +1,5 @@
 // Metrics: each room registers its own families on the registry it is given, at start, and keeps references to the
-// counters; a metric never fails a handler. Names: design section 14.
+// counters; a metric never fails a handler. Names: docs/operations.md.
 // Thread rule: counters from any thread; registration at start.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Hashing whose state can be saved and resumed: the midstates of a blob's in-order prefix (design section 7).
+// Hashing whose state can be saved and resumed: the midstates of a blob's in-order prefix.
 // EVP cannot export a state, so this uses OpenSSL's low-level SHA256/SHA512 functions, which are deprecated and
 // supported in every OpenSSL 3 (docs/decisions/0004-midstates.md). Thread rule: one thread at a time. A value: copying
 // it forks the hash.

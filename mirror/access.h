@@ -1,4 +1,4 @@
-// Asking upstream on behalf of a client, and the rule of design section 10: content is served only to a request that
+// Asking upstream on behalf of a client, and the rule that content is served only to a request that
 // the upstream would serve. A success makes a grant and records that the digest belongs to the repository; a refusal
 // ends the grant and is passed on with upstream's challenge. While upstream fails, peers' word may admit a request; it
 // makes no grant. Thread rule: all methods on the loop of the request.
@@ -24,7 +24,7 @@ struct Asker {
   upstream::Identity identity;
 };
 
-/// Time for upstream to answer before the client's own limit of 3 s (design section 12).
+/// Time for upstream to answer before the client's own limit of 3 s.
 inline constexpr std::chrono::milliseconds kAnswerTimeout{2'500};
 
 class Access {

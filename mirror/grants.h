@@ -1,4 +1,4 @@
-// Who may read which repository (design section 10). A grant is made by a success at upstream and by nothing else.
+// Who may read which repository. A grant is made by a success at upstream and by nothing else.
 // Anonymous grants and those of the node's own credential are lasting: they survive restarts and outages. A client's
 // own credential is known by its hash alone and granted until it expires, at most `access_ttl`. Thread rule: all
 // methods from any thread. Lifetime: the store outlives it.

@@ -28,7 +28,7 @@ inline std::unexpected<Failure> failed(Errc code, std::string what) {
   return std::unexpected(Failure{Error(code, std::move(what))});
 }
 
-/// The response before headers: 401 with the challenges, 403, 404, 502 or 503; never 429 (design section 12).
+/// The response before headers: 401 with the challenges, 403, 404, 502 or 503; never 429.
 http::Response to_response(const Failure& failure, registry_api::Subject subject);
 
 }  // namespace oxbow::mirror

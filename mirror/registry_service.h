@@ -1,4 +1,4 @@
-// The mirror as its clients see it: the routes of the distribution API (design section 6) over blobs, manifests, tags
+// The mirror as its clients see it: the routes of the distribution API over blobs, manifests, tags
 // and referrers. Finds the registry that a request means, asks for access, and builds the response. Thread rule:
 // `handle` on any loop, many at once. Lifetime: outlives the server.
 #pragma once

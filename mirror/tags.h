@@ -1,4 +1,4 @@
-// Tag → digest (design section 9): kept for `tag_ttl`, then asked again by HEAD, which is free of charge at Docker Hub;
+// Tag → digest: kept for `tag_ttl`, then asked again by HEAD, which is free of charge at Docker Hub;
 // one question under way at a time a tag; served stale while upstream fails, by what this node or its peers last saw.
 // With `tags_via = "owner"` the tag's owner on the ring asks for all nodes. Thread rule: all methods on the loop of
 // the request. Lifetime: outlives the requests.

@@ -1,5 +1,5 @@
 // The peer protocol's server: an http::Handler for `/p2p/v1/…` (docs/peer-protocol.md). Knows who asks from the
-// certificate; bounds uploads by slots; carries load and have-map on every answer.
+// certificate; bounds uploads by slots; carries the load on every answer and a have-map on those about a stripe.
 // Thread rule: as http::Handler. Lifetime: outlives the server that uses it.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The peer table (the selection cache of design section 11): which peers may be selected, as an immutable snapshot,
+// The peer table (a selection cache): which peers may be selected, as an immutable snapshot,
 // rebuilt on every change of a state (measures wait for the next tick) and at least every 30 s. To take hold of it
 // costs one of libstdc++'s mutexes for the copy of a pointer (std::atomic_load of a shared_ptr), never the table's own
 // lock; what is in it is read without any.
@@ -114,7 +114,6 @@ struct PeerTableOptions {
   std::chrono::milliseconds probe_interval{5'000};
   std::chrono::milliseconds rebuild_interval{30'000};
   std::uint32_t vetted_after_stripes = 32;
-  double probation_share = 0.05;
   std::uint32_t circuit_failures = 3;                 ///< in a row
   std::chrono::milliseconds circuit_open_min{1'000};  ///< doubling
   std::chrono::milliseconds circuit_open_max{30'000};

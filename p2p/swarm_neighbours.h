@@ -36,7 +36,7 @@ struct alignas(64) SwarmNeighbour {
   Time away_until{0};
   Time moved_at{0};       ///< when bytes of a fetch came last
   bool broken = false;    ///< away because a connection or a stream broke, not because it stood still
-  double latency_ms = 0;  ///< EWMA
+  double latency_ms = 0;  ///< as the table knew it when the peer became a neighbour
   std::uint32_t away_count = 0;
   std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment
 };
@@ -52,10 +52,10 @@ class SwarmNeighbours {
   static constexpr std::size_t kMost = 64;
 
   struct Limits {
-    std::uint32_t fetches = 8;   ///< from all peers
-    std::uint32_t per_peer = 2;  ///< of them, with many neighbours
-    std::uint32_t probes = 16;
-    double probation_share = 0.05;
+    std::uint32_t fetches;   ///< from all peers
+    std::uint32_t per_peer;  ///< of them, with many neighbours
+    std::uint32_t probes;    ///< peers compared before one is chosen
+    double probation_share;
   };
 
   SwarmNeighbours(std::uint32_t stripes, Limits limits);

@@ -1,4 +1,4 @@
-// What a manifest names: enough to remember sizes and repositories of digests (design section 6). OCI image manifests
+// What a manifest names: enough to remember sizes and repositories of digests. OCI image manifests
 // and indexes, Docker schema 2 and lists, OCI artifact manifests, Docker schema 1; media-type agnostic, unknown fields
 // ignored. The bytes themselves are never changed or re-encoded. Thread rule: pure function; plain values.
 #pragma once

@@ -1,4 +1,4 @@
-// Which upstream registry a request means (design section 6): `?ns=`; else a path component that names a configured
+// Which upstream registry a request means: `?ns=`; else a path component that names a configured
 // registry; else, asked by the caller, digest memory; else the default. A name that means no configured registry gets
 // nothing, never another registry's content.
 // Thread rule: immutable after construction; any thread.

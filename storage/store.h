@@ -51,9 +51,6 @@ struct PinnedRange {
   std::shared_ptr<const void> pin;
 };
 
-/// The writer token of one stripe. A stripe has one writer at a time; destroying the token frees the stripe and keeps
-/// the bytes written so far as its unfinished part (in memory's knowledge only: a restart forgets them). Thread rule:
-/// one thread at a time; callbacks come on a storage thread.
 /// When bytes that were taken go to the file.
 enum class WriteWhen : std::uint8_t {
   kNow,
@@ -62,6 +59,9 @@ enum class WriteWhen : std::uint8_t {
   kLater,
 };
 
+/// The writer token of one stripe. A stripe has one writer at a time; destroying the token frees the stripe and keeps
+/// the bytes written so far as its unfinished part (in memory's knowledge only: a restart forgets them). Thread rule:
+/// one thread at a time; callbacks come on a storage thread.
 class StripeWriter {
  public:
   virtual ~StripeWriter() = default;

@@ -50,7 +50,7 @@ struct Response {
 };
 
 /// Thread rule: `handle` is called on the connection's loop and must stay on it; many run at once. Lifetime: outlives
-/// the server. `handle` never throws; its first answer is due within 3 s (design section 12). A client that goes away
+/// the server. `handle` never throws; its first answer is due within 3 s. A client that goes away
 /// while `handle` runs does not cancel it; its response is destroyed unsent.
 class Handler {
  public:

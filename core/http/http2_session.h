@@ -111,7 +111,6 @@ class Http2Session {
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::vector<Incoming> ready_requests_;
   std::vector<std::int32_t> ready_streams_;
-  std::vector<std::int32_t> rejected_;
   OutQueue* out_ = nullptr;
   std::size_t out_limit_ = 0;
   std::size_t sending_ = 0;

@@ -23,8 +23,7 @@ struct TlsConfig {
 };
 
 struct ServerLimits {
-  std::size_t header_bytes =
-      96UL * 1024;  ///< 64 KiB of fields and a request line (design section 5; clients.md row 14)
+  std::size_t header_bytes = 96UL * 1024;              ///< 64 KiB of fields and a request line (clients.md row 14)
   std::size_t request_body_bytes = 1UL * 1024 * 1024;  ///< read and dropped up to this; more closes the connection
   std::size_t connections = 16'384;
   std::uint32_t h2_streams = 128;

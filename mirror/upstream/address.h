@@ -1,4 +1,4 @@
-// Addresses that a registry which nobody configured must not lead to (design section 6): ours, our neighbours', the
+// Addresses that a registry which nobody configured must not lead to: ours, our neighbours', the
 // host's. Thread rule: pure functions.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What an upstream registry is, as the operator configures it (design section 9). Filled from `[[registry]]`.
+// What an upstream registry is, as the operator configures it. Filled from `[[registry]]`.
 // Thread rule: plain values. Durations and sizes have their unit in the type or the name; 0 means "no limit".
 #pragma once
 

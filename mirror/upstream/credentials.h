@@ -1,4 +1,4 @@
-// The node's own credentials for a registry host, from wherever the operator keeps them (design section 9).
+// The node's own credentials for a registry host, from wherever the operator keeps them.
 // Thread rule: all methods from any thread. Files and programs are read on the WorkPool; answers are kept for a while,
 // and one look-up a host runs at a time. Secrets are never logged and never part of an Error.
 #pragma once

@@ -152,7 +152,7 @@ struct StripeFacts {
   std::uint64_t offset = 0;  ///< of the first byte, in the stripe
   std::uint64_t length = 0;  ///< of the body
   bool verified = false;
-  std::optional<std::string> checksum_hex;  ///< XXH3-128 by the node that got the stripe from upstream
+  std::optional<std::string> checksum_hex;  ///< XXH3-128 of the stripe as the sender has stored it
 };
 
 /// What every answer to a request for a stripe tells besides, refusals too; the service fills it in.

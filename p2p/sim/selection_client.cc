@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "p2p/swarm.h"
+
 namespace oxbow::p2p::sim {
 namespace {
 
@@ -30,16 +32,9 @@ Member client_member(std::uint32_t number) {
   return member;
 }
 
-PeerTableOptions table_options(double probation_share) {
-  PeerTableOptions options;
-  options.probation_share = probation_share;
-  return options;
-}
-
 SwarmNeighbours::Limits limits_of(double probation_share) {
-  SwarmNeighbours::Limits limits;
-  limits.probation_share = probation_share;
-  return limits;
+  const SwarmOptions daemon;
+  return {daemon.peer_fetches, daemon.per_peer, daemon.probes, probation_share};
 }
 
 }  // namespace
@@ -48,7 +43,7 @@ SelectionClient::SelectionClient(std::uint32_t number, SelectionPolicy policy, d
                                  const Clock& clock, MetricsRegistry& metrics)
     : policy_(policy),
       probation_share_(probation_share),
-      table_(client_member(number), table_options(probation_share), clock, metrics),
+      table_(client_member(number), {}, clock, metrics),
       neighbours_(1, limits_of(probation_share)),
       window_(HaveMap(1)) {
   window_.set({{0, 1}});

@@ -16,7 +16,6 @@ TEST(Digest, RoundTrips) {
     ASSERT_TRUE(digest) << text;
     EXPECT_EQ(digest->to_string(), text);
   }
-  EXPECT_EQ(Digest::parse(kEmptySha256)->short_hex(), "e3b0c44298fc");
 }
 
 // Malformed text and algorithms that we cannot verify are different errors: 400 is not "try another".

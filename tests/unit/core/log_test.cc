@@ -72,11 +72,6 @@ TEST_F(Log, AListenerHearsWarningsAndErrors) {
   EXPECT_EQ(heard, (std::vector<std::string>{"warn looks odd peer=node-1", "error broken"}));
 }
 
-TEST(LogLevel, Parse) {
-  EXPECT_EQ(*log::parse_level("warn"), log::Level::kWarn);
-  EXPECT_EQ(log::parse_level("loud").error().code(), Errc::kInvalid);
-}
-
 // A limit that is hit is counted under its name in the exposition text; asking for it twice is the same counter.
 TEST(Metrics, LimitCounter) {
   MetricsRegistry registry;

@@ -1,4 +1,4 @@
-// Private content goes only to callers that upstream would serve (design section 10), through the whole service.
+// Private content goes only to callers that upstream would serve, through the whole service.
 #include <gtest/gtest.h>
 
 #include "core/encoding.h"
