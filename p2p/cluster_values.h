@@ -37,7 +37,7 @@ class ClusterValues {
   virtual void watch(std::string key, std::function<void(std::optional<ClusterValue>)> on_value) = 0;
 };
 
-/// Settings that a cluster shares. A node accepts those of epoch n and n - 1, so that changes roll.
+/// Settings that a cluster shares. The highest epoch wins; peers of another are not refused, so that changes roll.
 struct ClusterSettings {
   std::uint64_t epoch = 0;
   std::string strategy;

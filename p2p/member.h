@@ -7,7 +7,7 @@
 
 namespace oxbow::p2p {
 
-/// Of the peer protocol. Geometry and message formats are fixed by it; a node speaks its newest and the one before.
+/// Of the peer protocol. Geometry and message formats are fixed by it; a node will speak its newest and the one before.
 inline constexpr std::uint32_t kProtocolNewest = 1;
 inline constexpr std::uint32_t kProtocolOldest = 1;
 

@@ -1,5 +1,5 @@
 // Talks to peers: one long-lived HTTP/2 connection a peer, each on a loop of its own choice; what comes is handed over
-// to the asker's loop. Measures peers for the table (first byte, goodput, contact, failures). Thread rule: any thread;
+// to the asker's loop. Tells the table of contact and failures (speed: mirror/blob_fetch). Thread rule: any thread;
 // callbacks on the given loop. Lifetime: outlives its calls; `close` before the loops end.
 #pragma once
 

@@ -53,7 +53,7 @@ class PeerContent {
 
   /// `fingers`: a stripe that is not here, got from the first of the path (with the rest of it) and kept; without a
   /// path this node is its owner. Errors: kNotFound, and only then: the client has the lease and may fetch it from
-  /// upstream; kBusy (ask again soon), kUnavailable (no source could be reached, or nobody has it), kInvalid, kLimit.
+  /// upstream; kBusy (nobody has it yet: ask again soon), kUnavailable (no source could be reached), kInvalid, kLimit.
   struct AlongAsk {
     std::vector<std::string> path;
     std::string client;                     ///< who asked first; empty: somebody who may not fetch from upstream

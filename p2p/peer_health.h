@@ -17,7 +17,7 @@ class PeerHealth {
   /// A new peer counts as heard of at `now`: it may be selected until it has failed to answer.
   explicit PeerHealth(Time now) : last_contact_(now) {}
 
-  /// A good answer. Closes a half-open circuit; one that is still open stays so, because answers of requests that were
+  /// Any answer. Closes a half-open circuit; one that is still open stays so, because answers of requests that were
   /// sent before may arrive late.
   void contact(Time now) noexcept;
   /// It answered a question that was asked to find out: an open circuit becomes half-open.

@@ -171,7 +171,7 @@ class PeerTable {
   /// A hello of whoever is at `address`: names a member that was known by address only, or known by a name that it no
   /// longer has. Returns its id; kNoPeer: membership knows neither the address nor the name.
   PeerId note_hello_at(const std::string& address, const PeerFacts& facts);
-  void note_contact(PeerId peer, std::optional<Load> load = {});  ///< any good answer, and the load that it told
+  void note_contact(PeerId peer, std::optional<Load> load = {});  ///< any answer, and the load that it told
   void note_failure(PeerId peer, const Error& error);             ///< no answer, a broken connection, no progress
   void note_stripe(PeerId peer, double first_byte_ms, double bytes_per_second);  ///< served and verified
   void suspend(PeerId peer, std::string_view why);                               ///< bad bytes: 10 min, doubling

@@ -1,5 +1,5 @@
 // The ring: who owns a key. Multi-probe consistent hashing (Appleton, O'Reilly, "Multi-probe consistent hashing", 2015)
-// with weights: each member has `kTokensPerWeight` tokens for each unit of its weight, a key is hashed `kProbes` times
+// with weights: each member has `kTokensPerWeight` tokens for each unit of its weight, a key has `kProbes` places
 // and belongs to the token that is next after any of the probes. Positions come from names alone, so that nodes with
 // the same members agree. It is built over all members; eligibility filters the walk and never the order, so that nodes
 // that disagree about a peer's health still agree about order.

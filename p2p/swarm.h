@@ -1,7 +1,7 @@
 // The default strategy. Stripes come from peers first: pick a peer with room, then a stripe of the window that it has
 // and few others do. What no peer has is fetched from upstream under a lease of the blob's coordinator, so that it
 // leaves upstream once for the whole cluster. Slow sources are hedged, dead ones left after a second, and with nobody
-// to talk to it becomes a plain pull-through cache. `ring` is the same with only the ranked holders as sources.
+// to talk to it becomes a plain pull-through cache. `ring` prefers the ranked holders as sources.
 // The whole algorithm with its numbers, and what was measured: docs/decisions/0007-swarm.md.
 // Thread rule and lifetime: as `Strategy`.
 #pragma once

@@ -1,4 +1,4 @@
-// The header fields of a stripe's request and answer (docs/peer-protocol.md, "Stripes"). Thread rule: pure functions.
+// The header fields of a stripe's request and answer (docs/peer-protocol.md). Thread rule: pure functions.
 #pragma once
 
 #include <chrono>
