@@ -8,7 +8,7 @@
 #              integration), fuzz (20 s each)
 #   --all:     also tidy; every cluster scenario, crash with 200 kills, the whole integration under tsan, fuzz 120 s each, long soaks
 # Logs: build/test-logs/. The last line sums up; the exit code is 1 on a failure, or if nothing ran.
-# OXBOW_TEST_MINUTES=N: what is not built after so many minutes is skipped, and said; tests that run by then end as they do.
+# OXTEST_MINUTES=N: what is not built after so many minutes is skipped, and said; tests that run by then end as they do.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
@@ -38,7 +38,7 @@ logs=$root/build/test-logs
 mkdir -p "$logs"
 rm -f "$logs/failures"
 jobs=$(nproc)
-minutes=${OXBOW_TEST_MINUTES:-0}
+minutes=${OXTEST_MINUTES:-0}
 
 passed=0 failed=0 skipped=0
 table=()
