@@ -59,9 +59,8 @@ void PeerLinks::watch(p2p::PeerId peer) {
       alive->links->tell_(p2p::HaveEnded{peer, why});
     });
   };
-  auto& watch = watches_[peer];
-  watch.number = number;
-  watch.call = peers_.client().watch_have(peer, digest_, stripes_, home_, std::move(on_update), std::move(on_end));
+  auto call = peers_.client().watch_have(peer, digest_, stripes_, home_, std::move(on_update), std::move(on_end));
+  watches_[peer] = {number, std::move(call)};
 }
 
 void PeerLinks::unwatch(p2p::PeerId peer) { watches_.erase(peer); }
