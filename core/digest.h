@@ -35,8 +35,8 @@ class Digest {
   std::string hex() const;
   /// `sha256:…`
   std::string to_string() const;
-  /// The first 12 hex digits: for logs and tables.
 
+  /// By algorithm, then by bytes: an order for maps.
   auto operator<=>(const Digest&) const = default;
 
   struct Hash {

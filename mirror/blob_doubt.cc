@@ -10,6 +10,16 @@ namespace {
 constexpr std::uint32_t kCheckedAhead = 4;
 constexpr std::string_view kFalseList = "its midstates were not the blob's";
 
+/// The midstates of the blob as that peer itself gives them. Nothing: it has none, or cannot be asked.
+Task<std::optional<std::vector<std::string>>> midstates_of(FetchPeers& peers, Digest digest, std::string name) {
+  const auto snapshot = peers.snapshot();
+  const auto* peer = snapshot->find(name);
+  if (peer == nullptr || peer->state != p2p::PeerState::kEligible) co_return std::nullopt;
+  auto facts = co_await peers.client().facts(peer->id, digest, true, std::chrono::seconds(1));
+  if (!facts || !facts->midstates) co_return std::nullopt;
+  co_return std::move(facts->midstates->states);
+}
+
 }  // namespace
 
 bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
@@ -348,13 +358,10 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
   auto names = complete_neighbours_;
   if (names.size() > kAsked) names.resize(kAsked);
   for (const auto& name : names) {
-    const auto* peer = context_.peers->snapshot()->find(name);
-    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
-    const auto id = peer->id;
-    const auto facts = co_await context_.peers->client().facts(id, blob_->digest(), true, std::chrono::seconds(1));
-    if (!facts || !facts->midstates) continue;
+    auto states = co_await midstates_of(*context_.peers, blob_->digest(), name);
+    if (!states) continue;
     // Its own, whatever name is written on it.
-    trust_.add_hint({name, facts->midstates->states}, true);
+    trust_.add_hint({name, std::move(*states)}, true);
     if (++lists == 2 || to_repair) break;
   }
   if (to_repair) {
@@ -523,13 +530,8 @@ void BlobFetch::reckon() {
 Task<> BlobFetch::ask_who_published(std::shared_ptr<BlobFetch> self, std::vector<std::string> names) {
   const auto own = self->blob_->midstates();
   for (const auto& name : names) {
-    const auto* peer = self->context_.peers->snapshot()->find(name);
-    if (peer == nullptr || peer->state != p2p::PeerState::kEligible) continue;
-    const auto id = peer->id;
-    const auto facts =
-        co_await self->context_.peers->client().facts(id, self->blob_->digest(), true, std::chrono::seconds(1));
-    if (facts && facts->midstates && first_difference(own, facts->midstates->states))
-      self->context_.peers->published_bad(name, kFalseList);
+    const auto states = co_await midstates_of(*self->context_.peers, self->blob_->digest(), name);
+    if (states && first_difference(own, *states)) self->context_.peers->published_bad(name, kFalseList);
   }
 }
 

@@ -95,10 +95,6 @@ sigset_t handled_signals() {
 /// For peers, where clients have taken all of `client.drain_timeout`: their stripes had that time too.
 constexpr std::chrono::milliseconds kLeastPeerDrain{200};
 
-std::chrono::milliseconds milliseconds_until(std::chrono::steady_clock::time_point end) {
-  return std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-}
-
 /// What systemd listens on for this service must be served.
 Result<> check_handed_over(const config::Config& config) {
   auto named = config.client.listen;
@@ -284,7 +280,8 @@ Result<> run_daemon(DaemonOptions options) {
   if (ring) ring->leave();
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
-    ring->drain(std::max(milliseconds_until(drained_by), kLeastPeerDrain));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(drained_by - std::chrono::steady_clock::now());
+    ring->drain(std::max(left, kLeastPeerDrain));
     ring->close();
   }
   admin->drain(std::chrono::milliseconds(500));

@@ -23,6 +23,10 @@ std::shared_ptr<HaveBoard> HaveBoard::create(Blobs& blobs, std::shared_ptr<stora
 void HaveBoard::follow_fetch() {
   const auto fetch = blobs_.running(blob_->digest());
   const std::lock_guard lock(mutex_);
+  follow(fetch);
+}
+
+void HaveBoard::follow(const std::shared_ptr<BlobFetch>& fetch) {
   if (!fetch || fetch == followed_.lock()) return;
   followed_ = fetch;
   of_fetch_ = fetch->on_change([this] { change(); });
@@ -35,24 +39,24 @@ void HaveBoard::change() {
 }
 
 HaveBoard::State HaveBoard::current() {
-  follow_fetch();  // one that began after whoever asks did
   const std::lock_guard lock(mutex_);
   const auto changes = changes_.load();
   if (reckoned_ != changes) {
-    state_ = reckon();
+    const auto fetch = blobs_.running(blob_->digest());
+    follow(fetch);  // one may have begun after whoever asks did
+    state_ = reckon(fetch.get());
     reckoned_ = changes;
   }
   return state_;
 }
 
-HaveBoard::State HaveBoard::reckon() const {
-  const auto fetch = blobs_.running(blob_->digest());
+HaveBoard::State HaveBoard::reckon(const BlobFetch* fetch) const {
   State state;
-  state.have = have_map(*blob_, fetch.get());
+  state.have = have_map(*blob_, fetch);
   state.gone = blob_->gone();
-  if (!fetch) return state;
+  if (fetch == nullptr) return state;
   state.arriving = fetch->arriving();
-  std::erase_if(state.arriving, [&](auto stripe) { return state.have.has(stripe) || !is_given(fetch.get(), stripe); });
+  std::erase_if(state.arriving, [&](auto stripe) { return state.have.has(stripe) || !is_given(fetch, stripe); });
   return state;
 }
 

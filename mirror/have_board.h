@@ -34,7 +34,9 @@ class HaveBoard {
  private:
   HaveBoard(Blobs& blobs, std::shared_ptr<storage::Blob> blob) : blobs_(blobs), blob_(std::move(blob)) {}
   void change();
-  State reckon() const;
+  /// mutex_ is held.
+  void follow(const std::shared_ptr<BlobFetch>& fetch);
+  State reckon(const BlobFetch* fetch) const;
 
   Blobs& blobs_;
   const std::shared_ptr<storage::Blob> blob_;

@@ -47,9 +47,9 @@ class RingNode : public FetchPeers {
   virtual void set_preheats(p2p::PeerPreheats& preheats) = 0;
   virtual const std::string& name() const noexcept = 0;
   virtual Result<> start() = 0;
-  /// Tells peers that this node leaves, and finishes what it sends them.
   /// Tells the others that this node goes away: they choose others from now on. Everything works on.
   virtual void leave() = 0;
+  /// Leaves, if it has not, and finishes what it sends to peers.
   virtual void drain(std::chrono::milliseconds timeout) = 0;
   virtual void close() = 0;
   virtual std::vector<std::string> addresses() const = 0;

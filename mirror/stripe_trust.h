@@ -4,7 +4,7 @@
 // or said what is kept. When the blob has hashed to its digest its bytes are the truth, and only then everybody whose
 // word differs from it is named. A peer answers for what it says that it has verified, and for what it says that it has
 // from upstream; whoever only passed on what agreed with all that it knew is not named.
-// Thread rule: the home loop, but `hint` and `hint_says` (any thread). Lifetime: one a fetch.
+// Thread rule: the home loop, but `hint_link` and `hint_says` (any thread). Lifetime: one a fetch.
 #pragma once
 
 #include <cstdint>

@@ -171,8 +171,8 @@ class SharedValues(EtcdScenario):
         path, digest, mark = self.pushed(cluster, SIZE)
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, len(cluster.nodes))
-        folder = os.path.dirname(cluster.authority.revoke(gone.name))
-        etcd.operator(documented("certificates.md", "revoked").replace("DIR", folder))
+        cluster.authority.revoke(gone.name)
+        self.publish(cluster, etcd)
         for node in members:
             self.until(lambda: node.named("revoked") == {gone.name}, f"{node} to let {gone} go")
         path, digest, mark = self.pushed(cluster, SIZE, "without it")

@@ -147,9 +147,7 @@ def measure(folder, content, nodes, rate, strategy, fault):
 def check(cluster, content):
     """Every byte on every node, from its storage now."""
     for digest, data in content.blobs.items():
-        for result in cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}", [n for n in cluster.nodes if n.process.running]):
-            if result.error or result.digest != digest:
-                raise RuntimeError(f"{result.node}: {digest}: {result.error or 'wrong bytes'}")
+        peer_serve.check(cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}", [n for n in cluster.nodes if n.process.running]), digest)
 
 
 def capacity(folder, content, nodes, rate):
