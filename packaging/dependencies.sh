@@ -6,8 +6,9 @@ set -euo pipefail
 build=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev lld-19 g++ ccache cmake ninja-build pkg-config git
        libboost1.81-dev libnghttp2-dev librocksdb-dev liburing-dev libcurl4-openssl-dev libssl-dev libtomlplusplus-dev
        libcli11-dev nlohmann-json3-dev libfmt-dev libspdlog-dev prometheus-cpp-dev libxxhash-dev libgtest-dev)
-# busybox-static is the content of the test image; the others are the registry, the clients and what drives them.
-test=(docker-registry etcd-server etcd-client containerd runc skopeo podman busybox-static curl nginx-light python3 jq iproute2 openssl
+# busybox-static is the content of the test image, llvm-19 names the functions in what sanitizers report; the others are the
+# registry, the clients and what drives them.
+test=(llvm-19 docker-registry etcd-server etcd-client containerd runc skopeo podman busybox-static curl nginx-light python3 jq iproute2 openssl
       nghttp2-client apache2-utils ca-certificates procps faketime python3-h2 python3-yaml python3-jsonschema buildah lintian prometheus systemd groff-base man-db
       chromium debootstrap)
 bench=(docker-registry nginx-light wrk nghttp2-client curl python3 iproute2 procps openssl)

@@ -30,6 +30,7 @@ for part in "${only[@]}"; do
 done
 
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_BASEDIR=$root
+export PATH=$PATH:/usr/lib/llvm-19/bin  # llvm-symbolizer, for the sanitizers
 export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 # Debian's RocksDB, spdlog and prometheus-cpp are not instrumented: what happens inside them is theirs.

@@ -157,8 +157,8 @@ class FaultyRegistry:
         headers = {"Content-Length": str(len(body)), **headers}
         self._head(handler, seen, status, headers)
         if seen.method != "HEAD":
-            handler.wfile.write(body)
             seen.sent = len(body)
+            handler.wfile.write(body)
 
     def _error(self, handler, seen, status, code, headers=None):
         body = json.dumps({"errors": [{"code": code, "message": code.lower()}]}).encode()
@@ -256,8 +256,13 @@ class FaultyRegistry:
             if digest in self.corrupt and position <= size // 2 < end:
                 at = size // 2 - position
                 part = part[:at] + bytes([part[at] ^ 0xFF]) + part[at + 1 :]
-            handler.wfile.write(part)
+            # Counted before it goes: whoever has the last byte may ask for the sum before this thread runs again.
             seen.sent += len(part)
+            try:
+                handler.wfile.write(part)
+            except OSError:
+                seen.sent -= len(part)
+                raise
             position = end
             if self.rate_bytes:
                 ahead = (position - first) / self.rate_bytes - (time.monotonic() - began)
