@@ -15,6 +15,11 @@ BlobMember* BlobMembers::find(PeerId id) {
   return found == members_.end() ? nullptr : &found->second;
 }
 
+const BlobMember* BlobMembers::find(PeerId id) const {
+  const auto found = members_.find(id);
+  return found == members_.end() ? nullptr : &found->second;
+}
+
 BlobMember& BlobMembers::add(PeerId id, Time now) {
   auto& member = members_[id];
   member.interest = Interest::kLeft;

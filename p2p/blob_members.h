@@ -47,7 +47,8 @@ struct BlobLease {
   std::uint32_t span = 0;
   PeerId holder = kNoPeer;
   Time granted{0};
-  Time expires{0};
+  Time begun{0};    ///< when its first bytes were told of; 0: not yet
+  Time expires{0};  ///< unless its holder's last word came before
   std::uint64_t bytes_at_grant = 0;
   std::uint64_t bytes = 0;
 };
@@ -57,6 +58,7 @@ class BlobMembers {
   explicit BlobMembers(LeaseSpans spans) : lease_spans_(spans) {}
 
   BlobMember* find(PeerId id);
+  const BlobMember* find(PeerId id) const;
   BlobMember& add(PeerId id, Time now);
   void remove(PeerId id);
   /// Takes an announcement's interest and map over.
@@ -96,6 +98,7 @@ class BlobMembers {
   std::vector<BlobRest> rests;
   std::uint32_t leased_again = 0;  ///< spans that somebody holds
   double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
+  double first_byte_ms = 0;        ///< EWMA of what leases waited for their first bytes; 0: all of them do
   std::optional<MidstateList> midstates;
   Time learned{0};
   Time heard{0};

@@ -26,7 +26,8 @@ constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks
 constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
 constexpr double kSlowShare =
     0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
-constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
+constexpr std::uint32_t kFirstByteLeases = 2;  // of the shortest leases: as long may a registry think
+constexpr double kAgainPerMemberMs = 4;        // 250 members and more announce once a second
 
 struct Entry {
   Digest digest;
@@ -42,6 +43,8 @@ struct Coordinator::Impl {
   std::list<Entry>::iterator forget(std::list<Entry>::iterator entry);
   void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
+  bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
+  std::chrono::milliseconds longest_wait() const { return kFirstByteLeases * options.lease_min; }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
   void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
   void take_claims(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, Time now,
@@ -92,10 +95,14 @@ void Coordinator::Impl::set_size(BlobMembers& blob, std::uint64_t size) {
   while (stripes > options.stripes && by_age.size() > 1) forget(by_age.begin());
 }
 
+/// Without progress. Several times what a span takes, and what a registry thinks before it answers: there is more than
+/// one request in a lease where not all of it was wanted, or missing, at first.
 std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
-  if (blob.lease_rate <= 0) return options.lease_min;
+  const auto several = [](double ms) { return std::chrono::milliseconds(static_cast<std::int64_t>(4 * ms)); };
+  const auto first_byte = std::min(several(blob.first_byte_ms), longest_wait());
+  if (blob.lease_rate <= 0) return std::max(options.lease_min, first_byte);
   const double span_ms = static_cast<double>(spans.bytes(Geometry(blob.blob_bytes))) / blob.lease_rate * 1000;
-  return std::max(options.lease_min, std::chrono::milliseconds(static_cast<std::int64_t>(4 * span_ms)));
+  return std::max({options.lease_min, first_byte, several(span_ms)});
 }
 
 std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, const BlobMember& member) const {
@@ -105,10 +112,25 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
   return std::clamp(scaled, options.again_min, options.again);
 }
 
+/// Without progress, by its holder's own last word, or without a word. Nobody has had a byte yet: then nothing is known
+/// of how long this registry thinks, and the next holder would wait as long.
+bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
+  const auto until =
+      blob.first_byte_ms > 0 ? std::max(lease.expires, lease.granted + ttl(blob)) : lease.granted + longest_wait();
+  if (now <= until) return false;
+  const auto* holder = blob.find(lease.holder);
+  if (holder == nullptr || holder->heard > until) return true;
+  return now - holder->heard > std::max(2 * again(blob, *holder), kOverdue);
+}
+
 /// Silent wanters and holders go; leases without progress end.
 void Coordinator::Impl::expire(BlobMembers& blob, Time now) {
   std::erase_if(blob.leases, [&](const BlobLease& lease) {
-    if (lease.expires >= now) return false;
+    if (!has_ended(blob, lease, now)) return false;
+    log::debug("a lease ended without progress", {{"span", lease.span},
+                                                  {"holder", lease.holder},
+                                                  {"bytes", lease.bytes},
+                                                  {"age_ms", (now - lease.granted).count()}});
     blob.part_lease(lease);
     return true;
   });
@@ -152,8 +174,9 @@ bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, 
   double others = 0;
   std::size_t compared = 0;
   for (const auto& one : blob.leases) {
-    if (one.holder != lease.holder && now - one.granted < kJudgedAfter) continue;
-    const auto ms = static_cast<double>(std::max<std::int64_t>((now - one.granted).count(), 1));
+    const auto since = std::max(one.granted, one.begun);
+    if (one.holder != lease.holder && now - since < kJudgedAfter) continue;
+    const auto ms = static_cast<double>(std::max<std::int64_t>((now - since).count(), 1));
     const auto rate = static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
     if (one.holder == lease.holder) {
       own = std::max(own, rate);
@@ -202,16 +225,28 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
         continue;
       }
       if (now - blob.learned < options.settle) blob.settle_until = blob.learned + options.settle;
-      blob.leases.push_back({claim.span, from, now, now + ttl(blob), claim.bytes, claim.bytes});
+      blob.leases.push_back({.span = claim.span,
+                             .holder = from,
+                             .granted = now,
+                             .begun = claim.bytes > 0 ? now : Time{0},
+                             .expires = now + ttl(blob),
+                             .bytes_at_grant = claim.bytes,
+                             .bytes = claim.bytes});
       reply.granted.push_back({claim.span, ttl(blob)});
       continue;
     }
     const bool grew = claim.bytes > lease->bytes;
     lease->bytes = std::max(lease->bytes, claim.bytes);
+    if (grew && lease->begun == Time{0}) {
+      lease->begun = now;
+      const auto waited = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));
+      blob.first_byte_ms = blob.first_byte_ms <= 0 ? waited : 0.8 * blob.first_byte_ms + 0.2 * waited;
+    }
     // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing. Before a span has
     // come whole, all that is known is how unevenly a full link treats its connections at first.
     const auto judged_after = (blob.lease_rate > 0 ? 1 : 2) * options.lease_min;
-    if (blob.fetchers() > 1 && now - lease->granted >= judged_after && crawls(blob, *lease, now)) {
+    if (blob.fetchers() > 1 && lease->begun != Time{0} &&
+        now - std::max(lease->granted, lease->begun) >= judged_after && crawls(blob, *lease, now)) {
       member.slow_until = now + kSlowFor;
       blob.part_lease(*lease);
       blob.end_lease(claim.span);
@@ -268,7 +303,7 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       name_holder_of_rest(blob, from, peers, span, reply);
     }
     std::erase_if(blob.wishes, [span](const BlobWish& wish) { return wish.span == span; });
-    blob.leases.push_back({span, from, now, now + ttl(blob), 0, 0});
+    blob.leases.push_back({.span = span, .holder = from, .granted = now, .expires = now + ttl(blob)});
     reply.granted.push_back({span, ttl(blob)});
     ++own;
   }

@@ -7,6 +7,7 @@ import time
 
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxcluster.cluster import REGISTRY
+from oxcluster.upstream import Scripted
 from oxtest.case import image
 
 SIZE = 64 * MIB
@@ -19,6 +20,14 @@ class Herd(Scenario):
         path, digest, mark = self.pushed(cluster, SIZE)
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 8)
+
+    # A registry that thinks for three seconds before the first byte of a body: who waits for it is not taken for dead.
+    def test_a_registry_that_thinks_long(self):
+        cluster = self.cluster(6, rate="200mbit", upstream=Scripted)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        cluster.upstream.stall_body_s = 3
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, 6)
 
     # The later ones find part of it among those who began.
     def test_staggered(self):

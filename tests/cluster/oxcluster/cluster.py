@@ -27,11 +27,12 @@ class Cluster:
     """`rate`: of each node's link each way; `upstream_rate`: of the registry's, default the same.
 
     `tls`: certificates of an authority of their own; else plain HTTP between peers. `token`: arguments of a token server.
-    `membership`: that section for all nodes; default: a static list of all that are added before `start`.
+    `upstream`: Upstream, a real one, or Scripted. `membership`: that section for all nodes; default: a static list of all that
+    are added before `start`.
     """
 
     def __init__(self, folder, count, rate=None, upstream_rate=None, tls=True, token=None, membership=None, registry=None,
-                 strategy_name=None, log_level="debug"):
+                 strategy_name=None, log_level="debug", upstream=Upstream):
         self.folder, self.rate, self.membership = str(folder), rate, membership
         self.strategy = strategy_name or strategy()
         self.log_level = log_level
@@ -42,7 +43,7 @@ class Cluster:
             self.authority = Authority(self.folder) if tls and with_peers else None
             upstream_space = self.network.host("registry", upstream_rate or rate)
             self.tokens = Tokens(self.folder, upstream_space, **token) if token else None
-            self.upstream = Upstream(self.folder, upstream_space, token=self.tokens)
+            self.upstream = upstream(self.folder, upstream_space, token=self.tokens)
             self.registry = {"name": REGISTRY, "upstreams": [self.upstream.url], **(registry or {})}
             for _ in range(count):
                 self.add()

@@ -1,5 +1,6 @@
 """The registry that is the source of truth, on a host of its own. Its access log counts what crossed its link."""
 
+from oxtest.faulty import FaultyRegistry
 from oxtest.registry import Registry
 from oxtest.token_server import TokenServer
 
@@ -20,6 +21,29 @@ class Upstream(Registry):
     def blob_bytes(self, since):
         """HTTP body bytes of all GETs of blobs."""
         return sum(a.bytes for a in self.access("GET", "/blobs/", since) if a.status in (200, 206))
+
+
+class Scripted(FaultyRegistry):
+    """One that can be slow, or wrong, in the ways that no real one is on demand; the same as the other to a cluster."""
+
+    def __init__(self, folder, space, token=None):
+        super().__init__(space.address)
+        self.space = space
+
+    def start(self):
+        with self.space.entered():
+            return super().start()
+
+    def push_blob(self, repository, data, digest):
+        self.add_blob(data, digest)
+
+    def mark(self):
+        with self.lock:
+            return len(self.seen)
+
+    def blob_bytes(self, since):
+        with self.lock:
+            return sum(s.sent for s in self.seen[since:] if s.method == "GET" and "/blobs/" in s.target)
 
 
 class Tokens(TokenServer):

@@ -48,9 +48,9 @@ class Seen:
 
 
 class FaultyRegistry:
-    def __init__(self):
-        self.port = free_port()
-        self.host = f"127.0.0.1:{self.port}"
+    def __init__(self, address="127.0.0.1"):
+        self.address, self.port = address, free_port()
+        self.host = f"{address}:{self.port}"
         self.url = "http://" + self.host
         self.blobs = {}      # digest: bytes or Synthetic
         self.manifests = {}  # (repository, tag or digest): (bytes, media type)
@@ -137,7 +137,7 @@ class FaultyRegistry:
             do_HEAD = do_GET
             do_POST = do_GET
 
-        self.server = Server(self.port, Handler, self.send_buffer, backlog=256)
+        self.server = Server(self.port, Handler, self.send_buffer, backlog=256, address=self.address)
         return self
 
     def stop(self):

@@ -8,7 +8,7 @@ import threading
 class Server:
     """`handler`: a BaseHTTPRequestHandler with the answers."""
 
-    def __init__(self, port, handler, send_buffer=None, backlog=128):
+    def __init__(self, port, handler, send_buffer=None, backlog=128, address="127.0.0.1"):
         links = self.links = set()
 
         class Handler(handler):
@@ -37,7 +37,7 @@ class Server:
             def handle_error(self, request, client_address):
                 pass  # clients that hang up are the tests' business, not an error here
 
-        self.server = Quiet(("127.0.0.1", port), Handler)
+        self.server = Quiet((address, port), Handler)
         threading.Thread(target=lambda: self.server.serve_forever(poll_interval=0.05), daemon=True).start()
 
     def stop(self):
