@@ -288,6 +288,7 @@ http::Piece BlobBody::from_window(std::size_t max_bytes) {
 
 void BlobBody::enter_window(std::optional<Hasher> hasher) {
   auto source = read_.source;
+  const auto patience = reader_patience(blobs_.limits(), *source);
   if (!window_log_) {
     window_log_ = blobs_.journal().begin(read_.digest, Geometry(read_.size), nullptr);
     window_log_->reader(source->place().registry, source->place().repository);
@@ -300,8 +301,7 @@ void BlobBody::enter_window(std::optional<Hasher> hasher) {
     source = window_peers_;
   }
   window_ = std::make_unique<WindowStream>(
-      WindowStream::Options{
-          read_.digest, read_.size, {position_, range().end}, std::move(hasher), blobs_.limits().no_progress},
+      WindowStream::Options{read_.digest, read_.size, {position_, range().end}, std::move(hasher), patience},
       std::move(source), blobs_.clock(), blobs_.window_memory(), waker_);
 }
 

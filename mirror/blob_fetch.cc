@@ -662,7 +662,11 @@ void BlobFetch::wake_readers() {
 /// Once upstream has refused everybody only peers can help, and they are quick to say.
 std::chrono::milliseconds BlobFetch::patience() {
   const bool refused = !readers_.empty() && pick_reader() == readers_.end();
-  return refused ? context_.limits.refused : context_.limits.no_progress;
+  if (refused) return context_.limits.refused;
+  auto longest = context_.limits.no_progress;
+  for (const auto& [id, reader] : readers_)
+    longest = std::max(longest, reader_patience(context_.limits, *reader.source));
+  return longest;
 }
 
 void BlobFetch::arm_timer() {

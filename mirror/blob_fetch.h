@@ -70,9 +70,12 @@ struct FetchLimits {
   std::uint32_t window_stripes = 32;  ///< missing ones
   std::uint32_t window_stripes_max = 64;
   std::uint64_t wide_after_bytes = 64ULL * 1024 * 1024;  ///< the largest window after this much
-  std::chrono::milliseconds no_progress{8'000};          ///< without any byte for this long the readers are cut
-  std::chrono::milliseconds no_room{30'000};             ///< the same while received bytes find no room to be written
-  std::chrono::milliseconds refused{2'000};              ///< the same when upstream has refused every reader
+  /// Without any byte for this long the readers are cut; not before upstream's requests have ended by themselves (their
+  /// own limit is the registry's `no_progress_timeout`), and another one had its chance.
+  std::chrono::milliseconds no_progress{8'000};
+  std::chrono::milliseconds after_source{2'000};
+  std::chrono::milliseconds no_room{30'000};  ///< the same while received bytes find no room to be written
+  std::chrono::milliseconds refused{2'000};   ///< the same when upstream has refused every reader
   std::chrono::milliseconds backoff_min{100};
   std::chrono::milliseconds backoff_max{2'000};
   std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
@@ -80,6 +83,13 @@ struct FetchLimits {
   std::uint64_t window_memory = 256ULL * 1024 * 1024;   ///< of all readers whose bytes cannot be kept (`limits.memory`)
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
+
+/// For how long a reader of this source waits for a byte.
+inline std::chrono::milliseconds reader_patience(const FetchLimits& limits, const SpanSource& source) {
+  const auto own = source.patience();
+  return own > std::chrono::milliseconds(0) ? std::max(limits.no_progress, own + limits.after_source)
+                                            : limits.no_progress;
+}
 
 /// Bytes arrive in many small pieces; fetches and readers look at them in portions of so much time.
 inline constexpr std::chrono::milliseconds kProgressEvery{4};

@@ -63,6 +63,8 @@ class SpanSource {
   virtual std::vector<std::string> alternatives() const { return {}; }
   /// With kNotFound: this node was given the right to fetch it from upstream.
   virtual bool leased() const { return false; }
+  /// For how long a request of it may bring nothing before it fails by itself; 0: not known.
+  virtual std::chrono::milliseconds patience() const { return {}; }
   /// For the journal of pulls. Empty: it has none of its own.
   virtual Place place() const { return {}; }
 };

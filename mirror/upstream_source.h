@@ -24,6 +24,7 @@ class UpstreamSource final : public SpanSource {
         fetch_class_(fetch_class) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
+  std::chrono::milliseconds patience() const override { return registry_->config.no_progress_timeout; }
   Place place() const override { return {registry_->config.name, repository_}; }
 
  private:

@@ -26,8 +26,8 @@ constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks
 constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
 constexpr double kSlowShare =
     0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
-constexpr std::uint32_t kFirstByteLeases = 2;  // of the shortest leases: as long may a registry think
-constexpr double kAgainPerMemberMs = 4;        // 250 members and more announce once a second
+constexpr auto kLongestWait = 10'000ms;  // for a first byte: by then the holder's own limit has ended its request
+constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
 struct Entry {
   Digest digest;
@@ -44,7 +44,6 @@ struct Coordinator::Impl {
   void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
   bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
-  std::chrono::milliseconds longest_wait() const { return kFirstByteLeases * options.lease_min; }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
   void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
   void take_claims(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, Time now,
@@ -99,7 +98,7 @@ void Coordinator::Impl::set_size(BlobMembers& blob, std::uint64_t size) {
 /// one request in a lease where not all of it was wanted, or missing, at first.
 std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
   const auto several = [](double ms) { return std::chrono::milliseconds(static_cast<std::int64_t>(4 * ms)); };
-  const auto first_byte = std::min(several(blob.first_byte_ms), longest_wait());
+  const auto first_byte = std::min<std::chrono::milliseconds>(several(blob.first_byte_ms), kLongestWait);
   if (blob.lease_rate <= 0) return std::max(options.lease_min, first_byte);
   const double span_ms = static_cast<double>(spans.bytes(Geometry(blob.blob_bytes))) / blob.lease_rate * 1000;
   return std::max({options.lease_min, first_byte, several(span_ms)});
@@ -115,12 +114,12 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
 /// Without progress, by its holder's own last word, or without a word. Nobody has had a byte yet: then nothing is known
 /// of how long this registry thinks, and the next holder would wait as long.
 bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
-  const auto until =
-      blob.first_byte_ms > 0 ? std::max(lease.expires, lease.granted + ttl(blob)) : lease.granted + longest_wait();
-  if (now <= until) return false;
   const auto* holder = blob.find(lease.holder);
-  if (holder == nullptr || holder->heard > until) return true;
-  return now - holder->heard > std::max(2 * again(blob, *holder), kOverdue);
+  if (holder == nullptr) return true;
+  if (now - holder->heard > std::max(2 * again(blob, *holder), kOverdue)) return now > lease.expires;
+  const auto until =
+      blob.first_byte_ms > 0 ? std::max(lease.expires, lease.granted + ttl(blob)) : lease.granted + kLongestWait;
+  return holder->heard > until;
 }
 
 /// Silent wanters and holders go; leases without progress end.

@@ -10,7 +10,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kNoFirstByte = 2'500ms;  // after the answer's head, which has a deadline of its own
 constexpr auto kNoProgress = 1'000ms;   // of a stripe that has begun
-constexpr auto kNoProgressUpstream = 6'000ms;
 constexpr auto kLateAfter = 300ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 constexpr auto kAway = 2'000ms;
@@ -103,10 +102,7 @@ void Fingers::check_progress(const FetchProgress& progress) {
   if (fetch == nullptr || fetch->cancelled) return;
   if (progress.bytes > fetch->bytes) last_progress_ = now_;
   fetch->bytes = progress.bytes;
-  if (fetch->source == kUpstream) {
-    if (progress.since_last > kNoProgressUpstream) cancel(*fetch);
-    return;
-  }
+  if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
   if (progress.since_last >= (fetch->bytes == 0 ? kNoFirstByte : kNoProgress)) {
     if (!fetch->direct && fetch->bytes > 0) away(fetch->source, kAway, false);
     cancel(*fetch);

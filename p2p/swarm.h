@@ -96,6 +96,7 @@ class Swarm final : public Strategy {
   std::vector<std::uint32_t> spans_to_ask() const;
   std::uint64_t bytes_of_span(std::uint32_t span) const;
   void fetch_under_leases();
+  std::chrono::milliseconds patience() const;
   void fetch_alone();
   bool fetch_run(StripeRange run, bool unleased);
   void review_leases();

@@ -24,7 +24,9 @@ constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothi
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
 constexpr auto kStuckRanked = 2'000ms;  // `ring`: then the others may fetch
 constexpr auto kStuckWithoutHolder = 3'000ms;
-constexpr auto kStuck = 5'000ms;
+constexpr auto kStuck = 5'000ms;  // somebody has had what is wanted for a while, and it does not come;
+constexpr auto kStuckNews = 1'000ms;
+constexpr auto kStuckUpstream = 10'000ms;  // nobody has it: who has the lease may wait for a registry that thinks
 
 }  // namespace
 
@@ -281,11 +283,22 @@ void Swarm::fetch_under_leases() {
 /// Nobody to talk to: no peers at all, or no progress for long.
 bool Swarm::alone() const { return peers_ == nullptr || peers_->eligible_others() == 0; }
 
+/// For how long nothing may come before this node fetches without a lease.
+std::chrono::milliseconds Swarm::patience() const {
+  if (neighbours_.complete() == 0 && neighbours_.live() == 0) return kStuckWithoutHolder;
+  if (now_ - last_spread_ < kStuckNews) return kStuckUpstream;
+  for (const auto& range : window_.ranges()) {
+    for (auto stripe = range.begin; stripe < range.end; ++stripe) {
+      if (window_.open(stripe) && neighbours_.held(stripe)) return kStuck;
+    }
+  }
+  return kStuckUpstream;
+}
+
 void Swarm::fetch_alone() {
   if (!may_fetch_ || upstream_free_ == 0 || window_.empty() || now_ < upstream_after_) return;
   const auto idle = now_ - last_progress_ - std::chrono::milliseconds(progress_jitter_ms_);
-  const bool holders = neighbours_.complete() > 0 || neighbours_.live() > 0;
-  if (idle >= (holders ? kStuck : kStuckWithoutHolder)) stuck_ = true;
+  if (!stuck_ && idle >= kStuckWithoutHolder) stuck_ = idle >= patience();
   const bool single = no_coordinator_ && alone();
   const bool in_budget = no_coordinator_ && !single && now_ >= alone_after_ && alone_budget_ > 0;
   if (!single && !stuck_ && !in_budget) return;

@@ -8,8 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kNoProgress = 1'000ms;          // of a peer: it is left
-constexpr auto kNoProgressUpstream = 6'000ms;  // registries think longer; the lease may be lost before
+constexpr auto kNoProgress = 1'000ms;  // of a peer: it is left
 constexpr auto kLateAfter = 200ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
@@ -32,10 +31,7 @@ void Swarm::check_progress(const FetchProgress& progress) {
     if (one != nullptr) one->moved_at = now_;
   }
   fetch->bytes = progress.bytes;
-  if (fetch->source == kUpstream) {
-    if (progress.since_last > kNoProgressUpstream) cancel(*fetch);
-    return;
-  }
+  if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
   const auto patience = std::max<std::chrono::milliseconds>(
       kNoProgress, std::chrono::milliseconds(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms)));
   if (progress.since_last >= patience) {

@@ -173,6 +173,12 @@ class Fetching(Case):
                 rest += part
         self.assertEqual(split_response(bytes(rest))[0], 200)
 
+    # Longer than any limit of the mirror's own but `no_progress_timeout`: a registry that gets the blob from elsewhere first.
+    def test_row_23_an_upstream_that_thinks(self):
+        upstream, mirror, data, _, path = self.scene(3 * MIB, "row 23 thinks", manifest=True)
+        upstream.stall_body_s = 9
+        self.assert_whole(mirror.get(path), data)
+
     def test_row_23_a_slow_upstream_trickles(self):
         upstream, mirror, data, _, path = self.scene(MIB, "row 23", manifest=True)
         upstream.rate_bytes = 80 * 1024

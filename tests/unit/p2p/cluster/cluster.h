@@ -28,6 +28,7 @@ struct ClusterOptions {
   double upstream_connection = 0;  ///< throttle of one connection; 0: none
   double latency_ms = 1;
   double upstream_latency_ms = 5;
+  double upstream_limit_ms = 10'000;  ///< without a byte: a request fails
   std::uint32_t upload_slots = 8;
   std::uint32_t same_stripe = 3;  ///< of them for one stripe
   std::uint32_t upload_waiting = 3;
@@ -97,6 +98,7 @@ class Cluster {
   std::vector<StripeRange> window(const Node& node) const;
   void start_fetch(std::uint32_t node, const Fetch& fetch);
   void request(std::uint32_t node, FetchId id);
+  void limit_upstream(std::uint32_t node, FetchId id);
   void serve(Transfer& transfer);
   bool may_serve(const Node& source, const Transfer& transfer) const;
   void serve_next(std::uint32_t source);

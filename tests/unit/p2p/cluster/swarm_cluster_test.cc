@@ -125,13 +125,15 @@ TEST(SwarmCluster, TheCoordinatorWasNeverThere) {
   expect_good(cluster, 1.10);
 }
 
-// A registry that thinks for three seconds before each first byte: nobody takes for dead who only waits for it.
+// A registry that thinks for seconds before each first byte: nobody takes for dead who only waits for it.
 TEST(SwarmCluster, ARegistryThatThinksLong) {
-  auto options = of(8);
-  options.upstream_latency_ms = 3'000;
-  Cluster cluster(options, swarm);
-  cluster.start_all();
-  expect_good(cluster, 1.0001);
+  for (const double seconds : {3, 8}) {
+    auto options = of(8);
+    options.upstream_latency_ms = 1'000 * seconds;
+    Cluster cluster(options, swarm);
+    cluster.start_all();
+    expect_good(cluster, 1.0001);
+  }
 }
 
 // A lease holder's fetches from upstream stand still: others get its spans, and it gets them from the others.

@@ -61,6 +61,16 @@ void Cluster::refuse(std::uint32_t index, FetchId id, Errc code, bool lease) {
   later(hop(), [this, index, id, code, lease] { end_fetch(index, id, fail(code, "refused"), lease); });
 }
 
+/// As the daemon's requests do by themselves.
+void Cluster::limit_upstream(std::uint32_t index, FetchId id) {
+  later(1'000, [this, index, id] {
+    const auto found = nodes_[index]->transfers.find(id);
+    if (found == nodes_[index]->transfers.end()) return;
+    if (now_ - found->second->last_byte < options_.upstream_limit_ms) return limit_upstream(index, id);
+    end_fetch(index, id, fail(Errc::kTimeout, "no byte came for too long"));
+  });
+}
+
 /// The request has come to the source.
 void Cluster::request(std::uint32_t index, FetchId id) {
   const auto found = nodes_[index]->transfers.find(id);
@@ -71,6 +81,7 @@ void Cluster::request(std::uint32_t index, FetchId id) {
     transfer.state = Transfer::State::kFlowing;
     flowing_.push_back(&transfer);
     have_changed(index);
+    limit_upstream(index, id);
     return wake(std::exchange(transfer.waiters, {}));
   }
   if (transfer.from == static_cast<int>(index)) return own_turn(index, id);
