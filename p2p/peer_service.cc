@@ -11,6 +11,7 @@
 #include "p2p/peer_answer.h"
 #include "p2p/peer_route.h"
 #include "p2p/protocol/stripe_fields.h"
+#include "p2p/stripe_receivers.h"
 #include "p2p/upload_body.h"
 #include "p2p/upload_slots.h"
 
@@ -75,11 +76,11 @@ class Service final : public PeerService {
   Response hello(const Request& request, const Asker& asker);
   Response announce(const Request& request, const Asker& asker);
   Response blob(const Request& request, const Digest& digest);
-  Task<Response> stripe(const Request& request, const PeerRoute& route);
-  Task<Response> send_stripe(const PeerRoute& route, const StripeFields& fields);
+  Task<Response> stripe(const Request& request, const PeerRoute& route, const Asker& asker);
+  Task<Response> send_stripe(const PeerRoute& route, const StripeFields& fields, const Asker& asker);
   Task<Result<PeerContent::StripeAnswer>> find_stripe(const PeerRoute& route, const StripeFields& fields,
                                                       std::chrono::milliseconds left, Loop& loop);
-  Response busy(const PeerRoute& route) const;
+  Response busy(const PeerRoute& route, const Asker& asker) const;
   Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
   Task<Response> known(const Request& request, const PeerRoute& route);
   Task<Response> small(const Digest& digest);
@@ -92,6 +93,7 @@ class Service final : public PeerService {
   Counter& have_streams_hits_;
   UploadRate rate_;
   UploadSlots slots_;
+  StripeReceivers receivers_;
   std::atomic<bool> draining_ = false;
   /// Its use count less one is the number of open have streams.
   std::shared_ptr<void> have_streams_ = std::make_shared<char>();
@@ -154,7 +156,7 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
     case Kind::kBlob:
       co_return blob(request, *route.digest);
     case Kind::kStripe:
-      co_return co_await stripe(request, route);
+      co_return co_await stripe(request, route, *asker);
     case Kind::kHave:
       co_return have(request, *route.digest, *asker, *co_await this_loop());
     case Kind::kKnown:
@@ -201,13 +203,19 @@ Response Service::blob(const Request& request, const Digest& digest) {
   return json_answer(to_json(*facts));
 }
 
-/// Busy: names others that have the blob.
-Response Service::busy(const PeerRoute& route) const {
+/// Busy: names others that have the stripe, as they said, or as it was sent to them.
+Response Service::busy(const PeerRoute& route, const Asker& asker) const {
   auto response = error_answer(503, "BUSY", "no upload slot came free in time");
-  if (parts_.alternatives) {
-    auto names = join_names(parts_.alternatives(*route.digest, route.stripe), options_.alternatives);
-    if (!names.empty()) response.headers.add(std::string(field::kAlternatives), std::move(names));
+  std::vector<std::string> others;
+  if (parts_.alternatives) others = parts_.alternatives(*route.digest, route.stripe);
+  const auto peers = parts_.table.snapshot();
+  for (const auto id : receivers_.of(upload_of(*route.digest, route.stripe))) {
+    const auto* peer = peers->find(id);
+    if (peer == nullptr || id == asker.id || peer->state != PeerState::kEligible) continue;
+    if (std::ranges::find(others, peer->member.name) == others.end()) others.push_back(peer->member.name);
   }
+  auto names = join_names(others, options_.alternatives);
+  if (!names.empty()) response.headers.add(std::string(field::kAlternatives), std::move(names));
   return response;
 }
 
@@ -219,16 +227,16 @@ Task<Result<PeerContent::StripeAnswer>> Service::find_stripe(const PeerRoute& ro
                                                  {*fields.path, fields.client, fields.wants, left});
 }
 
-Task<Response> Service::stripe(const Request& request, const PeerRoute& route) {
+Task<Response> Service::stripe(const Request& request, const PeerRoute& route, const Asker& asker) {
   const auto fields = parse_request_fields(request.headers, route.stripe);
   if (!fields) co_return error_answer(fields.error());
-  auto response = co_await send_stripe(route, *fields);
+  auto response = co_await send_stripe(route, *fields, asker);
   if (const auto have = parts_.content.have_around(*route.digest, fields->blob_bytes, route.stripe))
     response.headers.add(std::string(field::kHave), to_text(*have));
   co_return response;
 }
 
-Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& fields) {
+Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& fields, const Asker& asker) {
   auto& loop = *co_await this_loop();
   const auto begun = parts_.clock.steady();
   const auto length = Geometry(fields.blob_bytes).stripe(route.stripe).size() - fields.offset;
@@ -243,7 +251,7 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
     // Along a path each hop waits for the one after it: those would wait for each other.
     const auto what = fields.path ? UploadSlots::kAnything : upload_of(*route.digest, route.stripe);
     slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline), what);
-    if (!slot) co_return busy(route);
+    if (!slot) co_return busy(route, asker);
   }
   if (!found) {
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(parts_.clock.steady() - begun);
@@ -257,6 +265,7 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
     co_return response;
   }
 
+  if (length > kSmallBytes) receivers_.add(upload_of(*route.digest, route.stripe), asker.id);
   auto& [facts, body] = **found;
   Response response;
   response.status = fields.ranged ? 206 : 200;

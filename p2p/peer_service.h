@@ -35,7 +35,7 @@ struct PeerServiceParts {
   std::function<Hello()> hello;
   /// A member said hello that membership has not told us of yet.
   std::function<void(const Hello&, const std::string& remote)> on_hello;
-  /// Other holders of a blob, for busy answers.
+  /// Other holders of a stripe, for busy answers; who was sent it from here is named after them.
   std::function<std::vector<std::string>(const Digest&, std::uint32_t stripe)> alternatives;
   const Clock& clock;
   /// Whether `node-7` or `serial:0A1B…` is in the list of the revoked; may be empty. The table knows members only.

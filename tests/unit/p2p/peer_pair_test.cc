@@ -201,6 +201,41 @@ TEST_P(PairTest, BusyNamesAlternatives) {
   pair.drop(tail);
 }
 
+// A holder that fetches nothing knows of no other by its have map: it names whom it has sent the stripe to.
+TEST(Pairs, BusyNamesWhoWasSentTheStripe) {
+  PairOptions given;
+  given.service.upload_slots = 1;
+  given.service.slot_wait = milliseconds(20);
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector sent;
+  auto whole = pair.ask(stripes.ask(3), sent);
+  ASSERT_TRUE(sent.wait_done());
+  ASSERT_TRUE(*sent.outcome);
+  Collector first;
+  auto holder = pair.ask(stripes.ask(5), first);
+  ASSERT_TRUE(stays_under_way(stripes, first));
+
+  pair.server_side.table_.set_members(named({"client", "late"}));
+  pair.server_side.table_.note_hello(pair.server_side.id("client"), facts("client", 42));
+  ASSERT_EQ(pair.server_side.state("client"), PeerState::kEligible);
+  const auto named_to = [&](PeerClient& client) {
+    Collector refused;
+    auto call = pair.on_loop([&] { return client.stripe(pair.server_id(), stripes.ask(3), pair.loop(), refused); });
+    EXPECT_TRUE(refused.wait_done());
+    pair.drop(call);
+    return refused.alternatives;
+  };
+  MetricsRegistry metrics;
+  const auto late = make_peer_client({.own_name = "late", .tls = nullptr, .http = given.http}, pair.client_side.table_,
+                                     pair.client_loops, metrics);
+  EXPECT_EQ(named_to(*pair.client), (std::vector<std::string>{"node-8", "node-9"})) << "not the asker itself";
+  EXPECT_EQ(named_to(*late), (std::vector<std::string>{"node-8", "node-9", "client"}));
+  late->close();
+  pair.drop(holder);
+  pair.drop(whole);
+}
+
 // Of one stripe only so many copies are sent side by side; another stripe finds its slot.
 TEST_P(PairTest, CopiesOfOneStripeAreFew) {
   auto given = options();
