@@ -53,21 +53,13 @@ class BlobFetch::Running final : public SpanSink {
   void on_news(const p2p::AnswerNews& news) override { owner_.note_news(fetch_.source, news); }
 
   void on_head(const SpanHead& head) override {
-    if (head.blob_bytes && *head.blob_bytes != geometry_.blob_bytes()) {
-      finish(oxbow::fail(Errc::kCorrupt, fmt::format("the source says the blob has {} bytes, its descriptor says {}",
-                                                     *head.blob_bytes, geometry_.blob_bytes())));
-      return;
-    }
+    if (auto right = check_head(head, geometry_.blob_bytes(), position_); !right) return finish(std::move(right));
     first_byte_ = owner_.now();
     heard_ = true;
     vouched_ = head.vouched;
     owner_.head_came(fetch_.stripes.begin, {}, false);
     if (head.checksum_hex) claimed_ = Checksum::parse(*head.checksum_hex);
-    if (!head.whole) {
-      if (head.begin == position_) return;
-      finish(oxbow::fail(Errc::kCorrupt, "the source sent another range than was asked for"));
-      return;
-    }
+    if (!head.whole) return;
     // No range support: this one request streams the whole blob; what is here already is skipped.
     position_ = 0;
     end_ = geometry_.blob_bytes();

@@ -4,6 +4,7 @@
 
 #include "core/log.h"
 #include "mirror/peer_contents.h"
+#include "mirror/verify_failures.h"
 #include "p2p/single.h"
 
 namespace oxbow::mirror {
@@ -12,11 +13,6 @@ namespace {
 prometheus::Family<Counter>& client_bytes(MetricsRegistry& metrics) {
   return counter_family(metrics, "oxbow_client_bytes_total",
                         "Body bytes of blobs and manifests given to clients, by source");
-}
-
-prometheus::Family<Counter>& verify_failures(MetricsRegistry& metrics) {
-  return counter_family(metrics, "oxbow_verify_failures_total",
-                        "Stripes or blobs that did not match their digest or checksum");
 }
 
 Histogram& fetch_seconds(MetricsRegistry& metrics, const char* source) {

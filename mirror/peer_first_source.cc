@@ -104,11 +104,10 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
 
   // From upstream:
   void on_head(const SpanHead& from) override {
-    if (from.blob_bytes && *from.blob_bytes != source_.geometry_.blob_bytes())
-      refused_ = Error(Errc::kCorrupt, "upstream has another size for this blob");
-    else if (!from.whole && from.begin != range_.begin)
-      refused_ = Error(Errc::kCorrupt, "upstream sent another range than was asked for");
-    if (refused_) return;
+    if (auto right = check_head(from, source_.geometry_.blob_bytes(), range_.begin); !right) {
+      refused_ = std::move(right.error());
+      return;
+    }
     skip_ = from.whole ? range_.begin : 0;
     head();
   }

@@ -8,7 +8,6 @@ namespace oxbow::mirror {
 namespace {
 
 /// Peers after this one in a request: the client asks the first of three.
-constexpr std::size_t kPathMax = 2;
 
 using std::chrono::milliseconds;
 
@@ -35,7 +34,6 @@ Task<Result<p2p::PeerContent::StripeAnswer>> PeerContents::stripe_along(Digest d
   auto* peers = blobs_.peers();
   if (peers == nullptr || peers->finger_owner() == nullptr)
     co_return fail(Errc::kUnavailable, "this node passes nothing on");
-  if (ask.path.size() > kPathMax) co_return fail(Errc::kLimit, "the path is longer than three hops");
   if (std::ranges::find(ask.path, name_) != ask.path.end())
     co_return fail(Errc::kUnavailable, "this node stands in its own path");
   if (const auto known = blobs_.store().peek(digest); known && known->geometry().blob_bytes() != blob_bytes)

@@ -190,7 +190,6 @@ Result<> Node::open(const config::Config& config) {
   // A connection stands for a whole node, and hedges and readers that leave reset streams all the time.
   server.limits.h2_streams = 1024;
   server.limits.h2_resets_per_second = 10'000;
-  client_options.http.waiting_calls_hit = &limit_counter(parts_.metrics, "peer_waiting_calls");
   if (config.peer.tls.insecure) {
     log::warn("peers are spoken to without TLS: whoever reaches the port is one", {{"address", config.peer.listen}});
   } else {

@@ -1,6 +1,7 @@
 #include "mirror/small_content.h"
 
 #include "core/log.h"
+#include "mirror/verify_failures.h"
 #include "registry-api/manifest.h"
 
 namespace oxbow::mirror {
@@ -28,11 +29,7 @@ std::vector<std::string> warnings_of(const http::Headers& headers) {
 }
 
 SmallContents::SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics)
-    : store_(store),
-      access_(access),
-      corrupt_(counter_family(metrics, "oxbow_verify_failures_total",
-                              "Stripes or blobs that did not match their digest or checksum")
-                   .Add({{"source", "upstream"}})) {}
+    : store_(store), access_(access), corrupt_(verify_failures(metrics).Add({{"source", "upstream"}})) {}
 
 Task<std::shared_ptr<const storage::SmallBody>> SmallContents::stored(Digest digest) {
   if (auto body = store_.small(digest)) co_return body;

@@ -30,6 +30,10 @@ struct SpanHead {
   bool vouched = false;  ///< the source has verified it
 };
 
+/// Of the answer to a request for bytes from `begin` on of a blob of that size. Errors: kCorrupt (another blob, or
+/// another range, than was asked for).
+Result<> check_head(const SpanHead& head, std::uint64_t blob_bytes, std::uint64_t begin);
+
 class SpanSink {
  public:
   virtual ~SpanSink() = default;

@@ -39,14 +39,12 @@ void WindowStream::request() {
 }
 
 void WindowStream::on_head(const SpanHead& head) {
-  if (head.blob_bytes && *head.blob_bytes != options_.blob_bytes) {
-    failure_ = Error(Errc::kCorrupt, "the source has another size for this blob");
-  } else if (head.begin != received_ && !head.whole) {
-    failure_ = Error(Errc::kCorrupt, "the source sent another range than was asked for");
-  } else {
-    incoming_ = head.begin;
+  if (auto right = check_head(head, options_.blob_bytes, received_); !right) {
+    failure_ = std::move(right.error());
+    waker_->wake();
+    return;
   }
-  if (failure_) waker_->wake();
+  incoming_ = head.begin;
 }
 
 std::size_t WindowStream::on_data(std::span<const std::byte> bytes) {

@@ -132,14 +132,6 @@ RangeRequest parse_range(std::optional<std::string_view> header, std::uint64_t s
   return request;
 }
 
-std::optional<OpenRange> parse_single_range(std::optional<std::string_view> header) {
-  const auto list = range_set(header);
-  if (!list) return std::nullopt;
-  const auto set = parse_set(*list, 1);
-  if (set.malformed || set.too_many) return std::nullopt;
-  return set.specs.front();
-}
-
 std::string content_range(ByteRange range, std::uint64_t size) {
   return fmt::format("bytes {}-{}/{}", range.begin, range.end - 1, size);
 }

@@ -47,8 +47,6 @@ struct OpenRange {
   /// Clipped to a blob of that size; nothing when it cannot be satisfied.
   std::optional<ByteRange> resolve(std::uint64_t size) const noexcept;
 };
-/// Nothing for an absent or malformed header, another unit, or several ranges.
-std::optional<OpenRange> parse_single_range(std::optional<std::string_view> header);
 
 /// `bytes 0-99/2048`. `range` is not empty.
 std::string content_range(ByteRange range, std::uint64_t size);

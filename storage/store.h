@@ -143,7 +143,7 @@ struct SmallBody {
 using SpanRank = std::function<double(const Digest& digest, std::uint32_t span)>;
 
 /// Key/value tables in the index for other rooms, which own the encodings. Keys and values are bytes.
-enum class Table : std::uint8_t { kTags, kGrants, kRepositories, kRegistries };
+enum class Table : std::uint8_t { kTags, kGrants, kRepositories };
 
 struct Usage {
   std::uint64_t stored_bytes = 0;

@@ -1,16 +1,9 @@
 #include "mirror/operator/mirror_ask.h"
 
 #include "core/encoding.h"
+#include "mirror/access.h"
 
 namespace oxbow::mirror {
-namespace {
-
-constexpr const char* kAccept =
-    "application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
-
-}  // namespace
-
 HttpAsk mirror_ask(const MirrorAddress& mirror, const registry_api::ImageName& image, MirrorPath kind,
                    const std::string& reference, const PullAccess& access, const std::string& user_agent) {
   const bool manifests = kind == MirrorPath::kManifests;
@@ -19,7 +12,7 @@ HttpAsk mirror_ask(const MirrorAddress& mirror, const registry_api::ImageName& i
             "?ns=" + percent_encode(image.registry);
   ask.pinned_key = mirror.pinned_key;
   ask.headers.add("User-Agent", user_agent);
-  if (manifests) ask.headers.add("Accept", kAccept);
+  if (manifests) ask.headers.add("Accept", std::string(manifest_accept()));
   if (!access.authorization().empty()) ask.headers.add("Authorization", access.authorization());
   return ask;
 }

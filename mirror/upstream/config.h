@@ -34,8 +34,8 @@ using CredentialSource =
     std::variant<std::monostate, DockerConfigSource, HelperSource, KubeletProviderSource, PasswordFileSource>;
 
 /// Who a fetch is for; limits and priorities go by it.
-enum class FetchClass : std::uint8_t { kPull, kPreheat, kRepair };
-inline constexpr std::size_t kFetchClasses = 3;
+enum class FetchClass : std::uint8_t { kPull, kPreheat };
+inline constexpr std::size_t kFetchClasses = 2;
 
 struct UpstreamConfig {
   /// The registry's name as clients say it: "docker.io". Label of metrics and log lines.

@@ -90,22 +90,6 @@ TEST(Range, GiantBlobs) {
   EXPECT_EQ(content_range({kGiant - 1, kGiant}, kGiant), "bytes 699999999999-699999999999/700000000000");
 }
 
-// Before the size is known one range can be understood already, and is clipped later.
-TEST(SingleRange, ResolvesLater) {
-  const auto open = parse_single_range("bytes=100-");
-  ASSERT_TRUE(open);
-  EXPECT_TRUE(open->open_ended());
-  EXPECT_EQ(open->resolve(200), (ByteRange{100, 200}));
-  EXPECT_EQ(open->resolve(100), std::nullopt);
-  EXPECT_EQ(parse_single_range("bytes=-7")->resolve(10), (ByteRange{3, 10}));
-  EXPECT_EQ(parse_single_range("bytes=2-3")->resolve(10), (ByteRange{2, 4}));
-  EXPECT_FALSE(parse_single_range("bytes=2-3")->open_ended());
-  EXPECT_EQ(parse_single_range("bytes=500-0")->resolve(2048), std::nullopt);
-  EXPECT_EQ(parse_single_range("bytes=0-1,5-6"), std::nullopt);
-  EXPECT_EQ(parse_single_range("nonsense"), std::nullopt);
-  EXPECT_EQ(parse_single_range(std::nullopt), std::nullopt);
-}
-
 // What upstream says about the size is taken only when it is consistent.
 TEST(ContentRange, Parses) {
   const auto parsed = parse_content_range("bytes 0-99/2048");

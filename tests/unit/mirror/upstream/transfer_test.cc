@@ -391,7 +391,7 @@ TEST(UpstreamTransfer, BandwidthLimit) {
   Bench bench;
   UpstreamConfig config;
   config.urls = {fake.url()};
-  config.class_bandwidth_bytes_per_s = {0, 2'000'000, 0};
+  config.class_bandwidth_bytes_per_s = {0, 2'000'000};
   config.no_progress_timeout = 2s;
   const auto registry = bench.registry(config);
   auto request = blob_request();

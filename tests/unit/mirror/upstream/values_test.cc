@@ -176,7 +176,7 @@ TEST(UpstreamValues, LruMap) {
 TEST(UpstreamValues, Bandwidth) {
   MetricsRegistry metrics;
   auto& hits = counter_family(metrics, "hits", "h").Add({});
-  Bandwidth bandwidth(1'000'000, {0, 100'000, 0}, hits);
+  Bandwidth bandwidth(1'000'000, {0, 100'000}, hits);
   SteadyTime now{};
   now += 1000s;
   EXPECT_EQ(bandwidth.take(FetchClass::kPull, 50'000, now), 0ns);  // the burst
