@@ -583,7 +583,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
         fail(outcome.error());
         return;
       }
-    } else {
+    } else if (outcome.error().code() != Errc::kOutOfRange) {
       backoff_ = std::clamp(backoff_ * 2, context_.limits.backoff_min, context_.limits.backoff_max);
       backoff_until_ = now() + backoff_;
     }
@@ -603,6 +603,16 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives), lease});
   }
   pump();
+}
+
+/// A source without ranges sends the blob from its begin, whatever was asked for: in a swarm one node takes that, who
+/// fetches the begin, and the others take it from there. They are told once; what the strategy asks for after that, it
+/// means.
+bool BlobFetch::leaves_whole_to_others(p2p::FetchId id, p2p::Time started) {
+  if ((id & (kRepairId | kForwardId)) != 0 || context_.peers == nullptr) return false;
+  if (context_.peers->snapshot()->eligible_others() == 0) return false;
+  if (!whole_left_) whole_left_ = now();
+  return started <= *whole_left_;
 }
 
 void BlobFetch::take_whole(p2p::FetchId id) {

@@ -214,6 +214,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool worth_hashing() const;
   void ended(p2p::FetchId id, Result<> outcome);
   void take_whole(p2p::FetchId id);
+  bool leaves_whole_to_others(p2p::FetchId id, p2p::Time started);
   /// False: it does not agree with what is known; it has been dropped.
   bool accept(Running& running, std::uint32_t stripe);
   void stripe_arrived(Running& running, std::uint32_t stripe);
@@ -327,10 +328,11 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
 
   std::map<std::uint64_t, Reader> readers_;
   std::map<p2p::FetchId, std::unique_ptr<Running>> running_;
-  std::optional<p2p::FetchId> whole_;   ///< a fetch that streams all of the blob: the source knows no ranges
-  std::vector<std::uint32_t> retries_;  ///< by stripe
-  std::vector<bool> hedged_;            ///< by stripe
-  std::vector<bool> relinked_;          ///< by stripe: fetched after its midstates were known
+  std::optional<p2p::FetchId> whole_;    ///< a fetch that streams all of the blob: the source knows no ranges
+  std::optional<p2p::Time> whole_left_;  ///< since then it is known that the source knows no ranges
+  std::vector<std::uint32_t> retries_;   ///< by stripe
+  std::vector<bool> hedged_;             ///< by stripe
+  std::vector<bool> relinked_;           ///< by stripe: fetched after its midstates were known
   p2p::Time last_progress_{0};
   std::optional<p2p::Time> waits_for_room_since_;
   p2p::Time backoff_until_{0};

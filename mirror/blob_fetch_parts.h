@@ -54,6 +54,8 @@ class BlobFetch::Running final : public SpanSink {
 
   void on_head(const SpanHead& head) override {
     if (auto right = check_head(head, geometry_.blob_bytes(), position_); !right) return finish(std::move(right));
+    if (head.whole && fetch_.stripes.begin > 0 && owner_.leaves_whole_to_others(fetch_.id, started_))
+      return finish(oxbow::fail(Errc::kOutOfRange, "the source gives this blob only from its begin"));
     first_byte_ = owner_.now();
     heard_ = true;
     vouched_ = head.vouched;
@@ -188,6 +190,12 @@ class BlobFetch::Running final : public SpanSink {
     return false;
   }
 
+  /// Bytes that are here already are progress too: a whole blob streams past them to what is missing.
+  void note_passed(std::size_t bytes) {
+    owner_.last_progress_ = owner_.now();
+    received_ += bytes;
+  }
+
   void note_written() {
     gathered_bytes_ = 0;
     written_at_ = owner_.now();
@@ -198,12 +206,14 @@ class BlobFetch::Running final : public SpanSink {
       const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(part.size(), skip_to_ - position_));
       position_ += skipped;
       if (position_ == skip_to_) skipping_ = false;
+      note_passed(skipped);
       return skipped;
     }
     if (position_ < writer_->position()) {
       const auto known =
           static_cast<std::size_t>(std::min<std::uint64_t>(part.size(), writer_->position() - position_));
       position_ += known;
+      note_passed(known);
       return known;
     }
     const bool now = gathered_bytes_ + part.size() >= gathering_.bytes || owner_.now() >= written_at_ + gathering_.time;

@@ -65,7 +65,7 @@ struct StripeArrived {
 };
 /// A fetch is over. With an error, the stripes of it that have not arrived are free to be assigned again. A peer's
 /// errors: kBusy (no slot; `alternatives` it named), kNotFound (does not have it), kCorrupt (bytes that do
-/// not fit what is known of them), kUnavailable and kTimeout (not reached, broken, no progress).
+/// not fit what is known of them), kUnavailable and kTimeout. Upstream's kOutOfRange: it gives no ranges of this blob.
 struct FetchEnded {
   FetchId fetch = 0;
   Result<> outcome;

@@ -130,6 +130,10 @@ void Swarm::on(const FetchEnded& event) {
     peer_fetch_ended(fetch, event);
     return;
   }
+  if (!event.outcome && event.outcome.error().code() == Errc::kOutOfRange) {
+    leave_the_stream();
+    return;
+  }
   if (!event.outcome && event.outcome.error().code() != Errc::kCancelled) {
     // Somebody else may have better luck with this span.
     upstream_pause_ = std::clamp<std::chrono::milliseconds>(2 * upstream_pause_, 250ms, 4'000ms);

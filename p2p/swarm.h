@@ -104,6 +104,8 @@ class Swarm final : public Strategy {
   bool missing_everywhere(std::uint32_t stripe) const;
   bool has_lease(std::uint32_t span) const;
   void drop_lease(std::uint32_t span, bool tell);
+  void leave_the_stream();
+  bool stream_runs() const;
   bool alone() const;
   bool may_ask() const;
   bool runs_ahead();
@@ -165,6 +167,7 @@ class Swarm final : public Strategy {
   Time alone_after_{0};      ///< jittered
   Time last_progress_{0};
   std::uint64_t progress_jitter_ms_ = 0;
+  bool whole_only_ = false;  ///< upstream gives the blob from its begin only: one node takes it at a time
   bool stuck_ = false;
 
   std::optional<Time> timer_;

@@ -23,6 +23,7 @@ constexpr std::size_t kUnspreadKept = 256;
 constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
 constexpr auto kStuckRanked = 2'000ms;  // `ring`: then the others may fetch
+constexpr auto kStream = 2'000ms;       // without news of the node that streams the blob: another takes over
 constexpr auto kStuckWithoutHolder = 3'000ms;
 constexpr auto kStuck = 5'000ms;  // somebody has had what is wanted for a while, and it does not come;
 constexpr auto kStuckNews = 1'000ms;
@@ -79,10 +80,22 @@ bool Swarm::may_ask() const {
   return !neighbours_.any_ranked_lives() || now_ - last_progress_ >= kStuckRanked;
 }
 
-/// The spans that this node wants, nobody near has and no lease of its own covers; most urgent first.
+/// Upstream sends this blob from its begin, whatever range it is asked for. Whoever has the lease of the first span
+/// streams all of it, and the others have it from there.
+void Swarm::leave_the_stream() {
+  whole_only_ = true;
+  for (std::size_t i = leases_.size(); i > 0; --i) {
+    if (leases_[i - 1].span != 0) drop_lease(leases_[i - 1].span, true);
+  }
+}
+
+bool Swarm::stream_runs() const { return now_ - std::max(last_progress_, last_spread_) < kStream; }
+
+/// The spans that this node wants, nobody near has and no lease of its own covers; most urgent first. Where upstream
+/// gives only the whole, one, and only when it does not come by itself.
 std::vector<std::uint32_t> Swarm::spans_to_ask() const {
   std::vector<std::uint32_t> asks;
-  if (!may_ask()) return asks;
+  if (!may_ask() || (whole_only_ && stream_runs())) return asks;
   const bool careful = now_ - took_over_ < kTakeOver && took_over_ != Time{0};
   for (const auto& range : window_.ranges()) {
     for (auto stripe = range.begin; stripe < range.end;) {
@@ -95,7 +108,7 @@ std::vector<std::uint32_t> Swarm::spans_to_ask() const {
         somebodys = somebodys || (careful && neighbours_.arriving_somewhere(stripe));
       }
       if (missing && !somebodys) asks.push_back(span);
-      if (asks.size() >= kSpansAsked) return asks;
+      if (asks.size() >= (whole_only_ ? 1 : kSpansAsked)) return asks;
     }
   }
   return asks;
@@ -196,6 +209,10 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   }
   for (const auto& grant : reply.granted) {
     if (grant.span >= spans_.count(window_.present().size()) || has_lease(grant.span)) continue;
+    if (whole_only_ && stream_runs()) {  // it was asked for before that was known
+      released_.push_back(grant.span);
+      continue;
+    }
     leases_.push_back({grant.span, Time{0}});
     stuck_ = false;
   }
@@ -269,6 +286,8 @@ bool Swarm::fetch_run(StripeRange run, bool unleased) {
 void Swarm::fetch_under_leases() {
   if (!may_fetch_ || upstream_free_ == 0 || leases_.empty() || now_ < upstream_after_) return;
   if (asked_successor_ != kNoPeer || maps_awaited()) return;
+  const auto upstream = [](const Running& fetch) { return fetch.source == kUpstream && !fetch.cancelled; };
+  if (whole_only_ && std::ranges::any_of(running_, upstream)) return;  // that one brings all of it
   for (const auto& lease : leases_) {
     const auto end = spans_.end(lease.span, window_.present().size());
     for (auto stripe = spans_.begin(lease.span); stripe < end;) {

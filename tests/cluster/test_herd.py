@@ -29,6 +29,15 @@ class Herd(Scenario):
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 6)
 
+    # A registry that sends the whole blob whatever range it is asked for: one node takes it, the others take it from there.
+    def test_a_registry_without_ranges(self):
+        cluster = self.cluster(6, rate="200mbit", upstream=Scripted)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        cluster.upstream.ranges = False
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        # Each of the others learns it by a request of its own, which it breaks off at the header.
+        self.assert_from_upstream(cluster, mark, SIZE, 1.3, 6)
+
     # The later ones find part of it among those who began.
     def test_staggered(self):
         cluster = self.cluster(6, rate="200mbit")

@@ -340,6 +340,26 @@ TEST_F(PeerFetchTest, NobodyIsNamedForAMixedStripe) {
   EXPECT_EQ(peers_.bad_senders(), Ids());
 }
 
+// Upstream gives the whole blob whatever it is asked for. Among peers that is somebody's who fetches the begin; whoever
+// asked for another part is told once, and has it when it asks again.
+TEST_F(PeerFetchTest, AWholeIsLeftToOthersOnce) {
+  source_->ignore_ranges();
+  peers_.script.otherwise = {p2p::kUpstream, p2p::kUpstream};
+  const auto got = read(range(3 * kStripe, 4 * kStripe));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(3 * kStripe, kStripe));
+  EXPECT_GE(source_->requests(), 2);
+  expect_right(read(whole()));
+}
+
+// Who fetches the begin has all of it by one request.
+TEST_F(PeerFetchTest, AWholeFromItsBegin) {
+  source_->ignore_ranges();
+  peers_.script.otherwise = {p2p::kUpstream};
+  expect_right(read(whole()));
+  EXPECT_EQ(source_->requests(), 1);
+}
+
 // A peer that dies in the middle of a stripe: another goes on from there.
 TEST_F(PeerFetchTest, PeerDiesInAStripe) {
   peers_.script.otherwise = {kA, kB};

@@ -300,6 +300,46 @@ TEST_F(SwarmTest, AHedgeOutlivesItsFirst) {
   EXPECT_TRUE(all<Fetch>(tell(FetchEnded{hedges[0].id, {}})).empty());
 }
 
+// A registry without ranges: who has the first span streams all of it. Whoever learns it by another span gives that
+// back, takes no lease that was granted meanwhile, and asks for one again only when nothing has come from anywhere for
+// long.
+TEST_F(SwarmTest, LeavesTheStreamToOne) {
+  begin({0, 40});
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0, 1})}));
+  ASSERT_EQ(got.size(), 2U);
+  now_ += 100ms;
+  auto actions = tell(FetchEnded{got[1].id, fail(Errc::kOutOfRange, "only from its begin")});
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  auto sent = all<Send>(actions);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.released, std::vector<std::uint32_t>{1});
+  EXPECT_EQ(sent[0].announce.ask, std::vector<std::uint32_t>());
+  now_ += 100ms;
+  actions = tell(Replied{ranked_[0], reply({2})});
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  sent = all<Send>(actions);
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.released, std::vector<std::uint32_t>{2});
+  auto soon = reply({});
+  soon.again = 200ms;
+  tell(Replied{ranked_[0], soon});
+
+  tell(StripeArrived{got[0].id, 0});
+  tell(FetchEnded{got[0].id, fail(Errc::kTimeout, "no byte")});
+  tell(Replied{ranked_[0], soon});
+  std::vector<std::uint32_t> asked;
+  for (int i = 0; i < 12 && asked.empty(); ++i) {
+    now_ += 300ms;
+    for (const auto& send : all<Send>(tell(TimerFired{}))) {
+      asked = send.announce.ask;
+      if (asked.empty()) tell(Replied{ranked_[0], soon});
+    }
+    if (i < 5) EXPECT_TRUE(asked.empty()) << i;
+  }
+  EXPECT_EQ(asked, std::vector<std::uint32_t>{0});
+  EXPECT_EQ(all<Fetch>(tell(Replied{ranked_[0], reply({0})})).size(), 1U);
+}
+
 // A busy peer is not asked again at once, and the alternatives that it names are followed.
 TEST_F(SwarmTest, ABusyPeerNamesAlternatives) {
   begin({0, 1});
