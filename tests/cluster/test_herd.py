@@ -7,7 +7,7 @@ import time
 
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxcluster.cluster import REGISTRY
-from oxcluster.upstream import Scripted
+from oxcluster.upstream import PullThrough, Scripted
 from oxtest.case import image
 
 SIZE = 64 * MIB
@@ -36,6 +36,13 @@ class Herd(Scenario):
         cluster.upstream.ranges = False
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         # Each of the others learns it by a request of its own, which it breaks off at the header.
+        self.assert_from_upstream(cluster, mark, SIZE, 1.3, 6)
+
+    # A real registry that answers so.
+    def test_a_pull_through_registry(self):
+        cluster = self.cluster(6, rate="200mbit", upstream=PullThrough)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.3, 6)
 
     # The later ones find part of it among those who began.

@@ -1,5 +1,7 @@
 """The registry that is the source of truth, on a host of its own. Its access log counts what crossed its link."""
 
+import json
+
 from oxtest.faulty import FaultyRegistry
 from oxtest.registry import Registry
 from oxtest.token_server import TokenServer
@@ -21,6 +23,30 @@ class Upstream(Registry):
     def blob_bytes(self, since):
         """HTTP body bytes of all GETs of blobs."""
         return sum(a.bytes for a in self.access("GET", "/blobs/", since) if a.status in (200, 206))
+
+
+class PullThrough(Upstream):
+    """A real one as the pull-through cache of another on its host. What it does not have yet it sends whole, whatever range it
+    was asked for."""
+
+    def __init__(self, folder, space, **options):
+        super().__init__(folder, space, **options)
+        self.origin = Upstream(folder, space, name="origin")
+        with open(self.config_path) as file:
+            config = json.load(file)
+        with open(self.config_path, "w") as out:
+            json.dump({**config, "proxy": {"remoteurl": self.origin.url}}, out)
+
+    def start(self):
+        self.origin.start()
+        return super().start()
+
+    def stop(self):
+        super().stop()
+        self.origin.stop()
+
+    def push_blob(self, repository, data, digest):
+        return self.origin.push_blob(repository, data, digest)
 
 
 class Scripted(FaultyRegistry):
