@@ -111,14 +111,15 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
   return std::clamp(scaled, options.again_min, options.again);
 }
 
-/// Without progress, by its holder's own last word, or without a word. Nobody has had a byte yet: then nothing is known
-/// of how long this registry thinks, and the next holder would wait as long.
+/// Without progress, by its holder's own last word, or without a word. Before the first byte of anybody nothing is
+/// known of how long this registry thinks, and the next holder would wait as long.
 bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
   const auto* holder = blob.find(lease.holder);
   if (holder == nullptr) return true;
   if (now - holder->heard > std::max(2 * again(blob, *holder), kOverdue)) return now > lease.expires;
-  const auto until =
-      blob.first_byte_ms > 0 ? std::max(lease.expires, lease.granted + ttl(blob)) : lease.granted + kLongestWait;
+  auto until = lease.expires;
+  if (lease.begun == Time{0})
+    until = std::max(until, lease.granted + (blob.first_byte_ms > 0 ? ttl(blob) : kLongestWait));
   return holder->heard > until;
 }
 

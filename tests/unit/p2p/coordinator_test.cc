@@ -245,6 +245,20 @@ TEST_F(CoordinatorTest, TheFirstByteMayTakeLonger) {
   }
 }
 
+// One that was begun under another coordinator is claimed with bytes: it is not waited for like a first byte.
+TEST_F(CoordinatorTest, AClaimedLeaseHasBegun) {
+  tell(2, wanting());
+  auto claim = wanting();
+  claim.leases = {{0, kMiB}};
+  ASSERT_EQ(tell(1, claim).granted.size(), 1U);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(tell(2, wanting({0})).granted.empty());
+    now_ += 450ms;
+    tell(1, claim);
+  }
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+}
+
 TEST_F(CoordinatorTest, AFirstByteThatOthersGotSoonerEndsALease) {
   const auto claim = [](std::uint32_t span, std::uint64_t bytes) {
     auto announce = wanting();
