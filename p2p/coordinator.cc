@@ -116,7 +116,8 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
 bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
   const auto* holder = blob.find(lease.holder);
   if (holder == nullptr) return true;
-  if (now - holder->heard > std::max(2 * again(blob, *holder), kOverdue)) return now > lease.expires;
+  const bool overdue = now - holder->heard > std::max(2 * again(blob, *holder), kOverdue);
+  if (overdue || holder->interest != Interest::kWanting) return now > lease.expires;
   auto until = lease.expires;
   if (lease.begun == Time{0})
     until = std::max(until, lease.granted + (blob.first_byte_ms > 0 ? ttl(blob) : kLongestWait));
