@@ -410,6 +410,12 @@ void BlobFetch::start(p2p::Fetch fetch) {
     asio::post(context_.home, [self = shared_from_this(), id = fetch.id, turn] { self->ended(id, turn); });
     return;
   }
+  if (whole_ && fetch.source == p2p::kUpstream) {
+    asio::post(context_.home, [self = shared_from_this(), id = fetch.id] {
+      self->ended(id, oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
+    });
+    return;
+  }
   const auto late = fetch.hedge_of ? running_.find(*fetch.hedge_of) : running_.end();
   const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
   const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || late != running_.end());
@@ -618,7 +624,7 @@ bool BlobFetch::leaves_whole_to_others(p2p::FetchId id, p2p::Time started) {
 void BlobFetch::take_whole(p2p::FetchId id) {
   whole_ = id;
   for (auto& [other, running] : running_) {
-    if (other != id) running->cancel();
+    if (other != id) running->yield();
   }
 }
 

@@ -133,6 +133,13 @@ class BlobFetch::Running final : public SpanSink {
     finish(oxbow::fail(Errc::kCancelled, "no reader wants it any more"));
   }
 
+  /// The whole blob is coming by another request. What the strategy asked of upstream it need not ask for again.
+  void yield() {
+    if (fetch_.source != p2p::kUpstream || is_repair() || is_forward()) return cancel();
+    request_.reset();
+    finish(oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
+  }
+
   /// Writes what has been gathered for long enough; says whether something is still held.
   bool flush_late() {
     if (gathered_bytes_ == 0 || !writer_) return false;
