@@ -406,26 +406,20 @@ std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
 }
 
 void BlobFetch::start(p2p::Fetch fetch) {
-  if (auto turn = take_own_turn(fetch); !turn) {
-    asio::post(context_.home, [self = shared_from_this(), id = fetch.id, turn] { self->ended(id, turn); });
-    return;
-  }
-  if (whole_ && fetch.source == p2p::kUpstream) {
-    asio::post(context_.home, [self = shared_from_this(), id = fetch.id] {
-      self->ended(id, oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
-    });
-    return;
-  }
+  const auto end_soon = [this, id = fetch.id](Result<> outcome) {
+    asio::post(context_.home,
+               [self = shared_from_this(), id, outcome = std::move(outcome)] { self->ended(id, outcome); });
+  };
+  if (auto turn = take_own_turn(fetch); !turn) return end_soon(std::move(turn));
+  if (whole_ && fetch.source == p2p::kUpstream)
+    return end_soon(oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
   const auto late = fetch.hedge_of ? running_.find(*fetch.hedge_of) : running_.end();
   const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
   const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || late != running_.end());
   auto source = possible ? source_of(fetch) : nullptr;
   if (!source) {
     const auto why = fetch.source == p2p::kUpstream || !possible ? Errc::kCancelled : Errc::kCorrupt;
-    asio::post(context_.home, [self = shared_from_this(), id = fetch.id, why] {
-      self->ended(id, oxbow::fail(why, "this fetch is not possible now"));
-    });
-    return;
+    return end_soon(oxbow::fail(why, "this fetch is not possible now"));
   }
   if (fetch.hedge_of) {
     hedged_[fetch.stripes.begin] = true;
@@ -614,9 +608,8 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
 /// A source without ranges sends the blob from its begin, whatever was asked for: in a swarm one node takes that, who
 /// fetches the begin, and the others take it from there. They are told once; what the strategy asks for after that, it
 /// means.
-bool BlobFetch::leaves_whole_to_others(p2p::FetchId id, p2p::Time started) {
-  if ((id & (kRepairId | kForwardId)) != 0 || context_.peers == nullptr) return false;
-  if (context_.peers->snapshot()->eligible_others() == 0) return false;
+bool BlobFetch::leaves_whole_to_others(p2p::Time started) {
+  if (context_.peers == nullptr || context_.peers->snapshot()->eligible_others() == 0) return false;
   if (!whole_left_) whole_left_ = now();
   return started <= *whole_left_;
 }
@@ -715,7 +708,7 @@ void BlobFetch::on_timer() {
     strategy_timer_.reset();
     p2p::TimerFired fired;
     for (const auto& [id, running] : running_) {
-      if (!running->is_repair() && !running->is_forward()) fired.progress.push_back(running->report());
+      if (running->is_of_strategy()) fired.progress.push_back(running->report());
     }
     tell(fired);
   }

@@ -214,7 +214,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool worth_hashing() const;
   void ended(p2p::FetchId id, Result<> outcome);
   void take_whole(p2p::FetchId id);
-  bool leaves_whole_to_others(p2p::FetchId id, p2p::Time started);
+  bool leaves_whole_to_others(p2p::Time started);
   /// False: it does not agree with what is known; it has been dropped.
   bool accept(Running& running, std::uint32_t stripe);
   void stripe_arrived(Running& running, std::uint32_t stripe);

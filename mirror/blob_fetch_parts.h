@@ -54,7 +54,7 @@ class BlobFetch::Running final : public SpanSink {
 
   void on_head(const SpanHead& head) override {
     if (auto right = check_head(head, geometry_.blob_bytes(), position_); !right) return finish(std::move(right));
-    if (head.whole && fetch_.stripes.begin > 0 && owner_.leaves_whole_to_others(fetch_.id, started_))
+    if (head.whole && fetch_.stripes.begin > 0 && is_of_strategy() && owner_.leaves_whole_to_others(started_))
       return finish(oxbow::fail(Errc::kOutOfRange, "the source gives this blob only from its begin"));
     first_byte_ = owner_.now();
     heard_ = true;
@@ -135,7 +135,7 @@ class BlobFetch::Running final : public SpanSink {
 
   /// The whole blob is coming by another request. What the strategy asked of upstream it need not ask for again.
   void yield() {
-    if (fetch_.source != p2p::kUpstream || is_repair() || is_forward()) return cancel();
+    if (fetch_.source != p2p::kUpstream || !is_of_strategy()) return cancel();
     request_.reset();
     finish(oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
   }
@@ -155,6 +155,7 @@ class BlobFetch::Running final : public SpanSink {
   p2p::SourceId source() const noexcept { return fetch_.source; }
   bool is_repair() const noexcept { return (fetch_.id & kRepairId) != 0; }
   bool is_forward() const noexcept { return (fetch_.id & kForwardId) != 0; }
+  bool is_of_strategy() const noexcept { return !is_repair() && !is_forward(); }
   UnderWay under_way() const {
     return {.id = fetch_.id,
             .forward = is_forward(),

@@ -3,6 +3,7 @@
 // Thread rule: as the coordinator's. Lifetime: one a blob that the coordinator knows.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -51,6 +52,9 @@ struct BlobLease {
   Time expires{0};  ///< unless its holder's last word came before
   std::uint64_t bytes_at_grant = 0;
   std::uint64_t bytes = 0;
+
+  /// Its speed counts from the first byte, not from the wait for it.
+  Time judged_from() const noexcept { return std::max(granted, begun); }
 };
 
 class BlobMembers {

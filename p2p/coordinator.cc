@@ -44,6 +44,10 @@ struct Coordinator::Impl {
   void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
   bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
+  /// It should have announced by now.
+  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now) const {
+    return now - member.heard > std::max(2 * again(blob, member), kOverdue);
+  }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
   void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
   void take_claims(BlobMembers& blob, PeerId from, BlobMember& member, const Announce& announce, Time now,
@@ -116,8 +120,7 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
 bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
   const auto* holder = blob.find(lease.holder);
   if (holder == nullptr) return true;
-  const bool overdue = now - holder->heard > std::max(2 * again(blob, *holder), kOverdue);
-  if (overdue || holder->interest != Interest::kWanting) return now > lease.expires;
+  if (holder->interest != Interest::kWanting || is_overdue(blob, *holder, now)) return now > lease.expires;
   auto until = lease.expires;
   if (lease.begun == Time{0})
     until = std::max(until, lease.granted + (blob.first_byte_ms > 0 ? ttl(blob) : kLongestWait));
@@ -159,7 +162,7 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
     // for them the report alone must do, and only for the reporter (see grant).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
-    if (member->suspect || now - member->heard <= std::max(2 * again(blob, *member), kOverdue)) continue;
+    if (member->suspect || !is_overdue(blob, *member, now)) continue;
     log::debug("a member is overdue and out of reach", {{"digest", announce.digest.to_string()},
                                                         {"peer", peer->id},
                                                         {"reporter", from},
@@ -175,7 +178,7 @@ bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, 
   double others = 0;
   std::size_t compared = 0;
   for (const auto& one : blob.leases) {
-    const auto since = std::max(one.granted, one.begun);
+    const auto since = one.judged_from();
     if (one.holder != lease.holder && now - since < kJudgedAfter) continue;
     const auto ms = static_cast<double>(std::max<std::int64_t>((now - since).count(), 1));
     const auto rate = static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
@@ -246,8 +249,8 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
     // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing. Before a span has
     // come whole, all that is known is how unevenly a full link treats its connections at first.
     const auto judged_after = (blob.lease_rate > 0 ? 1 : 2) * options.lease_min;
-    if (blob.fetchers() > 1 && lease->begun != Time{0} &&
-        now - std::max(lease->granted, lease->begun) >= judged_after && crawls(blob, *lease, now)) {
+    if (blob.fetchers() > 1 && lease->begun != Time{0} && now - lease->judged_from() >= judged_after &&
+        crawls(blob, *lease, now)) {
       member.slow_until = now + kSlowFor;
       blob.part_lease(*lease);
       blob.end_lease(claim.span);

@@ -27,7 +27,7 @@ class Cluster:
     """`rate`: of each node's link each way; `upstream_rate`: of the registry's, default the same.
 
     `tls`: certificates of an authority of their own; else plain HTTP between peers. `token`: arguments of a token server.
-    `upstream`: Upstream, a real one, or Scripted. `membership`: that section for all nodes; default: a static list of all that
+    `upstream`: a class of upstream.py. `membership`: that section for all nodes; default: a static list of all that
     are added before `start`.
     """
 

@@ -1,7 +1,5 @@
 """The registry that is the source of truth, on a host of its own. Its access log counts what crossed its link."""
 
-import json
-
 from oxtest.faulty import FaultyRegistry
 from oxtest.registry import Registry
 from oxtest.token_server import TokenServer
@@ -30,12 +28,8 @@ class PullThrough(Upstream):
     was asked for."""
 
     def __init__(self, folder, space, **options):
-        super().__init__(folder, space, **options)
         self.origin = Upstream(folder, space, name="origin")
-        with open(self.config_path) as file:
-            config = json.load(file)
-        with open(self.config_path, "w") as out:
-            json.dump({**config, "proxy": {"remoteurl": self.origin.url}}, out)
+        super().__init__(folder, space, proxy=self.origin.url, **options)
 
     def start(self):
         self.origin.start()

@@ -25,8 +25,9 @@ class Access:
 class Registry:
     """Plain by default. `htpasswd={user: password}` asks for Basic; `token=TokenServer` for Bearer; `tls=(cert, key)`."""
 
-    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None, address="127.0.0.1", port=0, prefix=()):
-        """`prefix`: what stands before the command, such as `ip netns exec NAME`."""
+    def __init__(self, folder, name="registry", htpasswd=None, token=None, tls=None, address="127.0.0.1", port=0, prefix=(),
+                 proxy=None):
+        """`prefix`: what stands before the command, such as `ip netns exec NAME`. `proxy`: URL of the one that it is a cache of."""
         self.folder = os.path.join(str(folder), name)
         os.makedirs(os.path.join(self.folder, "data"), exist_ok=True)
         self.port = port or free_port()
@@ -45,6 +46,8 @@ class Registry:
             "storage": {"filesystem": {"rootdirectory": os.path.join(self.folder, "data")}, "delete": {"enabled": True}},
             "http": {"addr": self.host, "secret": "not-a-secret"},
         }
+        if proxy:
+            config["proxy"] = {"remoteurl": proxy}
         if tls:
             config["http"]["tls"] = {"certificate": tls[0], "key": tls[1]}
         if htpasswd:

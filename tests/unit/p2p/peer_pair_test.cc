@@ -171,12 +171,16 @@ bool stays_under_way(const Stripes& stripes, Collector& sink) {
   return sink.wait_for_bytes(1);
 }
 
-// With all slots taken and nobody leaving in time the answer is busy and names others; a small tail needs no slot.
-TEST_P(PairTest, BusyNamesAlternatives) {
-  auto given = options();
+/// Whoever finds the slot taken is told soon.
+PairOptions with_one_slot(PairOptions given) {
   given.service.upload_slots = 1;
   given.service.slot_wait = milliseconds(20);
-  Pair pair(given);
+  return given;
+}
+
+// With all slots taken and nobody leaving in time the answer is busy and names others; a small tail needs no slot.
+TEST_P(PairTest, BusyNamesAlternatives) {
+  Pair pair(with_one_slot(options()));
   const Stripes stripes(pair);
   Collector first;
   auto holder = pair.ask(stripes.ask(5), first);
@@ -203,10 +207,7 @@ TEST_P(PairTest, BusyNamesAlternatives) {
 
 // A holder that fetches nothing knows of no other by its have map: it names whom it has sent the stripe to.
 TEST(Pairs, BusyNamesWhoWasSentTheStripe) {
-  PairOptions given;
-  given.service.upload_slots = 1;
-  given.service.slot_wait = milliseconds(20);
-  Pair pair(given);
+  Pair pair(with_one_slot({}));
   const Stripes stripes(pair);
   Collector sent;
   auto whole = pair.ask(stripes.ask(3), sent);
@@ -227,7 +228,7 @@ TEST(Pairs, BusyNamesWhoWasSentTheStripe) {
     return refused.alternatives;
   };
   MetricsRegistry metrics;
-  const auto late = make_peer_client({.own_name = "late", .tls = nullptr, .http = given.http}, pair.client_side.table_,
+  const auto late = make_peer_client({.own_name = "late", .tls = nullptr, .http = {}}, pair.client_side.table_,
                                      pair.client_loops, metrics);
   EXPECT_EQ(named_to(*pair.client), (std::vector<std::string>{"node-8", "node-9"})) << "not the asker itself";
   EXPECT_EQ(named_to(*late), (std::vector<std::string>{"node-8", "node-9", "client"}));
