@@ -95,7 +95,7 @@ class Client final : public PeerClient {
   Result<std::shared_ptr<PeerLink>> link_to(PeerId peer);
   void drop_stale(const PeerSnapshot& peers);
   StreamParts parts(PeerId peer, std::shared_ptr<PeerLink> link) {
-    return {.link = std::move(link), .peer = peer, .table = table_, .bytes = received_};
+    return {.link = std::move(link), .peer = peer, .table = table_, .bytes = received_, .chunks = chunks_};
   }
   /// A 200. Errors: as outcome_of, or what kept it from coming.
   Task<Whole> exchange(PeerId peer, ClientRequest request, http::Patience patience, std::size_t max_bytes);
@@ -106,6 +106,7 @@ class Client final : public PeerClient {
   PeerTable& table_;
   Loops& loops_;
   Counter& received_;
+  const std::shared_ptr<StreamChunks> chunks_ = std::make_shared<StreamChunks>();
   std::atomic<std::size_t> next_loop_ = 0;
   std::mutex mutex_;
   std::unordered_map<std::string, Known> links_;  // by the peer's name

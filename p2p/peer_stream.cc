@@ -11,8 +11,6 @@
 namespace oxbow::p2p {
 namespace {
 
-/// Chunks kept for the next bytes: allocating as much anew costs page faults.
-constexpr std::size_t kSpareChunks = 4;
 /// Fewer bytes than this wait for the asker's next tick.
 constexpr std::size_t kSoonBytes = 128UL * 1024;
 
@@ -53,7 +51,6 @@ class PeerStream::Relay final : public http::ClientSink,
   bool on_tick(LoopTicks::Time now) override;
   void deliver();
   bool deliver_chunk();
-  void give_back(std::string chunk);
 
   const StreamParts parts_;
   const http::ClientRequest request_;
@@ -79,7 +76,6 @@ class PeerStream::Relay final : public http::ClientSink,
   std::mutex mutex_;
   std::optional<std::pair<int, http::Headers>> head_;
   std::deque<std::string> queue_;
-  std::vector<std::string> spare_;
   std::size_t queued_bytes_ = 0;  // not taken by the consumer yet, `current_` included
   std::optional<Result<>> outcome_;
   bool stalled_ = false;  // the call has been told to wait
@@ -139,15 +135,10 @@ std::size_t PeerStream::Relay::on_data(std::span<const std::byte> bytes) {
 std::size_t PeerStream::Relay::append(std::span<const std::byte> bytes) {
   auto rest = bytes;
   while (!rest.empty()) {
-    if (queue_.empty() || queue_.back().size() >= kChunkBytes) {
-      queue_.emplace_back();
-      if (!spare_.empty()) {
-        queue_.back().swap(spare_.back());
-        spare_.pop_back();
-      }
-    }
+    if (queue_.empty() || queue_.back().size() >= StreamChunks::kChunkBytes)
+      queue_.push_back(parts_.chunks->take(rest.size()));
     auto& chunk = queue_.back();
-    const auto part = rest.first(std::min(rest.size(), kChunkBytes - chunk.size()));
+    const auto part = rest.first(std::min(rest.size(), StreamChunks::kChunkBytes - chunk.size()));
     chunk.append(reinterpret_cast<const char*>(part.data()), part.size());
     rest = rest.subspan(part.size());
   }
@@ -264,7 +255,7 @@ bool PeerStream::Relay::deliver_chunk() {
     if (go_on) stalled_ = false;
   }
   if (all) {
-    give_back(std::exchange(current_, {}));
+    parts_.chunks->give_back(std::exchange(current_, {}));
     current_done_ = 0;
   }
   if (go_on) {
@@ -273,12 +264,6 @@ bool PeerStream::Relay::deliver_chunk() {
     });
   }
   return all;
-}
-
-void PeerStream::Relay::give_back(std::string chunk) {
-  chunk.clear();
-  const std::lock_guard lock(mutex_);
-  if (spare_.size() < kSpareChunks) spare_.push_back(std::move(chunk));
 }
 
 void PeerStream::Relay::resume() {

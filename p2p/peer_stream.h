@@ -15,6 +15,7 @@
 #include "core/task.h"
 #include "p2p/peer_link.h"
 #include "p2p/peer_table.h"
+#include "p2p/stream_chunks.h"
 
 namespace oxbow::p2p {
 
@@ -31,12 +32,12 @@ struct StreamParts {
   PeerId peer = kNoPeer;
   PeerTable& table;  ///< hears of contacts and failures
   Counter& bytes;    ///< that came
+  std::shared_ptr<StreamChunks> chunks;
 };
 
 class PeerStream {
  public:
   static constexpr std::size_t kQueueBytes = 2UL * 1024 * 1024;
-  static constexpr std::size_t kChunkBytes = 256UL * 1024;
 
   /// `head_timeout`: for the answer's head, connecting and retries included; after that progress is the asker's
   /// business.

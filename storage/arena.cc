@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace oxbow::storage {
 
@@ -10,6 +11,8 @@ WriteArena::WriteArena(std::uint64_t bytes) : chunks_(std::max(bytes, kMaxStripe
   void* memory = ::mmap(nullptr, chunks_ * kChunkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   OXBOW_INVARIANT(memory != MAP_FAILED);
   memory_ = static_cast<std::byte*>(memory);
+  // Large pages where the system has them: a fault for 2 MiB instead of one for each 4 KiB.
+  ::madvise(memory_, chunks_ * kChunkBytes, MADV_HUGEPAGE);
   for (std::size_t i = chunks_; i > 0; --i) free_.push_back(static_cast<std::uint32_t>(i - 1));
 }
 
@@ -21,7 +24,7 @@ bool WriteArena::take(std::size_t count, std::vector<std::byte*>& out) {
     refused_ = true;
     return false;
   }
-  touched_ = true;
+  used_ = resident_ = true;
   for (std::size_t i = 0; i < count; ++i) {
     out.push_back(memory_ + std::size_t{free_.back()} * kChunkBytes);
     free_.pop_back();
@@ -43,9 +46,14 @@ bool WriteArena::release(std::vector<std::byte*>& chunks) {
 
 void WriteArena::trim() {
   const std::lock_guard lock(mutex_);
-  if (!touched_ || free_.size() != chunks_) return;
+  const bool idle = !std::exchange(used_, false) && free_.size() == chunks_;
+  if (!idle || !resident_) {
+    idle_looks_ = 0;
+    return;
+  }
+  if (++idle_looks_ < kIdleLooks) return;
   ::madvise(memory_, chunks_ * kChunkBytes, MADV_DONTNEED);
-  touched_ = false;
+  resident_ = false;
 }
 
 std::size_t WriteArena::chunks_in_use() const {

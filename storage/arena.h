@@ -27,8 +27,10 @@ class WriteArena {
   /// Returns chunks. True: somebody was refused and should be told now, by `waiters().wake_all()` without locks held.
   [[nodiscard]] bool release(std::vector<std::byte*>& chunks);
   WakeList& waiters() noexcept { return waiters_; }
-  /// Gives the pages of an unused arena back to the system. For idle time: touching them again costs a fault each.
+  /// Gives the pages of an arena back to the system that was not used between the last `kIdleLooks` calls: touching
+  /// them again costs a fault each, and between two stripes of a slow link an arena is empty for a moment.
   void trim();
+  static constexpr int kIdleLooks = 8;
   std::size_t chunks_in_use() const;
   /// Memory that waits for more bytes to come is better used by others.
   bool half_used() const { return 2 * chunks_in_use() >= chunks_; }
@@ -39,7 +41,9 @@ class WriteArena {
   const std::size_t chunks_;
   std::vector<std::uint32_t> free_;  ///< a stack: the chunk used last is used next, so few pages are ever touched
   bool refused_ = false;
-  bool touched_ = false;
+  bool used_ = false;      ///< since the last look of `trim`
+  bool resident_ = false;  ///< pages of it may be in memory
+  int idle_looks_ = 0;
   WakeList waiters_;
 };
 

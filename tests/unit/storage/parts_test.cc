@@ -1,10 +1,12 @@
 // The store's small parts by themselves: rows, eviction queue, waiters, residency, engines.
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <random>
 #include <thread>
 
+#include "storage/arena.h"
 #include "storage/residency.h"
 #include "support.h"
 
@@ -63,6 +65,40 @@ TEST(S3FifoTest, NothingMayGo) {
   queue.hit(digest_of(2));
   EXPECT_EQ(queue.victim([](const Digest&) { return false; }), std::nullopt);
   EXPECT_EQ(queue.bytes(), 20U);
+}
+
+bool in_memory(std::byte* page) {
+  unsigned char state = 0;
+  return ::mincore(page, 4096, &state) == 0 && (state & 1) != 0;
+}
+
+// Memory that is used now and then stays; what has been idle for a while goes back, once nothing waits in it.
+TEST(WriteArenaTest, GivesMemoryBackWhenIdle) {
+  WriteArena arena(1 << 20);
+  std::vector<std::byte*> chunks;
+  const auto use = [&] {
+    EXPECT_TRUE(arena.take(1, chunks));
+    auto* const page = chunks.front();
+    *page = std::byte{1};
+    static_cast<void>(arena.release(chunks));
+    return page;
+  };
+  auto* const page = use();
+  for (int round = 0; round < 3; ++round) {
+    for (int look = 0; look < WriteArena::kIdleLooks; ++look) arena.trim();
+    EXPECT_TRUE(in_memory(page));
+    EXPECT_EQ(use(), page);
+  }
+  for (int look = 0; look <= WriteArena::kIdleLooks; ++look) arena.trim();
+  EXPECT_FALSE(in_memory(page));
+
+  ASSERT_TRUE(arena.take(1, chunks));
+  *page = std::byte{1};
+  for (int look = 0; look <= 2 * WriteArena::kIdleLooks; ++look) arena.trim();
+  EXPECT_TRUE(in_memory(page));
+  static_cast<void>(arena.release(chunks));
+  for (int look = 0; look <= WriteArena::kIdleLooks; ++look) arena.trim();
+  EXPECT_FALSE(in_memory(page));
 }
 
 // A subscription may be destroyed by its own callback, and is silent afterwards.
