@@ -2,12 +2,13 @@
 
 #include "core/http/call_handler.h"
 #include "core/http/http2_session.h"
+#include "core/http/send_rate.h"
 #include "core/log.h"
 
 namespace oxbow::http {
 namespace {
 
-/// Queued at once: one large frame, or 16 small ones.
+/// Queued at once where the link is not slow: one large frame, or 16 small ones.
 constexpr std::size_t kBatchBytes = 256UL * 1024;
 
 class Http2Connection final : public Protocol {
@@ -52,9 +53,9 @@ class Http2Connection final : public Protocol {
   OutQueue out_;
   std::size_t handlers_ = 0;
   Connection::Time progress_at_;
-  std::uint64_t sent_alone_bytes_ = 0;  // by the one stream that sends
-  bool may_be_abandoned_ = false;       // one of the responses since all was last silent
-  bool pending_ = false;                // there is something to send
+  SendRate rate_;
+  bool may_be_abandoned_ = false;  // one of the responses since all was last silent
+  bool pending_ = false;           // there is something to send
   bool running_ = false;
   bool ending_ = false;  // nothing is read any more; what is queued is sent, then FIN
   bool ended_ = false;
@@ -137,9 +138,13 @@ bool Http2Connection::write_turn() {
   std::size_t budget = connection_.limits().turn_bytes;
   while (budget > 0) {
     if (!transport.writable()) return false;
-    if (out_.bytes() < kBatchBytes && !session_.produce(out_, kBatchBytes)) ending_ = true;
+    const auto batch = rate_.backlog(kBatchBytes, kBatchBytes);
+    if (out_.bytes() < batch && !session_.produce(out_, batch)) ending_ = true;
     count_hits();
-    if (out_.empty()) return false;
+    if (out_.empty()) {
+      rate_.pause();
+      return false;
+    }
     const auto sent = transport.flush(out_, budget, connection_.worker().write_scratch());
     if (sent.bytes > 0) {
       connection_.context().sent_h2.Increment(static_cast<double>(sent.bytes));
@@ -167,13 +172,11 @@ bool Http2Connection::write_turn() {
   return true;
 }
 
-/// One stream alone that has taken much takes the rest: it gets the larger backlog of bulk responses. As soon as
-/// several send, none of them waits behind more than `unsent_bytes` of another.
 void Http2Connection::choose_unsent_limit(std::size_t sent_bytes) {
   const auto& limits = connection_.limits();
-  sent_alone_bytes_ = session_.sending() == 1 ? sent_alone_bytes_ + sent_bytes : 0;
-  const bool bulk = !may_be_abandoned_ && sent_alone_bytes_ >= limits.bulk_after_bytes;
-  connection_.transport().set_unsent_limit(bulk ? limits.bulk_unsent_bytes : limits.unsent_bytes);
+  rate_.note(sent_bytes, now());
+  connection_.transport().set_unsent_limit(
+      rate_.backlog(limits.unsent_bytes, may_be_abandoned_ ? limits.unsent_bytes : limits.bulk_unsent_bytes));
 }
 
 void Http2Connection::count_hits() {
