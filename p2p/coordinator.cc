@@ -26,6 +26,7 @@ constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks
 constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
 constexpr double kSlowShare =
     0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
+constexpr double kLastShare = 0.3;       // where nobody else has a lease: all who want the blob wait for this one
 constexpr auto kLongestWait = 10'000ms;  // for a first byte: by then the holder's own limit has ended its request
 constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
@@ -177,8 +178,10 @@ bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, 
   double own = 0;
   double others = 0;
   std::size_t compared = 0;
+  bool last = true;
   for (const auto& one : blob.leases) {
     const auto since = one.judged_from();
+    last = last && one.holder == lease.holder;
     if (one.holder != lease.holder && now - since < kJudgedAfter) continue;
     const auto ms = static_cast<double>(std::max<std::int64_t>((now - since).count(), 1));
     const auto rate = static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
@@ -194,7 +197,7 @@ bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, 
     const auto mean = others / static_cast<double>(compared);
     usual = usual > 0 ? std::min(usual, mean) : mean;
   }
-  return own < kSlowShare * usual;
+  return own < (last ? kLastShare : kSlowShare) * usual;
 }
 
 void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now) {

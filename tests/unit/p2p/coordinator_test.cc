@@ -314,6 +314,41 @@ TEST_F(CoordinatorTest, ACrawlingLeaseIsTakenAway) {
   EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
 }
 
+// At a fifth of the usual speed a node keeps its lease, unless all the others wait for it.
+TEST_F(CoordinatorTest, TheLastLeaseIsNotLeftToASlowNode) {
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  ASSERT_EQ(tell(2, wanting({1})).granted.size(), 1U);
+  auto slow = wanting();
+  auto fast = wanting();
+  std::uint64_t got = 0;
+  const auto goes_on = [&] {
+    now_ += 500ms;
+    slow.leases = {{0, got += 4 * kMiB / 5}};
+    return tell(1, slow).lost.empty();
+  };
+  fast.leases = {{1, kMiB}};
+  tell(2, fast);
+  EXPECT_TRUE(goes_on());
+  EXPECT_TRUE(goes_on());
+  for (std::uint32_t stripe = 8; stripe < 16; ++stripe) fast.have.set(stripe);
+  fast.leases.clear();
+  fast.released = {1};
+  fast.ask = {2};
+  ASSERT_EQ(tell(2, fast).granted.size(), 1U);  // its first took a second
+  fast.ask.clear();
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    fast.leases = {{2, i * 2 * kMiB}};
+    tell(2, fast);
+    EXPECT_TRUE(goes_on()) << i;
+  }
+  for (std::uint32_t stripe = 16; stripe < 24; ++stripe) fast.have.set(stripe);
+  fast.leases.clear();
+  fast.released = {2};
+  tell(2, fast);
+  EXPECT_FALSE(goes_on());
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+}
+
 // A coordinator that takes over grants nothing new until those who hold leases have had time to claim them.
 TEST_F(CoordinatorTest, TakesOverByClaims) {
   auto lost_its_coordinator = wanting({4});
