@@ -19,7 +19,7 @@ class SendRate {
   /// A rate is of the bytes of so long, at least.
   static constexpr std::chrono::milliseconds kWindow{10};
   /// What waits unsent may take so long to leave, up to the usual backlog,
-  static constexpr std::chrono::milliseconds kUsualTime{200};
+  static constexpr std::chrono::milliseconds kUsualTime{100};
   /// and so long beyond it.
   static constexpr std::chrono::milliseconds kFastTime{5};
   static constexpr std::size_t kLeastBytes = 32UL * 1024;  ///< two records of TLS

@@ -51,7 +51,7 @@ TEST_F(SendRateTest, ALinkOfAGigabitTheUsual) {
 
 TEST_F(SendRateTest, ASlowOneLess) {
   send(500'000, 128 * kKiB, 8);
-  EXPECT_EQ(backlog(), 128 * kKiB);  // of 100 KB in 200 ms
+  EXPECT_EQ(backlog(), 64 * kKiB);  // of 50 KB in 100 ms
   send(80'000, 32 * kKiB, 4);
   EXPECT_EQ(backlog(), SendRate::kLeastBytes);
 }
