@@ -84,6 +84,8 @@ class Swarm final : public Strategy {
   void check_progress(const FetchProgress& progress);
   bool late(const Running& fetch) const;
   double rate_so_far(const Running& fetch) const;
+  /// How long a fetch from it may stand still.
+  std::chrono::milliseconds patience(const SwarmNeighbour* one) const;
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();

@@ -9,6 +9,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kNoProgress = 1'000ms;  // of a peer: it is left
+// On a slow link the streams of a connection take turns with as much as its sender keeps queued
+// (core/http/send_rate.h): each of them stands still meanwhile.
+constexpr double kTurnBytes = 128.0 * 1024;
+constexpr auto kLongestTurn = 3'000ms;
 constexpr auto kLateAfter = 200ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
@@ -32,9 +36,7 @@ void Swarm::check_progress(const FetchProgress& progress) {
   }
   fetch->bytes = progress.bytes;
   if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
-  const auto patience = std::max<std::chrono::milliseconds>(
-      kNoProgress, std::chrono::milliseconds(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms)));
-  if (progress.since_last >= patience) {
+  if (progress.since_last >= patience(one)) {
     cancel(*fetch);
     // A cut-through that stands still tells of upstream, or of the lease's holder; not of the path to this peer.
     if (one != nullptr && !fetch->cut_through) peer_failed(*one, 1'000ms, false);
@@ -44,6 +46,15 @@ void Swarm::check_progress(const FetchProgress& progress) {
   const bool crawls = late(*fetch);
   if (crawls && one != nullptr && !fetch->cut_through) SwarmNeighbours::crawls(*one, rate_so_far(*fetch));
   if (crawls || progress.since_last >= kLateAfter + 100ms) hedge(*fetch);
+}
+
+std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one) const {
+  std::chrono::milliseconds turn(0);
+  if (typical_ > 0)
+    turn = std::min<std::chrono::milliseconds>(
+        std::chrono::milliseconds(static_cast<std::int64_t>(kTurnBytes / typical_ * 1000)), kLongestTurn);
+  const std::chrono::milliseconds answer(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms));
+  return std::max({std::chrono::milliseconds(kNoProgress), turn, answer});
 }
 
 double Swarm::rate_so_far(const Running& fetch) const {

@@ -235,9 +235,10 @@ class Fleet:
         for rate in options.rate:
             for nodes in options.nodes:
                 for strategy in options.strategy:
-                    if strategy == "single" and nodes != min(options.nodes):
+                    if strategy == "single" and nodes != min(options.nodes) and not options.every:
                         continue
-                    for fault in ("", "dead", "slow") if options.slow and nodes == max(options.nodes) and strategy != "single" else ("",):
+                    faulty = options.slow and strategy != "single" and (options.every or nodes == max(options.nodes))
+                    for fault in ("", "dead", "slow") if faulty else ("",):
                         for content in contents:
                             name = f"{content.name}, {nodes} nodes, {rate} Mbit/s, {strategy}" + fleet_report.FAULTS[fault]
                             got = self.part(name, lambda f: measure(f, content, nodes, rate, strategy, fault))
@@ -288,6 +289,7 @@ def main():
     parser.add_argument("--strategy", type=lambda text: text.split(","), default=["swarm", "ring", "fingers", "single"])
     parser.add_argument("--part", type=lambda text: text.split(","), default=["fleet", "idle", "p2p"])
     parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--every", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out")
     options = parser.parse_args()

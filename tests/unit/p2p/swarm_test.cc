@@ -212,6 +212,18 @@ TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
   EXPECT_EQ(all<CancelFetch>(tell(fired)).size(), 8U);
 }
 
+// Where stripes come at 64 KiB a second, a stream that waits for another one's turn is not dead.
+TEST_F(SwarmTest, OnASlowLinkStreamsTakeTurns) {
+  begin({0, 2});
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(got.size(), 2U);
+  now_ += 16'000ms;
+  tell(StripeArrived{got[0].id, got[0].stripes.begin});
+  tell(FetchEnded{got[0].id, {}});
+  EXPECT_TRUE(all<CancelFetch>(tell(TimerFired{{{got[1].id, 1'000, 1'900ms}}})).empty());
+  EXPECT_EQ(all<CancelFetch>(tell(TimerFired{{{got[1].id, 1'000, 2'100ms}}})).size(), 1U);
+}
+
 // A late stripe's tail is asked for at a second holder, within the budget, and never at upstream.
 TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
   begin({0, 1});
