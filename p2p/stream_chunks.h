@@ -1,6 +1,6 @@
 // The buffers in which bytes of peers wait between two loops. A stripe is asked for every few milliseconds, and buffers
-// made anew for each cost page faults: a tenth of a node's CPU where many pull at once (docs/benchmarks.md#fleets).
-// Thread rule: all methods from any thread.
+// made anew for each cost page faults (docs/benchmarks.md#fleets).
+// Thread rule: all methods from any thread. Lifetime: shared by the streams of a client.
 #pragma once
 
 #include <cstddef>
