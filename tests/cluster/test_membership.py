@@ -220,7 +220,9 @@ class SharedValues(EtcdScenario):
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 5)
         members, renewed, gone = cluster.nodes[:4], cluster.nodes[3], cluster.nodes[4]
-        cluster.authority.revoke(cluster.authority.renew(renewed.name))
+        old = cluster.authority.renew(renewed.name)
+        self.until(lambda: "certificate reloaded" in renewed.process.log(), f"{renewed} to use its new certificate")
+        cluster.authority.revoke(old)
         cluster.authority.revoke(gone.name)
         self.publish(cluster, etcd)
         for node in members:
