@@ -86,6 +86,8 @@ class Swarm final : public Strategy {
   double rate_so_far(const Running& fetch) const;
   /// How long a fetch from it may stand still.
   std::chrono::milliseconds patience(const SwarmNeighbour* one) const;
+  /// Of so many bytes at the typical speed; 0 while none is known.
+  std::chrono::milliseconds usual_time(double bytes) const;
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();

@@ -8,11 +8,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kNoProgress = 1'000ms;  // of a peer: it is left
+constexpr std::chrono::milliseconds kNoProgress = 1'000ms;  // of a peer: it is left
 // On a slow link the streams of a connection take turns with as much as its sender keeps queued
 // (core/http/send_rate.h): each of them stands still meanwhile.
 constexpr double kTurnBytes = 128.0 * 1024;
-constexpr auto kLongestTurn = 3'000ms;
+constexpr std::chrono::milliseconds kLongestTurn = 3'000ms;
 constexpr auto kLateAfter = 200ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
@@ -49,12 +49,12 @@ void Swarm::check_progress(const FetchProgress& progress) {
 }
 
 std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one) const {
-  std::chrono::milliseconds turn(0);
-  if (typical_ > 0)
-    turn = std::min<std::chrono::milliseconds>(
-        std::chrono::milliseconds(static_cast<std::int64_t>(kTurnBytes / typical_ * 1000)), kLongestTurn);
   const std::chrono::milliseconds answer(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms));
-  return std::max({std::chrono::milliseconds(kNoProgress), turn, answer});
+  return std::max({kNoProgress, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
+}
+
+std::chrono::milliseconds Swarm::usual_time(double bytes) const {
+  return std::chrono::milliseconds(typical_ > 0 ? static_cast<std::int64_t>(bytes / typical_ * 1000) : 0);
 }
 
 double Swarm::rate_so_far(const Running& fetch) const {
@@ -67,9 +67,7 @@ bool Swarm::late(const Running& fetch) const {
   // What comes through is as slow as upstream: that is nobody's fault, and is late only when somebody has it whole.
   if (fetch.cut_through && !neighbours_.held(fetch.stripes.begin)) return false;
   const auto elapsed = now_ - fetch.started;
-  const auto bytes = static_cast<double>(stripe_bytes(fetch.stripes.begin));
-  const auto usual = std::chrono::milliseconds(static_cast<std::int64_t>(bytes / typical_ * 1000));
-  if (elapsed < kLateAfter + usual) return false;
+  if (elapsed < kLateAfter + usual_time(static_cast<double>(stripe_bytes(fetch.stripes.begin)))) return false;
   return static_cast<double>(fetch.bytes) < kLateShare * typical_ * static_cast<double>(elapsed.count()) / 1000;
 }
 

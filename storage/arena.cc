@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace oxbow::storage {
 
@@ -24,7 +23,8 @@ bool WriteArena::take(std::size_t count, std::vector<std::byte*>& out) {
     refused_ = true;
     return false;
   }
-  used_ = resident_ = true;
+  resident_ = true;
+  idle_looks_ = 0;
   for (std::size_t i = 0; i < count; ++i) {
     out.push_back(memory_ + std::size_t{free_.back()} * kChunkBytes);
     free_.pop_back();
@@ -46,12 +46,7 @@ bool WriteArena::release(std::vector<std::byte*>& chunks) {
 
 void WriteArena::trim() {
   const std::lock_guard lock(mutex_);
-  const bool idle = !std::exchange(used_, false) && free_.size() == chunks_;
-  if (!idle || !resident_) {
-    idle_looks_ = 0;
-    return;
-  }
-  if (++idle_looks_ < kIdleLooks) return;
+  if (!resident_ || free_.size() != chunks_ || ++idle_looks_ <= kIdleLooks) return;
   ::madvise(memory_, chunks_ * kChunkBytes, MADV_DONTNEED);
   resident_ = false;
 }

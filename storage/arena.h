@@ -41,9 +41,8 @@ class WriteArena {
   const std::size_t chunks_;
   std::vector<std::uint32_t> free_;  ///< a stack: the chunk used last is used next, so few pages are ever touched
   bool refused_ = false;
-  bool used_ = false;      ///< since the last look of `trim`
   bool resident_ = false;  ///< pages of it may be in memory
-  int idle_looks_ = 0;
+  int idle_looks_ = 0;     ///< since chunks were taken
   WakeList waiters_;
 };
 

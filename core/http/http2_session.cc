@@ -12,7 +12,6 @@
 namespace oxbow::http {
 namespace {
 
-constexpr std::size_t kRecordBytes = 16UL * 1024;
 /// With several streams, so that none holds the connection for long.
 constexpr std::size_t kSharedFrameBytes = 64UL * 1024;
 constexpr std::size_t kPullBytes = 256UL * 1024;
@@ -131,9 +130,8 @@ struct Http2Session::Callbacks {
     const auto& me = self(user);
     const std::size_t ours =
         me.sending_ > 1 ? std::min<std::size_t>(kSharedFrameBytes, me.limits_.frame_bytes) : me.limits_.frame_bytes;
-    const auto wanted = std::max(me.out_limit_, kRecordBytes);  // what is queued at once for a slow link
-    // Header and payload together fill TLS records to the byte.
-    return static_cast<ssize_t>(std::min<std::size_t>({ours, peer_max, wanted}) - kFrameHeaderBytes);
+    // No more than is queued at once; header and payload together fill TLS records to the byte.
+    return static_cast<ssize_t>(std::min<std::size_t>({ours, peer_max, me.out_limit_}) - kFrameHeaderBytes);
   }
 
   static ssize_t read_data(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t length, std::uint32_t* flags,

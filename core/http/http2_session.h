@@ -65,7 +65,8 @@ class Http2Session {
   std::vector<Incoming> take_requests();
   /// Ignored when the stream is gone.
   void respond(std::int32_t stream, Response response, std::string_view date);
-  /// Queues frames until `out` holds `limit` bytes or there is nothing to send. False when the session is broken.
+  /// Queues frames until `out` holds `limit` bytes (at least a TLS record) or there is nothing to send. False when the
+  /// session is broken.
   bool produce(OutQueue& out, std::size_t limit);
 
   /// GOAWAY: streams that run finish, new ones are not taken.

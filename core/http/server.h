@@ -31,8 +31,9 @@ struct ServerLimits {
   std::uint32_t h2_resets_per_second = 100;    ///< rapid-reset defence: more closes the connection
   std::size_t turn_bytes = 1UL * 1024 * 1024;  ///< fairness: at most this much to one connection before others' turn
   std::size_t unsent_bytes = 256UL * 1024;     ///< TCP_NOTSENT_LOWAT: what an abandoned response has read in vain
-  /// The same once a response has sent `bulk_after_bytes`: the client's acknowledgements then pull the packets, which
-  /// costs the server half as much CPU (docs/decisions/0006-unsent-backlog.md).
+  /// The most, once an HTTP/1.1 response has sent `bulk_after_bytes`, or where an HTTP/2 connection is fast enough
+  /// (send_rate.h): the client's acknowledgements then pull the packets, which costs the server half as much CPU
+  /// (docs/decisions/0006-unsent-backlog.md).
   std::size_t bulk_unsent_bytes = 4UL * 1024 * 1024;
   std::size_t bulk_after_bytes = 1UL * 1024 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
