@@ -26,6 +26,7 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
   if (!question.accept.empty()) request.headers.add("Accept", question.accept);
   request.identity = asker.identity;
   request.head_timeout = kAnswerTimeout;
+  if (question.may_be_late) request.late_timeout = asker.registry->config.no_progress_timeout;
   request.max_body_bytes = question.max_body_bytes;
   Loop* loop = co_await this_loop();
   auto answer = co_await asker.registry->upstream->get(curls_.at(*loop), std::move(request));

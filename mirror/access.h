@@ -45,6 +45,7 @@ class Access {
     std::string query = {};
     std::string accept = {};
     std::size_t max_body_bytes = 8UL * 1024 * 1024;
+    bool may_be_late = false;  ///< waits as long as the registry's `no_progress_timeout`, not kAnswerTimeout
   };
   /// One whole exchange. Only 2xx is a value; it has made the grant.
   Task<Outcome<upstream::WholeResponse>> ask(Asker asker, Question question);

@@ -1,54 +1,103 @@
 // One run for many askers: while the work for a key is under way, others who ask for the same key wait for its result.
-// Thread rule: any thread; each asker goes on on its own loop. Lifetime: outlives its runs.
+// Thread rule: any thread; each asker goes on on its own loop. Lifetime: outlives its runs, which may outlive their
+// askers.
 #pragma once
 
+#include <boost/asio/redirect_error.hpp>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "core/task.h"
+#include "core/waker.h"
 
 namespace oxbow::mirror {
 
 template <typename T>
 class Coalesce {
  public:
-  /// `work` runs in the first asker's coroutine and must not throw. T is copied to every asker.
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// Work under way, or its result. Shared by all who asked for it.
+  class Run {
+   public:
+    std::optional<T> result() const {
+      const std::lock_guard lock(mutex_);
+      return result_;
+    }
+    /// `waker` is woken when the result is there, at once where it is.
+    void on_end(std::shared_ptr<Waker> waker) {
+      std::unique_lock lock(mutex_);
+      if (!result_) return waiting_.push_back(std::move(waker));
+      lock.unlock();
+      waker->wake();
+    }
+    /// Nothing when there is no result by then; the work goes on.
+    static Task<std::optional<T>> wait(std::shared_ptr<Run> self, Time until = Time::max()) {
+      Loop* loop = co_await this_loop();
+      asio::steady_timer timer(*loop, until);
+      const auto waker = std::make_shared<Waker>(*loop);
+      waker->set([&timer] { timer.cancel(); });
+      self->on_end(waker);
+      auto result = self->result();
+      while (!result && std::chrono::steady_clock::now() < until) {
+        boost::system::error_code ignored;
+        co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+        result = self->result();
+      }
+      waker->clear();
+      co_return result;
+    }
+
+   private:
+    friend class Coalesce;
+    void end(T result) {
+      std::unique_lock lock(mutex_);
+      result_ = std::move(result);
+      const auto waiting = std::exchange(waiting_, {});
+      lock.unlock();
+      for (const auto& waker : waiting) waker->wake();
+    }
+
+    mutable std::mutex mutex_;
+    std::optional<T> result_;
+    std::vector<std::shared_ptr<Waker>> waiting_;
+  };
+
+  /// Begins the work unless it is under way. `work` runs on the first asker's loop and must not throw.
+  Task<std::shared_ptr<Run>> start(std::string key, std::function<Task<T>()> work) {
+    auto made = std::make_shared<Run>();
+    {
+      const std::lock_guard lock(mutex_);
+      const auto [entry, leads] = running_.try_emplace(key, made);
+      if (!leads) co_return entry->second;
+    }
+    asio::co_spawn(*co_await this_loop(), lead(made, std::move(key), std::move(work)), asio::detached);
+    co_return made;
+  }
+
+  /// The same, to its end. T is copied to every asker.
   Task<T> run(std::string key, std::function<Task<T>()> work) {
-    bool leads = false;
-    {
-      const std::lock_guard lock(mutex_);
-      leads = waiting_.try_emplace(key).second;
-    }
-    if (!leads) {
-      auto joined = co_await await_callback<std::optional<T>>([this, &key](auto done) {
-        const std::lock_guard lock(mutex_);
-        const auto entry = waiting_.find(key);
-        if (entry == waiting_.end())
-          done(std::nullopt);  // it ended just now
-        else
-          entry->second.emplace_back(std::move(done));
-      });
-      if (joined) co_return std::move(*joined);
-      co_return co_await work();
-    }
-    T result = co_await work();
-    std::vector<std::move_only_function<void(std::optional<T>)>> waiting;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto entry = waiting_.find(key);
-      waiting = std::move(entry->second);
-      waiting_.erase(entry);
-    }
-    for (auto& done : waiting) done(result);
-    co_return result;
+    auto run = co_await start(std::move(key), std::move(work));
+    auto result = co_await Run::wait(std::move(run));
+    co_return std::move(*result);
   }
 
  private:
+  Task<> lead(std::shared_ptr<Run> run, std::string key, std::function<Task<T>()> work) {
+    T result = co_await work();
+    {
+      const std::lock_guard lock(mutex_);
+      running_.erase(key);
+    }
+    run->end(std::move(result));
+  }
+
   std::mutex mutex_;
-  std::unordered_map<std::string, std::vector<std::move_only_function<void(std::optional<T>)>>> waiting_;
+  std::unordered_map<std::string, std::shared_ptr<Run>> running_;
 };
 
 }  // namespace oxbow::mirror

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "core/encoding.h"
+#include "mirror/late_body.h"
 #include "mirror/upstream_source.h"
 #include "registry-api/manifest.h"
 #include "registry-api/oci_error.h"
@@ -284,9 +285,42 @@ http::Response RegistryService::small_response(Call& call, const Digest& digest,
 
 // ---- blobs ----
 
+void RegistryService::note_served(const Asker& asker, const Digest& digest, const SmallContent& content) {
+  const auto source = content.from_storage ? PullSource::kStorage
+                      : content.from_peers ? PullSource::kPeer
+                                           : PullSource::kUpstream;
+  parts_.blobs.journal().served(
+      {digest, content.body->bytes.size(), source, asker.repository.registry, asker.repository.repository});
+}
+
+http::Response RegistryService::late_response(Call& call, const Asker& asker, const Digest& digest, std::uint64_t size,
+                                              std::shared_ptr<SmallContents::Fetch> fetch, Loop& loop) {
+  http::Response response;
+  add_content_headers(response, digest);
+  response.headers.add("Content-Type", "application/octet-stream");
+  // Several ranges, or one outside: the whole, which a server may always give instead.
+  const auto header = range_applies(call.request, digest) ? call.range_header() : std::nullopt;
+  const auto asked = registry_api::parse_range(header, size, max_ranges_);
+  ByteRange part{0, size};
+  if (asked.kind == registry_api::RangeRequest::Kind::kRanges && asked.ranges.size() == 1 && !call.is_head()) {
+    part = asked.ranges[0];
+    response.status = 206;
+    response.headers.add("Content-Range", registry_api::content_range(part, size));
+  }
+  response.content_length = part.size();
+  if (call.is_head()) return response;
+  response.body = std::make_unique<LateBody>(loop, std::move(fetch), size, part,
+                                             [this, asker, digest, part](const SmallContent& content) {
+                                               parts_.blobs.count_served(Blobs::Served::kUpstream, part.size());
+                                               note_served(asker, digest, content);
+                                             });
+  return response;
+}
+
 Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   const auto digest = Digest::parse(call.route.reference);
   if (!digest) co_return registry_api::oci_error_from(digest.error(), Subject::kBlob);
+  SmallContents::Patience patience;
   const auto stored = parts_.blobs.store().lookup(*digest);
   auto admitted = co_await parts_.access.admit(asker, *digest, Access::Kind::kBlob);
   if (!admitted) co_return to_response(admitted.error(), Subject::kBlob);
@@ -304,17 +338,14 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   }
   if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
   if (*size <= storage::kSmallBytes) {
-    auto content = co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob, std::move(admitted->outage));
+    auto content =
+        co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob, std::move(admitted->outage), patience);
     if (content) {
-      const auto source = content->from_storage ? PullSource::kStorage
-                          : content->from_peers ? PullSource::kPeer
-                                                : PullSource::kUpstream;
-      if (!call.is_head()) {
-        parts_.blobs.journal().served(
-            {*digest, content->body->bytes.size(), source, asker.repository.registry, asker.repository.repository});
-      }
+      if (!call.is_head()) note_served(asker, *digest, *content);
       co_return small_response(call, *digest, std::move(*content));
     }
+    if (patience.late && *size > 0)
+      co_return late_response(call, asker, *digest, *size, patience.late, *co_await this_loop());
     // Too large to be taken whole: its manifest claimed less than there is.
     if (content.error().error.code() == Errc::kLimit) {
       co_await parts_.access.memory().forget_size(*digest, asker.repository);

@@ -52,6 +52,11 @@ class RegistryService final : public http::Handler {
   /// The registry and repository of a request, with the caller's identity. Null registry: 404.
   Task<std::optional<Asker>> find_asker(Call& call);
   http::Response small_response(Call& call, const Digest& digest, SmallContent content);
+  /// Headers from a known size, while the content is on its way.
+  http::Response late_response(Call& call, const Asker& asker, const Digest& digest, std::uint64_t size,
+                               std::shared_ptr<SmallContents::Fetch> fetch, Loop& loop);
+  /// A small blob that was given to a client.
+  void note_served(const Asker& asker, const Digest& digest, const SmallContent& content);
   void count(const Call& call, int status);
 
   Parts parts_;

@@ -29,7 +29,10 @@ std::vector<std::string> warnings_of(const http::Headers& headers) {
 }
 
 SmallContents::SmallContents(storage::Store& store, Access& access, MetricsRegistry& metrics)
-    : store_(store), access_(access), corrupt_(verify_failures(metrics).Add({{"source", "upstream"}})) {}
+    : store_(store),
+      access_(access),
+      corrupt_(verify_failures(metrics).Add({{"source", "upstream"}})),
+      late_(limit_counter(metrics, "answer_time")) {}
 
 Task<std::shared_ptr<const storage::SmallBody>> SmallContents::stored(Digest digest) {
   if (auto body = store_.small(digest)) co_return body;
@@ -47,6 +50,12 @@ Task<Outcome<SmallContent>> SmallContents::give(Asker asker, Digest digest, Acce
 
 Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind,
                                                std::optional<Outage> outage) {
+  Patience patience;
+  co_return co_await get(std::move(asker), digest, kind, std::move(outage), patience);
+}
+
+Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Access::Kind kind,
+                                               std::optional<Outage> outage, Patience& patience) {
   if (auto body = co_await stored(digest); usable(body, kind)) {
     if (outage) co_return SmallContent{std::move(body), true};
     co_return co_await give(std::move(asker), digest, kind, std::move(body));
@@ -57,7 +66,18 @@ Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Acces
     co_return co_await fetches_.run(key + " outage",
                                     [this, digest, kind, outage] { return take_from_peers(digest, kind, *outage); });
   }
-  co_return co_await fetches_.run(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
+  const auto run = co_await fetches_.start(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
+  auto outcome = co_await Fetch::wait(run, patience.until);
+  if (outcome && *outcome) co_return std::move(*outcome);
+  auto failure = outcome ? std::move(outcome->error()) : Failure{Error(Errc::kTimeout, "upstream takes its time")};
+  auto from_peers = co_await fetches_.run(
+      key + " peers", [this, asker, digest, kind, failure] { return fetch_from_peers(asker, digest, kind, failure); });
+  if (outcome || from_peers) co_return from_peers;
+  // It may have come meanwhile.
+  if (auto result = run->result()) co_return std::move(*result);
+  late_.Increment();
+  patience.late = run;
+  co_return from_peers;
 }
 
 Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Access::Kind kind) {
@@ -65,12 +85,10 @@ Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Acc
   if (auto body = store_.small(digest); usable(body, kind)) {
     co_return co_await give(std::move(asker), digest, kind, std::move(body));
   }
-  auto answer =
-      co_await access_.ask(asker, {http::Method::kGet,
-                                   content_path(asker, digest, kind),
-                                   {},
-                                   kind == Access::Kind::kManifest ? std::string(manifest_accept()) : std::string()});
-  if (!answer) co_return co_await fetch_from_peers(asker, digest, kind, std::move(answer.error()));
+  Access::Question question{.path = content_path(asker, digest, kind), .may_be_late = true};
+  if (kind == Access::Kind::kManifest) question.accept = std::string(manifest_accept());
+  auto answer = co_await access_.ask(asker, std::move(question));
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return co_await take(asker, digest, kind, std::move(*answer));
 }
 

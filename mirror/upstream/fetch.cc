@@ -61,7 +61,8 @@ Fetch::Fetch(std::shared_ptr<Registry::Shared> shared, std::shared_ptr<CurlLoop:
       signal_(core_->loop().get_executor()),
       bandwidth_timer_(core_->loop()),
       started_(steady_clock::now()),
-      head_until_(started_ + request_.head_timeout) {}
+      head_until_(started_ + request_.head_timeout),
+      late_until_(started_ + std::max(request_.head_timeout, request_.late_timeout)) {}
 
 void Fetch::launch() { asio::co_spawn(core_->loop(), run(shared_from_this()), asio::detached); }
 
@@ -99,7 +100,7 @@ Task<Result<>> Fetch::work() {
     co_return fail(Errc::kInvalid, "not a request that can go upstream");
   }
   auto slot = co_await shared_->slots->acquire(request_.fetch_class,
-                                               std::min(head_until_, started_ + shared_->config.queue_timeout));
+                                               std::min(late_until_, started_ + shared_->config.queue_timeout));
   if (stopped()) co_return cancelled();
   if (!slot) co_return std::unexpected(std::move(slot).error());
   slot_ = std::move(*slot);
@@ -137,7 +138,7 @@ Task<std::optional<Result<>>> Fetch::ask_remembered_location() {
 }
 
 SteadyTime Fetch::share_of_time(std::size_t urls_left) const {
-  if (urls_left <= 1) return head_until_;
+  if (urls_left <= 1) return late_until_;
   const auto now = steady_clock::now();
   return std::min(head_until_, now + std::max<steady_clock::duration>((head_until_ - now) / 2, kLeastShareOfTime));
 }

@@ -76,7 +76,8 @@ class Fetch final : public std::enable_shared_from_this<Fetch>, private Exchange
   Signal signal_;
   asio::steady_timer bandwidth_timer_;
   const SteadyTime started_;
-  const SteadyTime head_until_;
+  const SteadyTime head_until_;  ///< shared among the URLs
+  const SteadyTime late_until_;  ///< of the last one
 
   Slots::Slot slot_;
   std::unique_ptr<Exchange> exchange_;

@@ -125,7 +125,9 @@ std::unique_ptr<Transfer> Registry::start(CurlLoop& loop, FetchRequest request, 
 Task<Result<WholeResponse>> Registry::get(CurlLoop& loop, FetchRequest request) {
   const auto shared = shared_;  // the Registry may go while this runs
   const auto core = loop.core();
-  const auto until = std::chrono::steady_clock::now() + request.head_timeout;
+  const auto begun = std::chrono::steady_clock::now();
+  const auto until = begun + request.head_timeout;
+  const auto late = begun + request.late_timeout;
   for (int attempt = 1;; ++attempt) {
     Collecting collecting(co_await asio::this_coro::executor, request);
     {
@@ -142,6 +144,7 @@ Task<Result<WholeResponse>> Registry::get(CurlLoop& loop, FetchRequest request) 
       co_return std::unexpected(std::move(collecting.result).error());
     }
     request.head_timeout = std::chrono::duration_cast<milliseconds>(until - now);
+    request.late_timeout = std::chrono::duration_cast<milliseconds>(late - now);
     co_await sleep_for(kWholeRetryDelay);
   }
 }

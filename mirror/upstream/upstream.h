@@ -66,6 +66,9 @@ struct FetchRequest {
   /// From start to the head of the final answer, with waiting, tokens and redirects in it. Bodies have no total
   /// deadline.
   std::chrono::milliseconds head_timeout{30'000};
+  /// The last URL that is asked may take longer, until this time after the start, for whoever can make use of a late
+  /// answer. Less than `head_timeout`: no longer.
+  std::chrono::milliseconds late_timeout{0};
   /// For `Registry::get` alone.
   std::size_t max_body_bytes = std::size_t{8} << 20;
 };

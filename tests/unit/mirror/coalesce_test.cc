@@ -111,6 +111,26 @@ TEST_F(CoalesceTest, ResultsComeOnTheAskersLoop) {
   EXPECT_EQ(second.get(), &scratch_.loop(1));
 }
 
+// Who does not wait to the end leaves the work running: others join it, and its result is there for who kept the run.
+TEST_F(CoalesceTest, AskersMayGiveUpWaiting) {
+  Gate gate;
+  const auto start = [&](std::size_t loop) {
+    return scratch_.run(coalesce_.start("key", [&gate] { return gate.work(5); }), loop);
+  };
+  const auto run = start(0);
+  const auto past = std::chrono::steady_clock::now();
+  EXPECT_EQ(scratch_.run(Coalesce<int>::Run::wait(run, past), 1), std::nullopt);
+  EXPECT_EQ(run->result(), std::nullopt);
+  EXPECT_EQ(start(1), run);
+  auto waiting = scratch_.start(Coalesce<int>::Run::wait(run), 1);
+  settle(scratch_);
+  gate.open();
+  EXPECT_EQ(waiting.get(), 5);
+  EXPECT_EQ(run->result(), 5);
+  EXPECT_EQ(scratch_.run(Coalesce<int>::Run::wait(run, past)), 5);
+  EXPECT_EQ(gate.runs, 1);
+}
+
 // Many wakes before the loop comes to it are one wake-up; a wake during or after the action is another one.
 TEST(Waker, WakesAreMerged) {
   Scratch scratch;

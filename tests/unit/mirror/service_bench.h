@@ -54,6 +54,13 @@ class ServiceBench {
   config::Config config = config::defaults();
   Scratch scratch{false};
 
+  /// Until that many answers did not come in time.
+  void await_late(int count) {
+    const auto wanted = std::to_string(count);
+    while (scratch.metric("oxbow_limit_hits_total{limit=\"answer_time\"}") != wanted)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+
   ManualClock& clock() { return scratch.clock(); }
   config::Registry& registry() { return config.registries[0]; }
   PreheatJob::Parts preheat_parts() {

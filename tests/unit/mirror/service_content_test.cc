@@ -218,6 +218,71 @@ TEST_F(ServiceContentTest, Sha512) {
   EXPECT_EQ(bench_.get("/v2/app/blobs/" + other.to_string()).status, 502);
 }
 
+// A registry that answers late, as one whose link is full does: the size of a blob that a manifest named is known, so
+// its headers go out in time and the bytes follow. Others who ask join the same request.
+TEST_F(ServiceContentTest, ALateBlobFollowsItsHeaders) {
+  bench_.get(manifest());
+  bench_.site.hold("/blobs/");
+  auto whole = bench_.start(blob());
+  auto part = bench_.start(blob(), range("500-1499"), http::Method::kGet, 1);
+  auto head = bench_.start(blob(), {}, http::Method::kHead);
+  bench_.await_late(3);
+  bench_.site.release();
+  const auto got = whole.get();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.length, content_.size());
+  EXPECT_EQ(got.header("Docker-Content-Digest"), blob_.to_string());
+  EXPECT_EQ(got.body, content_);
+  EXPECT_FALSE(got.cut);
+  const auto ranged = part.get();
+  EXPECT_EQ(ranged.status, 206);
+  EXPECT_EQ(ranged.header("Content-Range"), "bytes 500-1499/2048");
+  EXPECT_EQ(ranged.body, content_.substr(500, 1000));
+  EXPECT_EQ(head.get().length, content_.size());
+  EXPECT_EQ(bench_.site.count("GET", "/blobs/"), 1U);
+  EXPECT_EQ(bench_.scratch.metric("oxbow_client_bytes_total{source=\"upstream\"}"),
+            std::to_string(bytes_.size() + content_.size() + 1000));
+}
+
+// What comes late and is wrong, or of another size than was said, is cut: no client gets it whole.
+TEST_F(ServiceContentTest, ALateBlobThatIsWrongIsCut) {
+  const auto lie = bench_.site.add_manifest("app", manifest_of({{blob_, 100}}));
+  bench_.get("/v2/app/manifests/" + lie.to_string());
+  bench_.site.hold("/blobs/");
+  auto claimed = bench_.start(blob());
+  bench_.await_late(1);
+  bench_.site.release();
+  const auto got = claimed.get();
+  EXPECT_EQ(got.length, 100U);
+  EXPECT_TRUE(got.cut);
+  EXPECT_EQ(got.body, "");
+  // What came says its size, and is kept.
+  EXPECT_EQ(bench_.get(blob()).body, content_);
+
+  const auto other = bench_.site.add_blob("app", "another one");
+  bench_.site.add_manifest("app", manifest_of({{other, 11}}), "v2");
+  bench_.get("/v2/app/manifests/v2");
+  bench_.site.set({.corrupt = true});
+  bench_.site.hold("/blobs/");
+  auto wrong = bench_.start("/v2/app/blobs/" + other.to_string());
+  bench_.await_late(2);
+  bench_.site.release();
+  const auto cut = wrong.get();
+  EXPECT_TRUE(cut.cut);
+  EXPECT_EQ(cut.body, "");
+}
+
+// A manifest's type is not known before it comes: the answer is 503 in time, and whoever asks again gets what came
+// since.
+TEST_F(ServiceContentTest, ALateManifestIsForWhoAsksAgain) {
+  bench_.site.hold("/manifests/" + manifest_.to_string());
+  EXPECT_EQ(bench_.get(manifest()).status, 503);
+  auto again = bench_.start(manifest());
+  bench_.site.release();
+  EXPECT_EQ(again.get().body, bytes_);
+  EXPECT_EQ(bench_.site.count("GET", "/manifests/"), 1U);
+}
+
 // A manifest that no parser likes is still a manifest, byte for byte.
 TEST_F(ServiceContentTest, UnreadableManifestIsServed) {
   const auto digest = bench_.site.add_manifest("app", "not json at all", "odd", "text/plain");

@@ -37,7 +37,8 @@ std::size_t Site::count(std::string_view method, std::string_view part) const {
 }
 
 Site::Reply Site::answer(const Seen& seen) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  released_.wait(lock, [&] { return held_.empty() || seen.method != "GET" || !seen.path().contains(held_); });
   if (faults_.down != 0) return {.status = faults_.down, .body = "down"};
   const auto path = seen.path();
   // Everybody gets a token here; what it opens is another matter.

@@ -2,6 +2,7 @@
 // be down, lack HEAD, lengths, digests or ranges, and lie.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -36,6 +37,7 @@ class Site {
   };
 
   Site();
+  ~Site() { release(); }
 
   Repository& operator[](const std::string& name) { return repositories_[name]; }  // before requests, or under change()
   void change(const std::function<void()>& how) {
@@ -50,6 +52,17 @@ class Site {
   Digest add_blob(const std::string& repository, std::string bytes);
   Digest add_manifest(const std::string& repository, std::string bytes, const std::string& tag = {},
                       const std::string& type = "application/vnd.oci.image.manifest.v1+json");
+
+  /// GETs whose path holds `part` wait for `release`.
+  void hold(std::string part) {
+    const std::lock_guard lock(mutex_);
+    held_ = std::move(part);
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    held_.clear();
+    released_.notify_all();
+  }
 
   upstream::testing::FakeRegistry& server() { return server_; }
   std::string url() const { return server_.url(); }
@@ -67,6 +80,8 @@ class Site {
   Reply tags(const std::string& name, const Repository& repository, const Seen& seen) const;
 
   std::mutex mutex_;
+  std::string held_;
+  std::condition_variable released_;
   Faults faults_;
   std::map<std::string, Repository> repositories_;
   upstream::testing::FakeRegistry server_;

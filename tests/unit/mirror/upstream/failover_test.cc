@@ -34,6 +34,24 @@ TEST(UpstreamFailover, SilentUrlLeavesTime) {
   EXPECT_EQ(got->body, "second");
 }
 
+// The last URL may be late, for who can use a late answer; the ones before it may not, so that its turn comes in time.
+TEST(UpstreamFailover, OnlyTheLastUrlMayBeLate) {
+  FakeRegistry silent([](const Seen&) -> Reply { return {.never = true}; });
+  FakeRegistry slow([](const Seen&) -> Reply {
+    std::this_thread::sleep_for(900ms);
+    return {.body = "slow"};
+  });
+  Bench bench;
+  const auto registry = bench.at({silent.url(), slow.url()});
+  auto request = manifest_request();
+  request.head_timeout = 600ms;
+  EXPECT_EQ(bench.get(*registry, request).error().code(), Errc::kTimeout);
+  request.late_timeout = 30s;
+  const auto got = bench.get(*registry, request);
+  ASSERT_TRUE(got) << got.error().what();
+  EXPECT_EQ(got->body, "slow");
+}
+
 // 401 and 403 are final: another URL must not be tried with somebody's credential until one says yes.
 TEST(UpstreamFailover, RefusalsAreFinal) {
   for (const int status : {401, 403}) {
