@@ -44,7 +44,7 @@ void Swarm::on_events(Time now, std::span<const Event> events, std::vector<Actio
 }
 
 bool Swarm::waits_for_news() const noexcept {
-  return reading_ && !in_vain_ && from_peers_ < options_.peer_fetches && window_.any_open();
+  return reading_ && !in_vain_ && from_peers_ < most_from_peers() && window_.any_open();
 }
 
 void Swarm::decide() {
@@ -241,7 +241,7 @@ void Swarm::on(const Replied& event) {
 
 void Swarm::arm_timer() {
   auto at = asked_ != kNoPeer || coordinator_ == kNoPeer ? now_ + 1'000ms : std::max(next_announce_, now_ + 1ms);
-  const bool room = from_peers_ < options_.peer_fetches && window_.any_open();
+  const bool room = from_peers_ < most_from_peers() && window_.any_open();
   if (!window_.empty() || !running_.empty() || !leases_.empty())
     at = std::min(at, now_ + (room ? kRetryEvery : kCheckEvery));
   if (timer_ && *timer_ <= at && *timer_ > now_) return;

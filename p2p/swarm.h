@@ -88,6 +88,8 @@ class Swarm final : public Strategy {
   std::chrono::milliseconds patience(const SwarmNeighbour* one) const;
   /// Of so many bytes at the typical speed; 0 while none is known.
   std::chrono::milliseconds usual_time(double bytes) const;
+  /// Fetches from peers at a time: fewer where they would only wait for one another.
+  std::uint32_t most_from_peers() const;
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();

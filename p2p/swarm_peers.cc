@@ -17,7 +17,7 @@ void Swarm::fill_from_peers() {
   if (peers_ == nullptr) return;
   // The ring's bound gives way before a pull stands still.
   const bool anybody = !options_.ranked_only || now_ - last_progress_ >= kRingGivesWay;
-  while (from_peers_ < options_.peer_fetches) {
+  while (from_peers_ < most_from_peers()) {
     const auto choice = neighbours_.pick(now_, window_, anybody, *peers_, typical_, random_);
     in_vain_ = !choice;
     if (!choice) return;

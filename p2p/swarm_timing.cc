@@ -13,6 +13,9 @@ constexpr std::chrono::milliseconds kNoProgress = 1'000ms;  // of a peer: it is 
 // (core/http/send_rate.h): each of them stands still meanwhile.
 constexpr double kTurnBytes = 128.0 * 1024;
 constexpr std::chrono::milliseconds kLongestTurn = 3'000ms;
+// Where turns take longer than that, ten stripes of each layer at once only wait for one another, seem to be late and
+// are asked for twice; so few keep such a link busy as well.
+constexpr std::uint32_t kFewFetches = 4;
 constexpr auto kLateAfter = 200ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
@@ -55,6 +58,11 @@ std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one) const {
 
 std::chrono::milliseconds Swarm::usual_time(double bytes) const {
   return std::chrono::milliseconds(typical_ > 0 ? static_cast<std::int64_t>(bytes / typical_ * 1000) : 0);
+}
+
+std::uint32_t Swarm::most_from_peers() const {
+  const bool crowded = usual_time(kTurnBytes) > kNoProgress;
+  return crowded ? std::min(options_.peer_fetches, kFewFetches) : options_.peer_fetches;
 }
 
 double Swarm::rate_so_far(const Running& fetch) const {

@@ -224,6 +224,27 @@ TEST_F(SwarmTest, OnASlowLinkStreamsTakeTurns) {
   EXPECT_EQ(all<CancelFetch>(tell(TimerFired{{{got[1].id, 1'000, 2'100ms}}})).size(), 1U);
 }
 
+// There, fewer are asked for at a time.
+TEST_F(SwarmTest, OnASlowLinkFewerAreAskedFor) {
+  begin({0, 30});
+  auto open = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1]), holder(ranked_[2])})}));
+  ASSERT_EQ(open.size(), 10U);
+  now_ += 16'000ms;
+  const auto arrive = [&] {
+    const auto first = open.front();
+    open.erase(open.begin());
+    tell(StripeArrived{first.id, first.stripes.begin});
+    const auto more = all<Fetch>(tell(FetchEnded{first.id, {}}));
+    open.insert(open.end(), more.begin(), more.end());
+    return more.size();
+  };
+  for (std::size_t left = 9; left >= 4; --left) {
+    EXPECT_EQ(arrive(), 0U);
+    EXPECT_EQ(open.size(), left);
+  }
+  EXPECT_EQ(arrive(), 1U);
+}
+
 // A late stripe's tail is asked for at a second holder, within the budget, and never at upstream.
 TEST_F(SwarmTest, ALateStripeIsHedgedAtAnotherPeer) {
   begin({0, 1});
