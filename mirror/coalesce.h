@@ -49,7 +49,13 @@ class Coalesce {
         result = self->result();
       }
       waker->clear();
+      self->leave(waker);
       co_return result;
+    }
+    /// It need not be woken any more.
+    void leave(const std::shared_ptr<Waker>& waker) {
+      const std::lock_guard lock(mutex_);
+      std::erase(waiting_, waker);
     }
 
    private:
@@ -75,7 +81,8 @@ class Coalesce {
       const auto [entry, leads] = running_.try_emplace(key, made);
       if (!leads) co_return entry->second;
     }
-    asio::co_spawn(*co_await this_loop(), lead(made, std::move(key), std::move(work)), asio::detached);
+    asio::co_spawn(*co_await this_loop(), lead(made, std::move(key), std::move(work)),
+                   [](const std::exception_ptr& thrown) { OXBOW_INVARIANT(!thrown); });
     co_return made;
   }
 

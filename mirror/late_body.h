@@ -23,7 +23,10 @@ class LateBody final : public http::Body {
     });
     fetch_->on_end(waker_);
   }
-  ~LateBody() override { waker_->clear(); }
+  ~LateBody() override {
+    waker_->clear();
+    fetch_->leave(waker_);
+  }
 
   http::Piece next(std::size_t max_bytes) override {
     if (!content_) {

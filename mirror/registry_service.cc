@@ -338,6 +338,7 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
   }
   if (!size) co_return registry_api::oci_error(502, OciCode::kUnknown, "upstream does not say how large the blob is");
   if (*size <= storage::kSmallBytes) {
+    if (*size == 0) patience = {};  // its headers cannot go first: they would be all of it
     auto content =
         co_await parts_.contents.get(asker, *digest, Access::Kind::kBlob, std::move(admitted->outage), patience);
     if (content) {
@@ -346,10 +347,6 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
     }
     if (patience.late && *size > 0)
       co_return late_response(call, asker, *digest, *size, patience.late, *co_await this_loop());
-    // Too large to be taken whole: its manifest claimed less than there is.
-    if (content.error().error.code() == Errc::kLimit) {
-      co_await parts_.access.memory().forget_size(*digest, asker.repository);
-    }
     co_return to_response(content.error(), Subject::kBlob);
   }
   co_return co_await large_blob(call, std::move(asker), *digest, *size);

@@ -13,6 +13,9 @@ bool usable(const std::shared_ptr<const storage::SmallBody>& body, Access::Kind 
   return body != nullptr && (kind == Access::Kind::kBlob || !body->media_type.empty());
 }
 
+/// What upstream has given or refused: nobody else is asked.
+bool decided(const Outcome<SmallContent>& outcome) { return outcome || !upstream_fails(outcome.error().error.code()); }
+
 }  // namespace
 
 std::vector<std::string> warnings_of(const http::Headers& headers) {
@@ -68,13 +71,15 @@ Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Acces
   }
   const auto run = co_await fetches_.start(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
   auto outcome = co_await Fetch::wait(run, patience.until);
-  if (outcome && *outcome) co_return std::move(*outcome);
-  auto failure = outcome ? std::move(outcome->error()) : Failure{Error(Errc::kTimeout, "upstream takes its time")};
+  if (outcome && decided(*outcome)) co_return std::move(*outcome);
+  const auto failure = outcome ? outcome->error() : Failure{Error(Errc::kTimeout, "upstream takes its time")};
   auto from_peers = co_await fetches_.run(
       key + " peers", [this, asker, digest, kind, failure] { return fetch_from_peers(asker, digest, kind, failure); });
-  if (outcome || from_peers) co_return from_peers;
-  // It may have come meanwhile.
-  if (auto result = run->result()) co_return std::move(*result);
+  // It may have come meanwhile, and upstream's own word counts for more.
+  auto result = run->result();
+  if (result && decided(*result)) co_return std::move(*result);
+  if (from_peers) co_return from_peers;
+  if (result) co_return std::move(*result);
   late_.Increment();
   patience.late = run;
   co_return from_peers;
@@ -88,6 +93,9 @@ Task<Outcome<SmallContent>> SmallContents::fetch(Asker asker, Digest digest, Acc
   Access::Question question{.path = content_path(asker, digest, kind), .may_be_late = true};
   if (kind == Access::Kind::kManifest) question.accept = std::string(manifest_accept());
   auto answer = co_await access_.ask(asker, std::move(question));
+  // Too large to be taken whole: a manifest claimed less than there is.
+  if (!answer && answer.error().error.code() == Errc::kLimit)
+    co_await access_.memory().forget_size(digest, asker.repository);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return co_await take(asker, digest, kind, std::move(*answer));
 }

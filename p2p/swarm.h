@@ -89,7 +89,8 @@ class Swarm final : public Strategy {
   /// Of so many bytes at the typical speed; 0 while none is known.
   std::chrono::milliseconds usual_time(double bytes) const;
   /// Fetches from peers at a time: fewer where they would only wait for one another.
-  std::uint32_t most_from_peers() const;
+  std::uint32_t most_from_peers() const noexcept;
+  void review_crowd();
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();
@@ -144,7 +145,13 @@ class Swarm final : public Strategy {
   std::uint32_t from_peers_ = 0;  ///< running peer fetches
   /// Nobody could be asked when last looked at: whoever can bundle news does, until the timer.
   bool in_vain_ = false;
-  double typical_ = 0;       ///< running median of the bytes per second of one peer fetch
+  double typical_ = 0;  ///< running median of the bytes per second of one peer fetch
+  /// Fewer fetches at a time, on trial.
+  struct Crowd {
+    double before = 0;          ///< the typical speed when it began; 0: not now
+    std::uint32_t stripes = 0;  ///< since then
+    bool in_vain = false;       ///< each was no faster: it is not our link that is slow
+  } crowd_;
   double hedge_budget_ = 0;  ///< bytes
 
   PeerId coordinator_ = kNoPeer;

@@ -114,6 +114,7 @@ void Swarm::stripe_from_peer(const Running& fetch) {
   const auto ms = static_cast<double>(std::max<std::int64_t>((now_ - fetch.started).count(), 1));
   const double rate = static_cast<double>(stripe_bytes(fetch.stripes.begin)) / ms * 1000;
   SwarmNeighbours::learn_speed(*one, rate, typical_);
+  review_crowd();
 }
 
 void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {

@@ -100,7 +100,7 @@ Task<Result<>> Fetch::work() {
     co_return fail(Errc::kInvalid, "not a request that can go upstream");
   }
   auto slot = co_await shared_->slots->acquire(request_.fetch_class,
-                                               std::min(late_until_, started_ + shared_->config.queue_timeout));
+                                               std::min(head_until_, started_ + shared_->config.queue_timeout));
   if (stopped()) co_return cancelled();
   if (!slot) co_return std::unexpected(std::move(slot).error());
   slot_ = std::move(*slot);

@@ -259,13 +259,25 @@ TEST_F(ServiceContentTest, ALateBlobThatIsWrongIsCut) {
   // What came says its size, and is kept.
   EXPECT_EQ(bench_.get(blob()).body, content_);
 
+  // More than can be taken whole: upstream is asked for the size by who comes next.
+  const auto large_bytes = upstream::testing::pattern(9 << 20);
+  const auto large = bench_.site.add_blob("app", large_bytes);
+  bench_.site.add_manifest("app", manifest_of({{large, 100}}), "large");
+  bench_.get("/v2/app/manifests/large");
+  bench_.site.hold("/blobs/");
+  auto too_large = bench_.start("/v2/app/blobs/" + large.to_string());
+  bench_.await_late(2);
+  bench_.site.release();
+  EXPECT_TRUE(too_large.get().cut);
+  EXPECT_EQ(bench_.get("/v2/app/blobs/" + large.to_string()).body, large_bytes);
+
   const auto other = bench_.site.add_blob("app", "another one");
   bench_.site.add_manifest("app", manifest_of({{other, 11}}), "v2");
   bench_.get("/v2/app/manifests/v2");
   bench_.site.set({.corrupt = true});
   bench_.site.hold("/blobs/");
   auto wrong = bench_.start("/v2/app/blobs/" + other.to_string());
-  bench_.await_late(2);
+  bench_.await_late(3);
   bench_.site.release();
   const auto cut = wrong.get();
   EXPECT_TRUE(cut.cut);

@@ -72,6 +72,28 @@ TEST_F(ServicePeersTest, ServedWhileUpstreamIsDown) {
   EXPECT_EQ(bench_.get("/v2/app/blobs/" + Digest::sha256("x").to_string()).status, 503);
 }
 
+// While upstream lets a small blob wait, peers are asked for it; a refusal that comes in time is final.
+TEST_F(ServicePeersTest, PeersServeWhatUpstreamLetsWait) {
+  bench_.site.add_blob("app", config_bytes_);
+  bench_.site.add_manifest("app", manifest_, "v1");
+  ASSERT_EQ(bench_.get(kTag).status, 200);
+  teach(2);
+  bench_.site.hold("/blobs/");
+  const auto got = bench_.get(config_path());
+  EXPECT_EQ(got.body, config_bytes_);
+  EXPECT_EQ(got.header("Oxbow-Source"), "peer");
+  bench_.site.release();
+}
+
+TEST_F(ServicePeersTest, ARefusalIsNotOverriddenByPeers) {
+  bench_.site.add_blob("app", config_bytes_);
+  bench_.site.add_manifest("app", manifest_, "v1");
+  ASSERT_EQ(bench_.get(kTag).status, 200);
+  teach(2);
+  bench_.site.change([&] { bench_.site["app"].readers = {"Bearer carol"}; });
+  EXPECT_EQ(bench_.get(config_path()).status, 401);
+}
+
 // A peer's word makes no grant and no membership: when no peer speaks any more, what is here is not served either.
 TEST_F(ServicePeersTest, NothingLastsOfAPeersWord) {
   teach(2);
