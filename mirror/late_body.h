@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/http/body.h"
+#include "core/waker.h"
 #include "mirror/small_content.h"
 
 namespace oxbow::mirror {
@@ -21,11 +22,11 @@ class LateBody final : public http::Body {
     waker_->set([this] {
       if (auto wake = std::exchange(on_ready_, nullptr)) wake();
     });
-    fetch_->on_end(waker_);
+    fetch_->listen(this, [waker = waker_] { waker->wake(); });
   }
   ~LateBody() override {
     waker_->clear();
-    fetch_->leave(waker_);
+    fetch_->leave(this);
   }
 
   http::Piece next(std::size_t max_bytes) override {

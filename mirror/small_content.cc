@@ -70,7 +70,7 @@ Task<Outcome<SmallContent>> SmallContents::get(Asker asker, Digest digest, Acces
                                     [this, digest, kind, outage] { return take_from_peers(digest, kind, *outage); });
   }
   const auto run = co_await fetches_.start(key, [this, asker, digest, kind] { return fetch(asker, digest, kind); });
-  auto outcome = co_await Fetch::wait(run, patience.until);
+  auto outcome = co_await run->wait(patience.until);
   if (outcome && decided(*outcome)) co_return std::move(*outcome);
   const auto failure = outcome ? outcome->error() : Failure{Error(Errc::kTimeout, "upstream takes its time")};
   auto from_peers = co_await fetches_.run(

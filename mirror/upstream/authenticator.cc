@@ -157,7 +157,8 @@ Task<Result<Authenticator::Authorization>> Authenticator::token(Ask ask, Way way
     flight = running != flights_.end() ? running->second : launch(ask, way, key);
   }
   if (held) co_return held;  // still good; its successor is on the way
-  co_return co_await flight->wait(ask.until);
+  auto landed = co_await flight->wait(ask.until);
+  co_return landed ? std::move(*landed) : fail(Errc::kTimeout, "no answer in time");
 }
 
 std::shared_ptr<Authenticator::TokenFlight> Authenticator::launch(const Ask& ask, const Way& way,

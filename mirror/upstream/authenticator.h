@@ -54,7 +54,7 @@ class Authenticator : public std::enable_shared_from_this<Authenticator> {
     Clock::Steady refresh_at;
     Clock::Steady usable_until;
   };
-  using TokenFlight = Flight<Authorization>;
+  using TokenFlight = Flight<Result<Authorization>>;
 
   static std::string way_key(const Ask& ask);
   static std::string token_key(const Ask& ask, const Way& way);

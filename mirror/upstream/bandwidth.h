@@ -8,9 +8,9 @@
 #include <mutex>
 
 #include "core/metrics.h"
+#include "core/signal.h"
 #include "core/token_bucket.h"
 #include "mirror/upstream/config.h"
-#include "mirror/upstream/signal.h"
 
 namespace oxbow::mirror::upstream {
 

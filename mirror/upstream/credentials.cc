@@ -21,14 +21,14 @@ std::optional<Credentials::Found> Credentials::cached(const CredentialQuery& que
 Task<Result<Credentials::Found>> Credentials::find(CredentialQuery query, SteadyTime until) {
   if (!any()) co_return Found();
   const auto key = query.url + " " + query.repository;
-  std::shared_ptr<Flight<Found>> flight;
+  std::shared_ptr<Flight<Result<Found>>> flight;
   bool first = false;
   {
     std::lock_guard lock(mutex_);
     if (auto held = cached(query)) co_return std::move(*held);
     auto& running = flights_[key];
     first = running == nullptr;
-    if (first) running = std::make_shared<Flight<Found>>();
+    if (first) running = std::make_shared<Flight<Result<Found>>>();
     flight = running;
   }
   if (first) {
@@ -47,7 +47,8 @@ Task<Result<Credentials::Found>> Credentials::find(CredentialQuery query, Steady
                             : Result<Found>(std::unexpected(std::move(answer).error())));
     });
   }
-  co_return co_await flight->wait(until);
+  auto found = co_await flight->wait(until);
+  co_return found ? std::move(*found) : fail(Errc::kTimeout, "no answer in time");
 }
 
 void Credentials::forget(const CredentialQuery& query) {

@@ -13,10 +13,10 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/signal.h"
 #include "core/task.h"
 #include "mirror/upstream/config.h"
 #include "mirror/upstream/lru_map.h"
-#include "mirror/upstream/signal.h"
 
 namespace oxbow::mirror::upstream {
 
@@ -60,14 +60,14 @@ class Credentials : public std::enable_shared_from_this<Credentials> {
     Clock::Steady until;
   };
   std::optional<Found> cached(const CredentialQuery& query);
-  Task<> look_up(CredentialQuery query, std::shared_ptr<Flight<Found>> flight);
+  Task<> look_up(CredentialQuery query, std::shared_ptr<Flight<Result<Found>>> flight);
 
   const CredentialSource source_;
   Clock& clock_;
   WorkPool& pool_;
   std::mutex mutex_;
   LruMap<Entry> answers_{1024};
-  std::unordered_map<std::string, std::shared_ptr<Flight<Found>>> flights_;
+  std::unordered_map<std::string, std::shared_ptr<Flight<Result<Found>>>> flights_;
 };
 
 /// The blocking look-up itself: files are read and programs run here.

@@ -9,8 +9,8 @@
 
 #include "core/error.h"
 #include "core/metrics.h"
+#include "core/signal.h"
 #include "mirror/upstream/config.h"
-#include "mirror/upstream/signal.h"
 
 namespace oxbow::mirror::upstream {
 

@@ -1,8 +1,8 @@
 // An exchange whose body is small and wanted whole: token services. Private to the upstream client.
 #pragma once
 
+#include "core/signal.h"
 #include "mirror/upstream/exchange.h"
-#include "mirror/upstream/signal.h"
 
 namespace oxbow::mirror::upstream {
 

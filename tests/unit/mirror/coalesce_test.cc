@@ -119,15 +119,15 @@ TEST_F(CoalesceTest, AskersMayGiveUpWaiting) {
   };
   const auto run = start(0);
   const auto past = std::chrono::steady_clock::now();
-  EXPECT_EQ(scratch_.run(Coalesce<int>::Run::wait(run, past), 1), std::nullopt);
+  EXPECT_EQ(scratch_.run(run->wait(past), 1), std::nullopt);
   EXPECT_EQ(run->result(), std::nullopt);
   EXPECT_EQ(start(1), run);
-  auto waiting = scratch_.start(Coalesce<int>::Run::wait(run), 1);
+  auto waiting = scratch_.start(run->wait(), 1);
   settle(scratch_);
   gate.open();
   EXPECT_EQ(waiting.get(), 5);
   EXPECT_EQ(run->result(), 5);
-  EXPECT_EQ(scratch_.run(Coalesce<int>::Run::wait(run, past)), 5);
+  EXPECT_EQ(scratch_.run(run->wait(past)), 5);
   EXPECT_EQ(gate.runs, 1);
 }
 
