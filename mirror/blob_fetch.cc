@@ -198,7 +198,7 @@ std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> sourc
 }
 
 FetchReader::~FetchReader() {
-  asio::post(fetch_->context_.home, [fetch = fetch_, id = id_] { fetch->remove_reader(id); });
+  asio::post(fetch_->context_.home, [fetch = fetch_, id = id_] { fetch->reader_left(id); });
 }
 
 void FetchReader::advance(std::uint64_t position) {
@@ -231,6 +231,21 @@ void BlobFetch::add_reader(std::uint64_t id, Reader reader) {
   const auto now_is = status();
   const auto added = readers_.find(id);
   if (added != readers_.end() && (now_is.failure || now_is.disk_failure || now_is.settled)) added->second.waker->wake();
+}
+
+/// The last one to leave is kept for a moment, as somebody who wants nothing.
+void BlobFetch::reader_left(std::uint64_t id) {
+  const auto reader = readers_.find(id);
+  if (reader == readers_.end()) return;
+  const bool alone =
+      std::ranges::all_of(readers_, [id](const auto& one) { return one.first == id || one.second.left; });
+  if (!alone || running_.empty() || stopped_) return remove_reader(id);
+  const auto timer = std::make_shared<asio::steady_timer>(context_.home, context_.limits.lingers);
+  timer->async_wait([self = shared_from_this(), id](const boost::system::error_code& cancelled) {
+    if (!cancelled) self->remove_reader(id);
+  });
+  reader->second.left = timer;
+  pump();
 }
 
 void BlobFetch::remove_reader(std::uint64_t id) {
@@ -274,12 +289,12 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   std::vector<p2p::StripeRange> out;
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
-    if (reader.wants.read_ahead) continue;
+    if (reader.left || reader.wants.read_ahead) continue;
     for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
   const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
-    if (!reader.wants.read_ahead) continue;
+    if (reader.left || !reader.wants.read_ahead) continue;
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
@@ -302,7 +317,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
 std::optional<p2p::Time> BlobFetch::next_widening() const {
   std::optional<p2p::Time> next;
   for (const auto& [id, reader] : readers_) {
-    if (!reader.wants.read_ahead || reader.wide_at <= now()) continue;
+    if (reader.left || !reader.wants.read_ahead || reader.wide_at <= now()) continue;
     next = std::min(next.value_or(reader.wide_at), reader.wide_at);
   }
   return next;
@@ -320,6 +335,7 @@ void BlobFetch::pump() {
   }
   in_pump_ = true;
   const auto self = shared_from_this();
+  if (running_.empty()) std::erase_if(readers_, [](const auto& reader) { return reader.second.left != nullptr; });
   drop_stalled_forwards();
   const bool may_fetch = pick_reader() != readers_.end();
   if (may_fetch)

@@ -1,9 +1,9 @@
 // The fetching of one blob that is not complete on this node. At most one a blob; any number of readers attach
-// anywhere. It fetches the union of the readers' windows, stops when the last reader leaves, and keeps what arrived.
-// The strategy decides which stripes come from where; this class carries its decisions out: it asks whenever a slot is
-// free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed. With a ring
-// (`FetchPeers`) stripes come from peers too; what a peer sent is given to readers only when all that is known of it
-// agrees (stripe_trust.h).
+// anywhere. It fetches the union of the readers' windows, stops soon after the last reader has left, and keeps what
+// arrived. The strategy decides which stripes come from where; this class carries its decisions out: it asks whenever a
+// slot is free (late binding), writes what arrives straight into the blob's file, and has the prefix hashed. With a
+// ring (`FetchPeers`) stripes come from peers too; what a peer sent is given to readers only when all that is known of
+// it agrees (stripe_trust.h).
 //
 // Thread rule: lives on its home loop; `attach` and FetchReader from any thread. Lifetime: shared by its readers; the
 // last release posts its end to the home loop.
@@ -81,6 +81,9 @@ struct FetchLimits {
   std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
   std::uint64_t held_whole_bytes = 8ULL * 1024 * 1024;  ///< blobs up to this wait for their hash rather than a voucher
   std::uint64_t window_memory = 256ULL * 1024 * 1024;   ///< of all readers whose bytes cannot be kept (`limits.memory`)
+  /// When the last reader leaves nothing new is asked for, but what is on its way has this long to come: clients hang
+  /// up on open ranges and come back for the next, and what was sent to nobody would be sent again.
+  std::chrono::milliseconds lingers{250};
   std::uint32_t corrupt_stripes_max = 3;  ///< refetches of stripes that failed their link before the blob is given up
 };
 
@@ -201,6 +204,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
 
   // On the home loop:
   void add_reader(std::uint64_t id, Reader reader);
+  void reader_left(std::uint64_t id);
   void remove_reader(std::uint64_t id);
   void pump();
   void apply(const std::vector<p2p::Action>& actions);

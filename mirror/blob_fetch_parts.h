@@ -16,6 +16,8 @@ struct BlobFetch::Reader {
   std::shared_ptr<Waker> waker;
   p2p::Time wide_at{0};          ///< from then on it is taken for one who stays
   std::optional<Error> refused;  ///< its source said no for good; another reader's may still say yes
+  std::shared_ptr<asio::steady_timer> left =
+      nullptr;  ///< it wants nothing more; until then what is on its way may come
 };
 
 /// One request under way: cuts the received bytes into stripes and gives them to their writers.

@@ -136,6 +136,36 @@ TEST_F(BlobBodyTest, AbandonedReadStopsAndKeeps) {
   EXPECT_LE(source->bytes_given(), content.size() + 32'768);  // at most what was in flight when it stopped
 }
 
+// Clients hang up on open ranges and come back for the next: what was on its way is waited for, so that it is not sent
+// twice, but nothing more is asked for, and it does not have for ever.
+TEST_F(BlobBodyTest, WhatIsOnItsWayAsTheLastReaderLeavesIsKept) {
+  limits_.lingers = std::chrono::milliseconds(5'000);
+  limits_.cautious_for = std::chrono::milliseconds(60'000);  // one stripe is wanted
+  blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+  const auto content = pattern(64 * kMiB);
+  const auto digest = Digest::sha256(content);
+  auto source = std::make_shared<FakeSource>(content);
+  source->hold_after(200'000);
+  read(whole(content, source), 0, 100'000);
+  settle();
+  EXPECT_LT(source->bytes_given(), Geometry(content.size()).stripe_bytes());
+  source->release();
+  const auto stored = store_->lookup(digest);
+  ASSERT_TRUE(eventually([&] { return stored->has(0) && blobs_->running_count() == 0; }));
+  EXPECT_EQ(source->requests(), 1);
+  EXPECT_TRUE(read(whole(content, source)).bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+
+  settle();
+  limits_.lingers = std::chrono::milliseconds(50);
+  blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+  const auto other = pattern(64 * kMiB, 2);
+  source = std::make_shared<FakeSource>(other);
+  source->hold_after(200'000);
+  read(whole(other, source), 0, 100'000);
+  EXPECT_TRUE(eventually([&] { return blobs_->running_count() == 0; }));
+}
+
 // Closed ranges fetch what they cover and nothing ahead.
 TEST_F(BlobBodyTest, ClosedRangeHasNoReadAhead) {
   const auto content = pattern(32 * kMiB);

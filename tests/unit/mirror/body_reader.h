@@ -1,12 +1,15 @@
-// Reads a body to its end on its loop, as a connection would.
+// Reads a body to its end on its loop, as a connection would; and waits for what must come true.
 #pragma once
 
 #include <unistd.h>
 
+#include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "core/http/body.h"
 #include "core/task.h"
@@ -17,6 +20,15 @@ struct Got {
   std::string bytes;
   std::optional<Error> cut;
 };
+
+/// What must come true, and does so without the test's doing. False: it did not within 10 s.
+inline bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
 
 class Reader : public std::enable_shared_from_this<Reader> {
  public:

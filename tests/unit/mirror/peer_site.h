@@ -58,14 +58,6 @@ class PeerSite : public ::testing::Test {
       }
     }
   }
-  /// What must come true, and does so without the test's doing. False: it did not within 10 s.
-  bool eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 10'000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return false;
-  }
 
   BlobRead whole() { return {digest_, content_.size(), {{0, content_.size()}}, true, {}, source_}; }
   BlobRead range(std::uint64_t begin, std::uint64_t end) {
