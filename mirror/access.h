@@ -36,6 +36,8 @@ class Access {
   DigestMemory& memory() noexcept { return memory_; }
   PeerKnowledge* peers() noexcept { return peers_; }
   bool granted(const Asker& asker) const { return grants_.has(asker.repository, asker.identity); }
+  /// Upstream has refused a blob in the middle: the grant is over, and the next request asks again.
+  void refused(const Asker& asker) { grants_.revoke(asker.repository, asker.identity); }
   /// Whether everybody may read the repository, or all clients of this node in `node` mode, as upstream itself said.
   bool open_here(const Asker& asker) const;
 

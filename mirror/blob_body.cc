@@ -81,6 +81,7 @@ void BlobBody::on_ready(std::move_only_function<void()> wake) { on_ready_ = std:
 Result<bool> BlobBody::first_byte_ready() {
   if (failure_) return std::unexpected(*failure_);
   if (window_ || catching_up_ || !blob_) return true;  // its first byte is awaited by the server
+  if (auto refused = reader_ ? reader_->refusal() : std::nullopt) return std::unexpected(std::move(*refused));
   if (givable(1) > 0) return true;
   if (!reader_) return true;
   const auto status = reader_->fetch().status();
@@ -136,6 +137,7 @@ http::Piece BlobBody::step(std::size_t max_bytes) {
       return next(max_bytes);
     }
   }
+  if (reader_) failure_ = reader_->refusal();
   const auto end = limit();
   if (failure_) return http::Cut{*failure_};
   const auto ready = givable(std::min<std::uint64_t>(max_bytes, end - std::min(end, position_)));
@@ -282,6 +284,7 @@ http::Piece BlobBody::from_window(std::size_t max_bytes) {
     if (position_ == read_.size && window_hashes_) journal.end(window_log_, PullState::kVerified);
   } else if (const auto* cut = std::get_if<http::Cut>(&piece)) {
     journal.end(window_log_, PullState::kFailed, cut->error.what());
+    if (cut->error.code() == Errc::kCorrupt && window_peer_bytes_ > 0) blobs_.distrust(read_.digest);
   }
   return piece;
 }
@@ -296,8 +299,13 @@ void BlobBody::enter_window(std::optional<Hasher> hasher) {
   }
   window_hashes_ = hasher.has_value();
   if (blobs_.peers() != nullptr && blobs_.peers()->snapshot()->eligible_others() > 0) {
+    // Without a hash nothing shows that a peer's bytes are right, and after a mismatch it does not show whose were
+    // wrong.
+    using Order = PeerFirstSource::Order;
+    const auto order = window_hashes_ && !blobs_.distrusted(read_.digest) ? Order::kPeersFirst : Order::kUpstreamFirst;
     if (!window_peers_)
-      window_peers_ = std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size);
+      window_peers_ =
+          std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size, order);
     source = window_peers_;
   }
   window_ = std::make_unique<WindowStream>(

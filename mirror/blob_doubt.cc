@@ -35,9 +35,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   const auto actual = blob_->stripe_checksum(stripe);
   if (running.relayed()) origins_[stripe] = kSeveral;
   sender_answers_[stripe] = running.answers();
-  // Upstream has only finished what another had begun: the request that brought it goes on.
-  const bool upstream = running.source() == p2p::kUpstream;
-  const bool agreed = !actual || upstream || trust_.agrees(stripe, answering(stripe), *actual, running.claimed());
+  // Also where upstream has finished what another had begun.
+  const bool agreed = !actual || trust_.agrees(stripe, answering(stripe), *actual, running.claimed());
   if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
     log_->replacing(stripe, true);
@@ -47,7 +46,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   if (relinked_[stripe]) {
     check_stripe(stripe, LinkBy::kOwn);
-  } else if (!verified_ && unvouched(sender_of(stripe))) {
+  } else if (!verified_ && !running.is_forward() && unvouched(sender_of(stripe))) {
     await_voucher(sender_of(stripe), stripe);
   } else {
     clear(stripe, running.is_forward());
@@ -298,12 +297,14 @@ void BlobFetch::note_first_hand(p2p::PeerId publisher, std::uint32_t stripe, con
 /// News for the machinery itself, before the strategy has them.
 void BlobFetch::on_heard(const p2p::Event& event) {
   if (const auto* replied = std::get_if<p2p::Replied>(&event); replied != nullptr && replied->reply) {
-    complete_neighbours_.clear();
+    // An answer names some of them only, or none: whoever was named once stays one that has to be vouched for.
+    const auto members = context_.peers->snapshot();
     for (const auto& other : replied->reply->neighbours) {
-      if (other.complete)
-        complete_neighbours_.push_back(other.name);
-      else
+      if (members->find(other.name) == nullptr) continue;
+      if (!other.complete)
         wanters_.insert(other.name);
+      else if (std::ranges::find(complete_neighbours_, other.name) == complete_neighbours_.end())
+        complete_neighbours_.push_front(other.name);
     }
     if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates, false);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
@@ -353,9 +354,10 @@ bool BlobFetch::refuse_unvouched() {
 
 Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair) {
   constexpr std::size_t kAsked = 3;
-  // Two that agree are enough: a list that only its own publisher's bytes are checked by says nothing.
-  std::size_t lists = trust_.has_hint() ? 1 : 0;
-  auto names = complete_neighbours_;
+  // Two that agree, each by its own word, are enough: a list that only its own publisher's bytes are checked by says
+  // nothing, and what a coordinator passes on may be its own.
+  std::size_t lists = 0;
+  std::vector<std::string> names(complete_neighbours_.begin(), complete_neighbours_.end());
   if (names.size() > kAsked) names.resize(kAsked);
   for (const auto& name : names) {
     auto states = co_await midstates_of(*context_.peers, blob_->digest(), name);
@@ -373,7 +375,8 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
 }
 
 bool BlobFetch::unvouched(p2p::PeerId sender) const {
-  if (sender == p2p::kNoPeer || context_.peers == nullptr || pick_reader() == readers_.end()) return false;
+  const bool all_refused = !readers_.empty() && pick_reader() == readers_.end();
+  if (sender == p2p::kNoPeer || context_.peers == nullptr || all_refused) return false;
   if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);
@@ -476,6 +479,20 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
       tell(p2p::StripeLost{other});
     }
     pump();
+  }
+}
+
+/// Nobody reads any more, so nothing can be compared; and after this fetch nobody knows what was not.
+void BlobFetch::drop_unvouched() {
+  for (auto& [peer, voucher] : vouchers_) {
+    voucher.probe.reset();
+    for (const auto stripe : std::exchange(voucher.waiting, {})) {
+      if (voucher.given || !blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
+      log_->replacing(stripe, false);
+      blob_->drop_stripe(stripe);
+      hasher_->rewind(stripe);
+      tell(p2p::StripeLost{stripe});
+    }
   }
 }
 

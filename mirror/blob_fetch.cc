@@ -250,9 +250,14 @@ void BlobFetch::reader_left(std::uint64_t id) {
 
 void BlobFetch::remove_reader(std::uint64_t id) {
   readers_.erase(id);
+  {
+    const std::lock_guard lock(mutex_);
+    turned_away_.erase(id);
+  }
   for (auto& [running_id, running] : running_) {
     if (readers_.empty() && running->is_repair()) running->cancel();  // the strategy does not know of them
   }
+  if (readers_.empty()) drop_unvouched();
   pump();
 }
 
@@ -289,12 +294,12 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   std::vector<p2p::StripeRange> out;
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
-    if (reader.left || reader.wants.read_ahead) continue;
+    if (!reader.wants_more() || reader.wants.read_ahead) continue;
     for (const auto& range : reader.wants.ranges) add_missing(out, range);
   }
   const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
-    if (reader.left || !reader.wants.read_ahead) continue;
+    if (!reader.wants_more() || !reader.wants.read_ahead) continue;
     const auto& limits = context_.limits;
     const auto taken = reader.position - reader.start;
     std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
@@ -317,7 +322,7 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
 std::optional<p2p::Time> BlobFetch::next_widening() const {
   std::optional<p2p::Time> next;
   for (const auto& [id, reader] : readers_) {
-    if (reader.left || !reader.wants.read_ahead || reader.wide_at <= now()) continue;
+    if (!reader.wants_more() || !reader.wants.read_ahead || reader.wide_at <= now()) continue;
     next = std::min(next.value_or(reader.wide_at), reader.wide_at);
   }
   return next;
@@ -591,9 +596,11 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     log::debug("fetch ended early", {{"digest", blob_->digest().to_string()}, log::Field(outcome.error())});
     last_error_ = outcome.error();
     if (is_final(outcome.error().code())) {
-      if (const auto reader = readers_.find(reader_id); reader != readers_.end())
+      if (const auto reader = readers_.find(reader_id); reader != readers_.end()) {
         reader->second.refused = outcome.error();
-      // Peers may still have it; how long that is waited for, the timer says.
+        if (reader->second.source->refusal_counts(outcome.error().code())) turn_away(reader_id, outcome.error());
+      }
+      // Peers may still have what upstream does not; how long that is waited for, the timer says.
       const bool alone = context_.peers == nullptr || context_.peers->snapshot()->eligible_others() == 0;
       if (alone && !readers_.empty() && pick_reader() == readers_.end()) {
         fail(outcome.error());
@@ -619,6 +626,23 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     tell(p2p::FetchEnded{id, std::move(outcome), std::move(alternatives), lease});
   }
   pump();
+}
+
+/// Whoever else has the bytes: this reader has no right to them.
+void BlobFetch::turn_away(std::uint64_t id, const Error& error) {
+  auto& reader = readers_.at(id);
+  reader.turned_away = true;
+  {
+    const std::lock_guard lock(mutex_);
+    turned_away_.emplace(id, error);
+  }
+  reader.waker->wake();
+}
+
+std::optional<Error> FetchReader::refusal() const {
+  const std::lock_guard lock(fetch_->mutex_);
+  const auto found = fetch_->turned_away_.find(id_);
+  return found == fetch_->turned_away_.end() ? std::nullopt : std::optional(found->second);
 }
 
 /// A source without ranges sends the blob from its begin, whatever was asked for: in a swarm one node takes that, who

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <map>
@@ -276,6 +277,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void end_late_probes();
   std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
+  void drop_unvouched();
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);
@@ -303,6 +305,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool own_turn_ended(p2p::FetchId id, Result<>& outcome);
   void drop_stalled_forwards();
   void end_twins(const Running& winner, std::uint32_t stripe);
+  void turn_away(std::uint64_t id, const Error& error);
   void fail(Error error);
   void fail_disk(Error error);
   std::chrono::milliseconds patience();
@@ -354,14 +357,14 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   StripeMarks marks_;
   StripeTrust trust_;
   std::unique_ptr<PeerLinks> links_;
-  std::vector<p2p::SourceId> origins_;            ///< by stripe: whose bytes are in the file
-  std::vector<bool> sender_answers_;              ///< by stripe: who sent it answers for it (StripeTrust::Sender)
-  std::vector<bool> accepted_;                    ///< by stripe: compared with what was known when it came
-  std::vector<bool> checking_;                    ///< by stripe: being checked alone
-  std::vector<std::uint32_t> copies_;             ///< by stripe: how often writing it has begun
-  std::vector<std::uint32_t> repairing_;          ///< stripes that are fetched again outside the strategy
-  std::vector<std::string> complete_neighbours_;  ///< as the coordinator said last
-  std::set<std::string> wanters_;                 ///< neighbours that did not have all of it
+  std::vector<p2p::SourceId> origins_;           ///< by stripe: whose bytes are in the file
+  std::vector<bool> sender_answers_;             ///< by stripe: who sent it answers for it (StripeTrust::Sender)
+  std::vector<bool> accepted_;                   ///< by stripe: compared with what was known when it came
+  std::vector<bool> checking_;                   ///< by stripe: being checked alone
+  std::vector<std::uint32_t> copies_;            ///< by stripe: how often writing it has begun
+  std::vector<std::uint32_t> repairing_;         ///< stripes that are fetched again outside the strategy
+  std::deque<std::string> complete_neighbours_;  ///< as the coordinator said, the latest first
+  std::set<std::string> wanters_;                ///< neighbours that did not have all of it
   bool asked_for_hints_ = false;
   bool hints_answered_ = false;
   /// Of a peer that says that it has all of the blob.
@@ -389,8 +392,9 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, arriving_, coming_, holders_
+  mutable std::mutex mutex_;  ///< status_, turned_away_, arriving_, coming_, holders_
   FetchStatus status_;
+  std::map<std::uint64_t, Error> turned_away_;  ///< readers, and why
   std::vector<std::uint32_t> arriving_;
   std::vector<std::uint32_t> coming_;                ///< from peers
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
@@ -403,6 +407,8 @@ class FetchReader {
   FetchReader(const FetchReader&) = delete;
   FetchReader& operator=(const FetchReader&) = delete;
 
+  /// Upstream says that this reader may not have the blob: nothing more is to be given, whoever has the bytes.
+  std::optional<Error> refusal() const;
   /// The reader has taken everything before `position`.
   void advance(std::uint64_t position);
   BlobFetch& fetch() noexcept { return *fetch_; }

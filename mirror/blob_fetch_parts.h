@@ -9,6 +9,8 @@
 namespace oxbow::mirror {
 
 struct BlobFetch::Reader {
+  bool wants_more() const noexcept { return !turned_away && left == nullptr; }
+
   std::shared_ptr<SpanSource> source;
   ReaderWants wants;
   std::uint64_t start = 0;
@@ -16,8 +18,9 @@ struct BlobFetch::Reader {
   std::shared_ptr<Waker> waker;
   p2p::Time wide_at{0};          ///< from then on it is taken for one who stays
   std::optional<Error> refused;  ///< its source said no for good; another reader's may still say yes
-  std::shared_ptr<asio::steady_timer> left =
-      nullptr;  ///< it wants nothing more; until then what is on its way may come
+  bool turned_away = false;      ///< by that no it may have nothing more, whoever has it
+  /// It wants nothing more; until then what is on its way may still come.
+  std::shared_ptr<asio::steady_timer> left = nullptr;
 };
 
 /// One request under way: cuts the received bytes into stripes and gives them to their writers.
@@ -111,6 +114,11 @@ class BlobFetch::Running final : public SpanSink {
       const auto committed = stripe;
       committing_.pop_front();
       if (!owner_.accept(*this, committed)) {
+        if (fetch_.source == p2p::kUpstream) {
+          // It only finished what another had begun: that stripe is asked for again, and this goes on.
+          owner_.tell(p2p::StripeLost{committed});
+          continue;
+        }
         request_.reset();
         writer_.reset();
         outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");

@@ -51,6 +51,19 @@ std::size_t Blobs::running_count() {
       std::ranges::count_if(fetches_, [](const auto& known) { return !known.second.expired(); }));
 }
 
+void Blobs::distrust(const Digest& digest) {
+  constexpr std::size_t kRemembered = 64;
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(distrusted_, digest) != distrusted_.end()) return;
+  if (distrusted_.size() == kRemembered) distrusted_.pop_front();
+  distrusted_.push_back(digest);
+}
+
+bool Blobs::distrusted(const Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::find(distrusted_, digest) != distrusted_.end();
+}
+
 Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home, bool continues) {
   const std::lock_guard lock(mutex_);
   auto& known = fetches_[digest];

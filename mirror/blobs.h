@@ -46,6 +46,10 @@ class Blobs final : public FetchObserver {
     served_[static_cast<std::size_t>(source)]->Increment(static_cast<double>(bytes));
   }
   void count_window_reader() { window_readers_.Increment(); }
+  /// A window with bytes of peers in it did not hash to the digest, and it does not show whose were wrong: the next
+  /// ones of that blob take upstream's first. The last 64 such blobs are remembered.
+  void distrust(const Digest& digest);
+  bool distrusted(const Digest& digest);
 
   void on_stripe(const StripeEvent& event) override;
   void on_stripe_corrupt(const Digest& digest, std::uint32_t stripe, p2p::SourceId source) override;
@@ -67,6 +71,7 @@ class Blobs final : public FetchObserver {
   Histogram& peer_seconds_;
   std::mutex mutex_;
   std::unordered_map<Digest, std::weak_ptr<BlobFetch>, Digest::Hash> fetches_;
+  std::deque<Digest> distrusted_;
 };
 
 }  // namespace oxbow::mirror

@@ -1,6 +1,7 @@
 #include "mirror/peer_first_source.h"
 
 #include "core/log.h"
+#include "mirror/outcome.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -53,6 +54,11 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
         alive_(std::make_shared<PeerFirstRequest*>(this)) {}
   ~PeerFirstRequest() override { *alive_ = nullptr; }
 
+  void begin() {
+    if (upstream_first_) return ask_upstream(range_.end);
+    look();
+  }
+
   void look() {
     looked_ = std::chrono::steady_clock::now();
     asio::co_spawn(loop_,
@@ -72,12 +78,13 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   }
 
   // From a peer; `on_data` from upstream too:
-  void on_head(const p2p::StripeFacts&) override {
+  void on_head(const p2p::StripeFacts& facts) override {
     hear();
-    head();
+    unverified_ = source_.order_ == PeerFirstSource::Order::kUpstreamFirst && !facts.verified;
+    if (!unverified_) head();
   }
   std::size_t on_data(std::span<const std::byte> bytes) override {
-    if (refused_) return bytes.size();
+    if (refused_ || (call_ && unverified_)) return bytes.size();
     const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), skip_));
     skip_ -= skipped;
     // A peer gives its stripe to the end, and upstream may give more than it was asked for: the rest is dropped.
@@ -91,12 +98,12 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     return full_ ? skipped + taken : bytes.size();
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {
-    if (outcome) {
+    if (outcome && !unverified_) {
       arrived();
       patience_ = kPatience;
     } else {
       ++at_;  // not this one again
-      const auto code = outcome.error().code();
+      const auto code = outcome ? Errc::kCorrupt : outcome.error().code();
       may_come_ = may_come_ || code == Errc::kNotFound || code == Errc::kBusy;
     }
     later();
@@ -113,7 +120,11 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   }
   void on_done(Result<> outcome) override {
     if (refused_) outcome = std::unexpected(*refused_);
-    if (!outcome) return sink_.on_done(std::move(outcome));
+    if (!outcome) {
+      if (!std::exchange(upstream_first_, false) || refused_ || !upstream_fails(outcome.error().code()))
+        return sink_.on_done(std::move(outcome));
+      return later_look();
+    }
     arrived();
     later();
   }
@@ -173,6 +184,17 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     });
   }
 
+  /// Nothing there now: for the rest of this request peers come first.
+  void later_look() {
+    asio::post(loop_, [alive = alive_] {
+      if (*alive == nullptr) return;
+      (*alive)->upstream_.reset();
+      (*alive)->skip_ = 0;
+      (*alive)->look();
+    });
+  }
+  void ask_upstream(std::uint64_t end) { upstream_ = source_.upstream_->request(loop_, {range_.begin, end}, *this); }
+
   void next() {
     call_.reset();
     upstream_.reset();
@@ -183,8 +205,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     const auto bytes = source_.geometry_.stripe(stripe);
     if (asked_ >= std::min(kAskedMax, holders_.size())) {
       if (wait_for_peers() || look_again()) return;
-      upstream_ = source_.upstream_->request(loop_, {range_.begin, std::min(bytes.end, range_.end)}, *this);
-      return;
+      return ask_upstream(std::min(bytes.end, range_.end));
     }
     ++asked_;
     p2p::StripeAsk ask;
@@ -215,6 +236,8 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   std::chrono::steady_clock::time_point heard_{};
   bool full_ = false;  ///< the sink has not taken all
   bool headed_ = false;
+  bool upstream_first_ = source_.order_ == PeerFirstSource::Order::kUpstreamFirst;  ///< and it has not failed yet
+  bool unverified_ = false;  ///< the peer only passes the stripe on, and nobody could check it here
   std::optional<Error> refused_;
   std::shared_ptr<PeerFirstRequest*> alive_;
   std::unique_ptr<p2p::PeerCall> call_;
@@ -223,7 +246,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
 
 std::unique_ptr<SpanRequest> PeerFirstSource::request(Loop& loop, ByteRange range, SpanSink& sink) {
   auto request = std::make_unique<PeerFirstRequest>(*this, loop, range, sink);
-  request->look();
+  request->begin();
   return request;
 }
 

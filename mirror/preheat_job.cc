@@ -187,8 +187,8 @@ Task<Result<>> PreheatJob::fetch_blob(Asker asker, const registry_api::ImageBlob
 }
 
 Task<Result<>> PreheatJob::fetch_large(Asker asker, Digest digest, std::uint64_t size) {
-  const auto source = std::make_shared<UpstreamSource>(asker.registry, asker.repository.repository, digest,
-                                                       asker.identity, parts_.curls, upstream::FetchClass::kPreheat);
+  const auto source = std::make_shared<UpstreamSource>(parts_.access, std::move(asker), digest, parts_.curls,
+                                                       upstream::FetchClass::kPreheat);
   std::uint64_t counted = 0;
   for (int fruitless = 0;;) {
     const auto before = counted;

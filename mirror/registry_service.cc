@@ -389,8 +389,7 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
   }
   if (call.is_head()) co_return response;
 
-  read.source = std::make_shared<UpstreamSource>(asker.registry, asker.repository.repository, digest, asker.identity,
-                                                 parts_.curls);
+  read.source = std::make_shared<UpstreamSource>(parts_.access, asker, digest, parts_.curls);
   Loop* loop = co_await this_loop();
   if (const auto stored = parts_.blobs.store().peek(digest);
       stored && stored->complete() && stored->state() == storage::BlobState::kVerified) {

@@ -69,6 +69,9 @@ class SpanSource {
   virtual bool leased() const { return false; }
   /// For how long a request of it may bring nothing before it fails by itself; 0: not known.
   virtual std::chrono::milliseconds patience() const { return {}; }
+  /// Whether a refusal (kUnauthorized, kDenied) says that its reader may not have the blob. Not where the credential
+  /// may only have come to its end in the middle of it.
+  virtual bool refusal_counts(Errc code) const { return code == Errc::kUnauthorized || code == Errc::kDenied; }
   /// For the journal of pulls. Empty: it has none of its own.
   virtual Place place() const { return {}; }
 };

@@ -98,7 +98,8 @@ bool StripeTrust::has_hint() const {
 bool StripeTrust::hint_of_another(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   return current_ && std::ranges::any_of(lists_, [&](const Heard& heard) {
-           return heard.list.publisher != name && heard.list.states == lists_[*current_].list.states;
+           return heard.from_publisher && heard.list.publisher != name &&
+                  heard.list.states == lists_[*current_].list.states;
          });
 }
 

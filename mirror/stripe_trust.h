@@ -58,7 +58,7 @@ class StripeTrust {
   /// by another's word.
   void add_hint(p2p::MidstateList list, bool heard_from_publisher);
   bool has_hint() const;
-  /// Whether somebody else than `name` published the list that is gone by.
+  /// Whether somebody else than `name` says himself the list that is gone by.
   bool hint_of_another(std::string_view name) const;
   /// Of a blob cut that way.
   std::optional<StripeLink> hint_link(const Geometry& geometry, std::uint32_t stripe) const;

@@ -5,11 +5,10 @@ namespace {
 
 class UpstreamSpan final : public SpanRequest, public upstream::Observer {
  public:
-  UpstreamSpan(SpanSink& sink, std::shared_ptr<MirroredRegistry> registry)
-      : sink_(sink), registry_(std::move(registry)) {}
+  UpstreamSpan(SpanSink& sink, Access& access, const Asker& asker) : sink_(sink), access_(access), asker_(asker) {}
 
   void start(upstream::CurlLoop& curl, upstream::FetchRequest request) {
-    transfer_ = registry_->upstream->start(curl, std::move(request), *this);
+    transfer_ = asker_.registry->upstream->start(curl, std::move(request), *this);
   }
 
   void resume() override { transfer_->resume(); }
@@ -23,6 +22,7 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
       // A 206 without a usable Content-Range cannot be placed.
       refused_ = head.status == 206 ? Error(Errc::kCorrupt, "upstream sent a 206 without a valid Content-Range")
                                     : status_error(head.status, "blob");
+      if (head.status == 401 || head.status == 403) access_.refused(asker_);
     }
   }
 
@@ -37,7 +37,8 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
 
  private:
   SpanSink& sink_;
-  std::shared_ptr<MirroredRegistry> registry_;
+  Access& access_;
+  const Asker asker_;
   std::optional<Error> refused_;
   std::unique_ptr<upstream::Transfer> transfer_;
 };
@@ -46,12 +47,12 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
 
 std::unique_ptr<SpanRequest> UpstreamSource::request(Loop& loop, ByteRange range, SpanSink& sink) {
   upstream::FetchRequest request;
-  request.repository = repository_;
-  request.path = "/v2/" + repository_ + "/blobs/" + digest_.to_string();
+  request.repository = asker_.repository.repository;
+  request.path = content_path(asker_, digest_, Access::Kind::kBlob);
   request.range = upstream::ByteRange{range.begin, range.end - 1};
-  request.identity = identity_;
+  request.identity = asker_.identity;
   request.fetch_class = fetch_class_;
-  auto span = std::make_unique<UpstreamSpan>(sink, registry_);
+  auto span = std::make_unique<UpstreamSpan>(sink, access_, asker_);
   span->start(curls_.at(loop), std::move(request));
   return span;
 }

@@ -1,37 +1,35 @@
-// A blob in a repository at its registry, with one identity, as a SpanSource.
-// Thread rule and lifetime: as SpanSource; holds its registry.
+// A blob in a repository at its registry, with one identity, as a SpanSource. Where upstream refuses it, the grant
+// ends. Thread rule and lifetime: as SpanSource; holds its registry; `Access` outlives it.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "core/digest.h"
-#include "mirror/registries.h"
+#include "mirror/access.h"
 #include "mirror/span_source.h"
 
 namespace oxbow::mirror {
 
 class UpstreamSource final : public SpanSource {
  public:
-  UpstreamSource(std::shared_ptr<MirroredRegistry> registry, std::string repository, Digest digest,
-                 upstream::Identity identity, CurlLoops& curls,
+  UpstreamSource(Access& access, Asker asker, Digest digest, CurlLoops& curls,
                  upstream::FetchClass fetch_class = upstream::FetchClass::kPull)
-      : registry_(std::move(registry)),
-        repository_(std::move(repository)),
-        digest_(digest),
-        identity_(std::move(identity)),
-        curls_(curls),
-        fetch_class_(fetch_class) {}
+      : access_(access), asker_(std::move(asker)), digest_(digest), curls_(curls), fetch_class_(fetch_class) {}
 
   std::unique_ptr<SpanRequest> request(Loop& loop, ByteRange range, SpanSink& sink) override;
-  std::chrono::milliseconds patience() const override { return registry_->config.no_progress_timeout; }
-  Place place() const override { return {registry_->config.name, repository_}; }
+  std::chrono::milliseconds patience() const override { return asker_.registry->config.no_progress_timeout; }
+  /// A client's token ends in the middle of a large blob: what others fetch of it its reader may still have.
+  bool refusal_counts(Errc code) const override {
+    const bool ends = asker_.identity.kind == upstream::IdentityKind::kClient;
+    return code == Errc::kDenied || (code == Errc::kUnauthorized && !ends);
+  }
+  Place place() const override { return {asker_.registry->config.name, asker_.repository.repository}; }
 
  private:
-  std::shared_ptr<MirroredRegistry> registry_;
-  std::string repository_;
+  Access& access_;
+  Asker asker_;
   Digest digest_;
-  upstream::Identity identity_;
   CurlLoops& curls_;
   upstream::FetchClass fetch_class_;
 };

@@ -247,10 +247,32 @@ TEST_F(BlobBodyTest, GivesUpWithTheReason) {
   EXPECT_EQ(later.cut->code(), Errc::kUnavailable);
 }
 
-// One reader's source is refused, another reader's is not: both get their bytes.
+// One reader is refused, another one is not: that one alone gets its bytes.
+TEST_F(BlobBodyTest, AnotherReadersRightsAreNotItsOwn) {
+  const auto content = pattern(3 * kMiB);
+  auto refused = std::make_shared<FakeSource>(content);
+  refused->hold();
+  auto first = read_async(whole(content, refused), 0);
+  settle();
+  auto good = std::make_shared<FakeSource>(content);
+  good->hold();
+  auto second = read_async(whole(content, good), 1);
+  settle();
+  refused->fail_always(Errc::kDenied);
+  refused->release();
+  const auto got = first.get();
+  ASSERT_TRUE(got.cut);
+  EXPECT_EQ(got.cut->code(), Errc::kDenied);
+  EXPECT_EQ(got.bytes, "");
+  good->release();
+  EXPECT_TRUE(second.get().bytes == content);
+}
+
+// One reader's token ends in the middle, another reader's does not: both get their bytes.
 TEST_F(BlobBodyTest, AnotherReadersRightsServeAll) {
   const auto content = pattern(3 * kMiB);
   auto refused = std::make_shared<FakeSource>(content);
+  refused->expire();
   refused->hold();
   auto first = read_async(whole(content, refused), 0);
   settle();

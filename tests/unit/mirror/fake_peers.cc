@@ -240,6 +240,7 @@ std::unique_ptr<p2p::Strategy> FakePeers::make_strategy(p2p::StrategyContext con
 
 Task<Result<p2p::AnnounceReply>> FakePeers::announce(p2p::PeerId, p2p::Announce announce) {
   auto answer = reply;
+  if (announced_++ > 0 && named_once) answer.neighbours.clear();
   answer.digest = announce.digest;
   answer.size = announce.size;
   for (const auto span : announce.ask) answer.granted.push_back({span});

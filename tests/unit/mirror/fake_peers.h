@@ -50,6 +50,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   Script script;
   std::optional<p2p::StrategyKind> real_strategy = {};
   p2p::AnnounceReply reply;
+  bool named_once = false;  ///< its neighbours are in the first answer alone
+  int announced() const { return announced_; }
 
   void release(p2p::PeerId id) {
     const std::lock_guard lock(mutex_);
@@ -128,6 +130,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::vector<p2p::PeerId> alternatives_heard_;
   std::vector<p2p::PeerId> asked_;
   std::atomic<int> calls_open_ = 0;
+  std::atomic<int> announced_ = 0;
   std::atomic<std::uint64_t> bytes_given_ = 0;
   std::atomic<std::uint32_t> held_ = 0;
   std::atomic<std::uint32_t> facts_asked_ = 0;

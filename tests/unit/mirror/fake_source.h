@@ -35,6 +35,10 @@ class FakeSource final : public SpanSource {
   }
   void fail_always(Errc code) { fail_always_ = static_cast<int>(code); }
   void heal() { fail_always_ = -1; }
+  void expire() { expires_ = true; }  ///< its credential does: kUnauthorized says nothing of its reader
+  bool refusal_counts(Errc code) const override {
+    return code == Errc::kDenied || (code == Errc::kUnauthorized && !expires_);
+  }
   void ignore_ranges() { ignores_ranges_ = true; }
   void corrupt_byte(std::size_t at) { content_[at] = static_cast<char>(content_[at] ^ 1); }
   void hold() { held_ = true; }                                  ///< requests give nothing until `release`
@@ -66,6 +70,7 @@ class FakeSource final : public SpanSource {
   std::vector<ByteRange> ranges_;
   std::atomic<int> fail_always_ = -1;
   std::atomic<bool> ignores_ranges_ = false;
+  std::atomic<bool> expires_ = false;
   std::atomic<bool> held_ = false;
   std::atomic<std::uint64_t> hold_after_ = ~0ULL;
   std::atomic<std::uint64_t> bytes_given_ = 0;

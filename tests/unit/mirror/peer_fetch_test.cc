@@ -110,6 +110,60 @@ TEST_F(PeerFetchTest, ThePeerThatHasEverythingLies) {
   EXPECT_EQ(peers_.bad_senders(), Ids{kA});
 }
 
+// A coordinator names its neighbours now and then only: who was named once has to be vouched for all the same.
+TEST_F(PeerFetchTest, TheLiarIsNamedOnce) {
+  peers_.set_vetted(false);
+  peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) {
+    wrong_at(kA, stripe);
+    peers_.peer(kA).stalls_after[stripe] = 1000;
+  }
+  peers_.reply.neighbours = {{"a", true, 8}};
+  peers_.named_once = true;
+  peers_.peer(kA).midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
+  source_->hold();
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] { return peers_.announced() > 1; }));
+  peers_.release(kA);
+  source_->release();
+  expect_right(finish(std::move(reading)));
+  EXPECT_TRUE(verified());
+}
+
+// The last reader leaves while a peer's stripe is being compared with upstream: nobody knows then what was not
+// compared, so it is not kept.
+TEST_F(PeerFetchTest, UncomparedStripesGoWithTheLastReader) {
+  peers_.set_vetted(false);
+  peers_.reply.neighbours = {{"a", true, 8}};
+  peers_.script.reply_first = true;
+  peers_.script.otherwise = {kA};
+  wrong_at(kA, 1);
+  source_->hold();
+  std::unique_ptr<BlobBody> reader;
+  const auto on_loop = [&](const std::function<void()>& job) {
+    std::promise<void> done;
+    asio::post(loops_.at(0), [&] {
+      job();
+      done.set_value();
+    });
+    done.get_future().wait();
+  };
+  on_loop([&] { reader = std::make_unique<BlobBody>(*blobs_, loops_.at(0), range(0, 4 * kStripe)); });
+  EXPECT_TRUE(eventually([&] { return source_->requests() > 0 && store_->lookup(digest_)->stripes_present() == 3; }));
+  on_loop([&] { reader.reset(); });
+  EXPECT_TRUE(eventually([&] { return blobs_->running(digest_) == nullptr; }));
+  EXPECT_EQ(store_->lookup(digest_)->stripes_present(), 0U);
+}
+
+// Upstream finishes what a liar has begun: the first-hand word speaks against that stripe too.
+TEST_F(PeerFetchTest, FirstHandWordAgainstAStripeOfTwo) {
+  lie_against_a_first_hand_word();
+  peers_.script.sources[2] = {kA, p2p::kUpstream};
+  peers_.peer(kA).dies_after = 100'000;
+  expect_right(read(whole()));
+  EXPECT_TRUE(verified());
+}
+
 // Bytes that do not fit what their first owner says never reach the reader, and the liar is named, once the blob has
 // verified.
 TEST_F(PeerFetchTest, FirstHandWordAgainstALiar) {
@@ -227,7 +281,7 @@ TEST_F(PeerFetchTest, FalseListIsContradictedByTwoPeers) {
   states[2][0] ^= 1;
   list_first("c", states);
   peers_.script.otherwise = {kA, kB};
-  source_->fail_always(Errc::kUnauthorized);
+  source_->fail_always(Errc::kNotFound);
   expect_right(read(whole()));
   EXPECT_EQ(peers_.bad_senders(), Ids());
   EXPECT_TRUE(eventually([&] { return peers_.bad_publishers() == Names{"c"}; }));
@@ -378,13 +432,28 @@ TEST_F(PeerFetchTest, BusyPeersNameOthers) {
   EXPECT_EQ(peers_.alternatives_heard(), (Ids{kB, kB, kB}));
 }
 
-// Upstream refuses this reader; peers have it, so it is served.
-TEST_F(PeerFetchTest, UpstreamRefusesPeersServe) {
+// Upstream does not have it any more, or a client's token ends in the middle; peers have it, so it is served.
+TEST_F(PeerFetchTest, UpstreamHasItNoMorePeersServe) {
+  source_->expire();
   for (const auto code : {Errc::kUnauthorized, Errc::kNotFound}) {
     store_->purge(digest_);
     source_->fail_always(code);
     peers_.script.otherwise = {p2p::kUpstream, kA};
     expect_right(read(whole()));
+  }
+}
+
+// Upstream refuses this reader: whatever peers have, it gets nothing more.
+TEST_F(PeerFetchTest, ARefusalIsNotOverriddenByPeers) {
+  for (const auto code : {Errc::kUnauthorized, Errc::kDenied}) {
+    store_->purge(digest_);
+    source_->fail_always(code);
+    peers_.script.otherwise = {p2p::kUpstream, kA};
+    const auto got = read(whole());
+    ASSERT_TRUE(got.cut);
+    EXPECT_EQ(got.cut->code(), code);
+    EXPECT_EQ(got.bytes, "");
+    EXPECT_TRUE(eventually([&] { return blobs_->running(digest_) == nullptr; }));
   }
 }
 

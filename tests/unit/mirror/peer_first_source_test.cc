@@ -45,11 +45,13 @@ class PeerFirstSourceTest : public PeerSite {
     return in_time ? ended.get() : fail(Errc::kTimeout, "it does not end");
   }
   PeerFirstSource& source() {
-    if (!peer_first_) peer_first_ = std::make_unique<PeerFirstSource>(peers_, source_, digest_, content_.size());
+    if (!peer_first_)
+      peer_first_ = std::make_unique<PeerFirstSource>(peers_, source_, digest_, content_.size(), order_);
     return *peer_first_;
   }
 
   std::unique_ptr<PeerFirstSource> peer_first_;
+  PeerFirstSource::Order order_ = PeerFirstSource::Order::kPeersFirst;
   Sink sink_;
 };
 
@@ -124,6 +126,69 @@ TEST_F(PeerFirstSourceTest, OthersComeLater) {
   }));
   EXPECT_TRUE(sink_.got == content_);
   EXPECT_LT(source_->requests(), 8);
+}
+
+// What the reader cannot verify comes from upstream, whatever peers have.
+TEST_F(PeerFirstSourceTest, UpstreamFirst) {
+  order_ = PeerFirstSource::Order::kUpstreamFirst;
+  peers_.reply.neighbours = {{"a", true, 8}};
+  ASSERT_TRUE(fetch({1000, content_.size()}));
+  EXPECT_TRUE(sink_.got == content_.substr(1000));
+  EXPECT_EQ(source_->requests(), 1);
+  EXPECT_TRUE(peers_.asked().empty());
+}
+
+// It fails in the middle: peers that have verified the blob give the rest, who only passes it on does not.
+TEST_F(PeerFirstSourceTest, UpstreamFirstAndThenPeersThatHaveVerifiedIt) {
+  order_ = PeerFirstSource::Order::kUpstreamFirst;
+  peers_.reply.neighbours = {{"a", true, 8}, {"b", true, 8}};
+  peers_.peer(kA).verified = false;
+  wrong_at(kA, 4);
+  source_->fail_next(Errc::kUnavailable, 700'000);
+  ASSERT_TRUE(fetch({0, content_.size()}));
+  EXPECT_TRUE(sink_.got == content_);
+  EXPECT_GT(source().peer_bytes(), content_.size() - 2 * kStripe);
+  EXPECT_EQ(source_->requests(), 1);
+}
+
+// A refusal is not a failure: peers are not asked.
+TEST_F(PeerFirstSourceTest, UpstreamFirstRefuses) {
+  order_ = PeerFirstSource::Order::kUpstreamFirst;
+  peers_.reply.neighbours = {{"a", true, 8}};
+  source_->fail_always(Errc::kDenied);
+  const auto outcome = fetch({0, content_.size()});
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code(), Errc::kDenied);
+  EXPECT_EQ(sink_.got, "");
+  EXPECT_TRUE(peers_.asked().empty());
+}
+
+/// A node whose disk keeps nothing.
+class WindowTrust : public PeerSite {
+ protected:
+  WindowTrust() : PeerSite(1024ULL * 1024, 1024ULL * 1024) { peers_.reply.neighbours = {{"a", true, 8}}; }
+};
+
+// A closed range has no hash to wait for: a peer that lies is not asked for it.
+TEST_F(WindowTrust, AClosedRangeBesideALiar) {
+  wrong_at(kA, 2);
+  const auto got = read(range(2 * kStripe + 10, 2 * kStripe + 5000));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(2 * kStripe + 10, 5000 - 10));
+  source_->fail_always(Errc::kUnavailable);
+  const auto later = read(range(3 * kStripe + 10, 3 * kStripe + 5000));
+  EXPECT_FALSE(later.cut);
+  EXPECT_TRUE(later.bytes == content_.substr(3 * kStripe + 10, 5000 - 10));
+}
+
+// From the begin the hash finds a liar out, at the end; who pulls again is not given the same bytes again.
+TEST_F(WindowTrust, AMismatchIsNotRepeated) {
+  wrong_at(kA, 2);
+  const auto wrong = read(whole());
+  ASSERT_TRUE(wrong.cut);
+  EXPECT_EQ(wrong.cut->code(), Errc::kCorrupt);
+  EXPECT_LT(wrong.bytes.size(), content_.size());
+  expect_right(read(whole()));
 }
 
 }  // namespace

@@ -17,14 +17,14 @@ inline constexpr std::size_t kStripe = 512UL * 1024;
 class PeerSite : public ::testing::Test {
  protected:
   /// By default the blob is too large to wait for its hash.
-  explicit PeerSite(std::uint64_t held_whole_bytes = 1024ULL * 1024) {
+  explicit PeerSite(std::uint64_t held_whole_bytes = 1024ULL * 1024, std::uint64_t budget = 1024ULL * 1024 * 1024) {
     const std::filesystem::path memory = "/dev/shm";
     const auto root = ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
     std::string name = (root / "oxbow-peers-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
     storage::Config config;
     config.directory = directory_;
-    config.budget_bytes = 1024ULL * 1024 * 1024;
+    config.budget_bytes = budget;
     config.floor_bytes = 0;
     store_ = storage::Store::open(config, clock_, metrics_).value();
     FetchLimits limits;

@@ -178,6 +178,18 @@ TEST_F(StripeTrustTest, Lists) {
   EXPECT_EQ(trust_.verdict(*blob).said_to_publish, Names());
 }
 
+// A list that was only passed on may be who passed it on's own: it confirms nobody.
+TEST_F(StripeTrustTest, AListConfirmsByItsPublishersOwnWord) {
+  const auto states = midstates_of(content_);
+  trust_.add_hint({"b", states}, false);
+  EXPECT_FALSE(trust_.hint_of_another("a"));
+  trust_.add_hint({"a", states}, true);
+  EXPECT_FALSE(trust_.hint_of_another("a"));
+  trust_.add_hint({"b", states}, true);
+  EXPECT_TRUE(trust_.hint_of_another("a"));
+  EXPECT_TRUE(trust_.hint_of_another("b"));
+}
+
 // What may be given ends where the first unchecked stripe begins.
 TEST(StripeMarksTest, FreeEnd) {
   const Geometry geometry(4ULL * 512 * 1024);
