@@ -52,8 +52,11 @@ class Service final : public PeerService {
         have_streams_hits_(limit_counter(metrics, "peer_have_streams")),
         rate_(options.upload_bandwidth, limit_counter(metrics, "peer_upload_bandwidth")),
         slots_({options.upload_slots, options.same_stripe, options.upload_waiting},
-               gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
-               limit_counter(metrics, "peer_upload_slots"), limit_counter(metrics, "peer_uploads_of_one_stripe")) {}
+               {.used = gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
+                .all_hits = limit_counter(metrics, "peer_upload_slots"),
+                .same_hits = limit_counter(metrics, "peer_uploads_of_one_stripe"),
+                .share_hits = limit_counter(metrics, "peer_uploads_to_one_peer")},
+               parts_.clock) {}
 
   Task<Response> handle(Request request) override {
     const auto route = parse_peer_route(request.path);
@@ -83,7 +86,7 @@ class Service final : public PeerService {
   Response busy(const PeerRoute& route, const Asker& asker) const;
   Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
   Task<Response> known(const Request& request, const PeerRoute& route);
-  Task<Response> small(const Digest& digest);
+  Task<Response> small(const Digest& digest, const Asker& asker);
   Response preheat(const Request& request, const PeerRoute& route, const Asker& asker);
 
   const PeerServiceOptions options_;
@@ -162,7 +165,7 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
     case Kind::kKnown:
       co_return co_await known(request, route);
     case Kind::kSmall:
-      co_return co_await small(*route.digest);
+      co_return co_await small(*route.digest, *asker);
     case Kind::kPreheats:
     case Kind::kPreheat:
       co_return preheat(request, route, *asker);
@@ -250,7 +253,7 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
   if (length > kSmallBytes && (!found || *found)) {
     // Along a path each hop waits for the one after it: those would wait for each other.
     const auto what = fields.path ? UploadSlots::kAnything : upload_of(*route.digest, route.stripe);
-    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline), what);
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline), asker.id, what);
     if (!slot) co_return busy(route, asker);
   }
   if (!found) {
@@ -321,14 +324,14 @@ Response Service::preheat(const Request& request, const PeerRoute& route, const 
   return report ? json_answer(to_json(*report)) : error_answer(report.error());
 }
 
-Task<Response> Service::small(const Digest& digest) {
+Task<Response> Service::small(const Digest& digest, const Asker& asker) {
   const auto found = co_await parts_.content.small(digest);
   if (!found.bytes || found.bytes->size() > kMaxSmallBytes) {
     co_return error_answer(404, "NOT_FOUND", "the content is not kept whole here");
   }
   std::optional<UploadSlots::Slot> slot;
   if (found.bytes->size() > kSmallBytes) {
-    slot = co_await slots_.acquire(options_.slot_wait, UploadSlots::kAnything);
+    slot = co_await slots_.acquire(options_.slot_wait, asker.id, UploadSlots::kAnything);
     if (!slot) co_return error_answer(503, "BUSY", "no upload slot came free in time");
   }
   Response response;

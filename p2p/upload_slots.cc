@@ -9,8 +9,10 @@ namespace oxbow::p2p {
 namespace {
 
 struct Waiter {
-  Waiter(const asio::any_io_executor& executor, std::uint64_t what_in) : timer(executor), what(what_in) {}
+  Waiter(const asio::any_io_executor& executor, PeerId who_in, std::uint64_t what_in)
+      : timer(executor), who(who_in), what(what_in) {}
   asio::steady_timer timer;
+  const PeerId who;
   const std::uint64_t what;
   bool granted = false;  // under the state's lock
 };
@@ -18,45 +20,73 @@ struct Waiter {
 }  // namespace
 
 struct UploadSlots::State {
-  State(Limits limits_in, Gauge& gauge_in, Counter& hits_in, Counter& same_hits_in)
+  State(Limits limits_in, Metrics metrics_in, const Clock& clock_in)
       : limits{std::max(limits_in.slots, 1U), std::max(limits_in.same, 1U), limits_in.waiting},
-        gauge(gauge_in),
-        hits(hits_in),
-        same_hits(same_hits_in) {}
+        share((limits.slots + 1) / 2),
+        metrics(metrics_in),
+        clock(clock_in) {}
 
   const Limits limits;
-  Gauge& gauge;
-  Counter& hits;
-  Counter& same_hits;
+  const std::uint32_t share;  // of one asker while others are about
+  const Metrics metrics;
+  const Clock& clock;
 
   mutable std::mutex mutex;
-  std::vector<std::uint64_t> sent;  // of each slot that is taken
+  struct Taken {
+    PeerId who;
+    std::uint64_t what;
+  };
+  std::vector<Taken> sent;  // each slot that is taken
   std::deque<std::shared_ptr<Waiter>> waiters;
+  struct Seen {
+    PeerId who = kNoPeer;
+    Clock::Steady at;
+  };
+  Seen last;    // who asked or had a slot last,
+  Seen before;  // and who of the others did
 
   // With the lock:
   bool full() const { return sent.size() >= limits.slots; }
-  bool free_for(std::uint64_t what) const {
-    return !full() && (what == kAnything || std::ranges::count(sent, what) < static_cast<std::ptrdiff_t>(limits.same));
+  void note(PeerId who) {
+    if (last.who != who) before = std::exchange(last, {.who = who, .at = {}});
+    last.at = clock.steady();
   }
-  void take(std::uint64_t what) {
-    sent.push_back(what);
-    gauge.Set(static_cast<double>(sent.size()));
+  bool others_about(PeerId who) const {
+    const auto other = [who](const auto& one) { return one.who != who; };
+    if (std::ranges::any_of(sent, other)) return true;
+    if (std::ranges::any_of(waiters, [&](const auto& one) { return other(*one); })) return true;
+    const auto& seen = last.who == who ? before : last;
+    return seen.who != kNoPeer && clock.steady() - seen.at < kAbout;
   }
-  void refused() { (full() ? hits : same_hits).Increment(); }
+  bool has_share(PeerId who) const {
+    return std::ranges::count(sent, who, &Taken::who) >= static_cast<std::ptrdiff_t>(share) && others_about(who);
+  }
+  bool free_for(PeerId who, std::uint64_t what) const {
+    if (full() || has_share(who)) return false;
+    return what == kAnything || std::ranges::count(sent, what, &Taken::what) < static_cast<std::ptrdiff_t>(limits.same);
+  }
+  void take(PeerId who, std::uint64_t what) {
+    sent.push_back({who, what});
+    metrics.used.Set(static_cast<double>(sent.size()));
+  }
+  void refused(PeerId who) {
+    (full() ? metrics.all_hits : has_share(who) ? metrics.share_hits : metrics.same_hits).Increment();
+  }
 
-  // Room for one thing more: whoever else waits still waits for a slot, or for another thing's copies.
-  void release(std::uint64_t what) {
+  // Room for one thing more: whoever else waits still waits for a slot, for another thing's copies, or for its share.
+  void release(PeerId who, std::uint64_t what) {
     const std::lock_guard lock(mutex);
-    const auto gone = std::ranges::find(sent, what);
+    const auto gone = std::ranges::find_if(sent, [&](const Taken& one) { return one.who == who && one.what == what; });
     OXBOW_INVARIANT(gone != sent.end());
     *gone = sent.back();
     sent.pop_back();
-    gauge.Set(static_cast<double>(sent.size()));
-    const auto next = std::ranges::find_if(waiters, [this](const auto& one) { return free_for(one->what); });
+    note(who);
+    metrics.used.Set(static_cast<double>(sent.size()));
+    const auto next = std::ranges::find_if(waiters, [this](const auto& one) { return free_for(one->who, one->what); });
     if (next == waiters.end()) return;
     const auto waiter = std::move(*next);
     waiters.erase(next);
-    take(waiter->what);
+    take(waiter->who, waiter->what);
     waiter->granted = true;
     // The timer belongs to the waiter's loop. By the time this runs there, the wait has begun.
     asio::post(waiter->timer.get_executor(), [waiter] { waiter->timer.cancel(); });
@@ -64,25 +94,27 @@ struct UploadSlots::State {
 };
 
 UploadSlots::Slot::~Slot() {
-  if (state_) state_->release(what_);
+  if (state_) state_->release(who_, what_);
 }
 
-UploadSlots::UploadSlots(Limits limits, Gauge& used, Counter& hits, Counter& same_hits)
-    : state_(std::make_shared<State>(limits, used, hits, same_hits)) {}
+UploadSlots::UploadSlots(Limits limits, Metrics metrics, const Clock& clock)
+    : state_(std::make_shared<State>(limits, metrics, clock)) {}
 
 UploadSlots::~UploadSlots() = default;
 
-Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait, std::uint64_t what) {
+Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait, PeerId who,
+                                                            std::uint64_t what) {
   auto state = state_;
-  const auto waiter = std::make_shared<Waiter>(co_await asio::this_coro::executor, what);
+  const auto waiter = std::make_shared<Waiter>(co_await asio::this_coro::executor, who, what);
   {
     const std::lock_guard lock(state->mutex);
-    if (state->free_for(what)) {
-      state->take(what);
-      co_return Slot(std::move(state), what);
+    state->note(who);
+    if (state->free_for(who, what)) {
+      state->take(who, what);
+      co_return Slot(std::move(state), who, what);
     }
     if (state->waiters.size() >= state->limits.waiting || wait.count() <= 0) {
-      state->refused();
+      state->refused(who);
       co_return std::nullopt;
     }
     state->waiters.push_back(waiter);
@@ -91,9 +123,9 @@ Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::millise
   boost::system::error_code ignored;
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   const std::lock_guard lock(state->mutex);
-  if (waiter->granted) co_return Slot(state, what);
+  if (waiter->granted) co_return Slot(state, who, what);
   std::erase(state->waiters, waiter);
-  state->refused();
+  state->refused(who);
   co_return std::nullopt;
 }
 

@@ -10,12 +10,16 @@ using Slot = UploadSlots::Slot;
 class UploadSlotsTest : public ::testing::Test {
  protected:
   /// Asks for a slot; what comes of it stands in `got_` under `who`.
-  void ask(int who, std::chrono::milliseconds wait, std::uint64_t what = UploadSlots::kAnything) {
-    asio::co_spawn(loop_, slots_.acquire(wait, what), [this, who](const std::exception_ptr&, std::optional<Slot> slot) {
-      order_.push_back(who);
-      got_[who] = std::move(slot);
-    });
+  void ask(int who, std::chrono::milliseconds wait, std::uint64_t what = UploadSlots::kAnything, PeerId peer = 1) {
+    asio::co_spawn(loop_, slots_.acquire(wait, peer, what),
+                   [this, who](const std::exception_ptr&, std::optional<Slot> slot) {
+                     order_.push_back(who);
+                     got_[who] = std::move(slot);
+                   });
     turn();
+  }
+  UploadSlots with(UploadSlots::Limits limits) {
+    return {limits, {.used = used_, .all_hits = hits_, .same_hits = same_hits_, .share_hits = share_hits_}, clock_};
   }
   void turn() {
     loop_.restart();
@@ -28,7 +32,9 @@ class UploadSlotsTest : public ::testing::Test {
   Counter& hits_ = counter_family(metrics_, "hits", "").Add({});
   Loop loop_;
   Counter& same_hits_ = counter_family(metrics_, "same_hits", "").Add({});
-  UploadSlots slots_{{.slots = 2, .same = 1, .waiting = 2}, used_, hits_, same_hits_};
+  Counter& share_hits_ = counter_family(metrics_, "share_hits", "").Add({});
+  ManualClock clock_;
+  UploadSlots slots_ = with({.slots = 2, .same = 1, .waiting = 2});
   std::map<int, std::optional<Slot>> got_;
   std::vector<int> order_;
 };
@@ -116,6 +122,81 @@ TEST_F(UploadSlotsTest, RefusalsAreCountedByTheirCause) {
   EXPECT_FALSE(got_.at(4));
   EXPECT_EQ(hits_.Value(), 1);
   EXPECT_EQ(same_hits_.Value(), 1);
+}
+
+class UploadSharesTest : public UploadSlotsTest {
+ protected:
+  /// Peer `peer` asks for something that nobody else asks for.
+  bool gets(int who, PeerId peer) {
+    ask(who, kNow, static_cast<std::uint64_t>(who), peer);
+    return got_.at(who).has_value();
+  }
+  UploadSharesTest() { slots_ = with({.slots = 5, .same = 1, .waiting = 3}); }
+
+  static constexpr std::chrono::milliseconds kNow{0};
+};
+
+// A peer that is alone has all slots; half of them would leave the uplink idle.
+TEST_F(UploadSharesTest, WhoeverIsAloneHasAllSlots) {
+  for (int i = 1; i <= 5; ++i) EXPECT_TRUE(gets(i, 7)) << i;
+  EXPECT_FALSE(gets(6, 7));
+  EXPECT_EQ(hits_.Value(), 1);
+  EXPECT_EQ(share_hits_.Value(), 0);
+}
+
+// While another has a slot, a peer gets half of them, rounded up, and the rest stays free for others.
+TEST_F(UploadSharesTest, WithOthersAboutAPeerGetsHalf) {
+  EXPECT_TRUE(gets(1, 8));
+  for (int i = 2; i <= 4; ++i) EXPECT_TRUE(gets(i, 7)) << i;
+  EXPECT_FALSE(gets(5, 7));
+  EXPECT_EQ(share_hits_.Value(), 1);
+  clock_.advance(std::chrono::minutes(1));
+  EXPECT_FALSE(gets(6, 7)) << "the other still has its slot";
+  EXPECT_TRUE(gets(7, 9));
+  EXPECT_FALSE(gets(8, 8));
+  EXPECT_EQ(hits_.Value(), 1) << "all are taken";
+}
+
+// Whoever asked in vain a moment ago comes again: what comes free is its own then. When it does not come, the slots are
+// not kept for it.
+TEST_F(UploadSharesTest, WhoeverAskedInVainIsAbout) {
+  for (int i = 1; i <= 5; ++i) EXPECT_TRUE(gets(i, 7));
+  EXPECT_FALSE(gets(6, 8));
+  got_.erase(1);
+  EXPECT_FALSE(gets(7, 7));
+  clock_.advance(UploadSlots::kAbout);
+  EXPECT_TRUE(gets(8, 7));
+}
+
+// Having had a slot counts from when it was given back.
+TEST_F(UploadSharesTest, WhoeverHadASlotIsAbout) {
+  EXPECT_TRUE(gets(1, 8));
+  for (int i = 2; i <= 4; ++i) EXPECT_TRUE(gets(i, 7));
+  clock_.advance(std::chrono::minutes(1));
+  got_.erase(1);
+  EXPECT_FALSE(gets(5, 7));
+  EXPECT_TRUE(gets(6, 8)) << "nobody has his share but the other";
+  got_.erase(6);
+  clock_.advance(UploadSlots::kAbout);
+  EXPECT_TRUE(gets(7, 7));
+}
+
+// What comes free goes past those who have their share to the first of the others who wait; requests along a path
+// count.
+TEST_F(UploadSharesTest, AWaiterBeyondItsShareIsPassedOver) {
+  for (int i = 1; i <= 5; ++i) ask(i, kNow, UploadSlots::kAnything, 7);
+  ask(6, kLong, UploadSlots::kAnything, 7);
+  ask(7, kLong, UploadSlots::kAnything, 8);
+  got_.erase(1);
+  turn();
+  EXPECT_EQ(order_.back(), 7);
+  EXPECT_FALSE(got_.contains(6));
+  got_.erase(2);
+  turn();
+  EXPECT_FALSE(got_.contains(6)) << "three of five are its share";
+  got_.erase(3);
+  turn();
+  EXPECT_TRUE(got_.at(6));
 }
 
 }  // namespace
