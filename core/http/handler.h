@@ -28,7 +28,7 @@ struct Request {
   bool secure = false;
   Headers headers;
   std::string body;
-  /// `ip:port` of the client; a certificate's subject name and serial number (hex) where TLS asked for one.
+  /// `ip:port` of the client; a certificate's first DNS name and serial number (hex) where TLS asked for one.
   std::string remote;
   std::optional<std::string> peer_name;
   std::optional<std::string> peer_serial;

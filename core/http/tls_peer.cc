@@ -3,8 +3,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <array>
-
 #include "core/tls/certificate.h"
 
 namespace oxbow::http {
@@ -15,14 +13,9 @@ std::vector<std::string> peer_dns_names(const SSL* ssl) {
 }
 
 std::optional<std::string> peer_name(const SSL* ssl) {
-  const X509* certificate = SSL_get0_peer_certificate(ssl);
-  if (certificate == nullptr) return std::nullopt;
-  if (auto names = peer_dns_names(ssl); !names.empty()) return std::move(names.front());
-  std::array<char, 256> common_name{};
-  const int length = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, common_name.data(),
-                                               static_cast<int>(common_name.size()));
-  if (length <= 0) return std::nullopt;
-  return std::string(common_name.data(), static_cast<std::size_t>(length));
+  auto names = peer_dns_names(ssl);
+  if (names.empty()) return std::nullopt;
+  return std::move(names.front());
 }
 
 std::optional<std::string> peer_serial(const SSL* ssl) {

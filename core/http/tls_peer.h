@@ -11,7 +11,7 @@ namespace oxbow::http {
 
 /// The DNS names of the certificate's subject alternative names, in order; empty without a certificate.
 std::vector<std::string> peer_dns_names(const SSL* ssl);
-/// The first DNS name, else the common name.
+/// The first DNS name. The common name is none: a certificate without DNS names names nobody.
 std::optional<std::string> peer_name(const SSL* ssl);
 /// The serial number in the digits of tls::serial_of, which a list of revoked ones holds.
 std::optional<std::string> peer_serial(const SSL* ssl);
