@@ -80,9 +80,13 @@ void StripeCall::on_done(Result<> outcome) {
 
 class HaveCall final : public PeerCall, public StreamConsumer {
  public:
-  HaveCall(std::uint32_t stripes, Loop& loop, std::function<void(HaveUpdate)> on_update,
+  HaveCall(std::uint32_t stripes, std::shared_ptr<void> counted, Loop& loop, std::function<void(HaveUpdate)> on_update,
            std::function<void(Error)> on_end)
-      : stripes_(stripes), on_update_(std::move(on_update)), on_end_(std::move(on_end)), timer_(loop) {}
+      : stripes_(stripes),
+        counted_(std::move(counted)),
+        on_update_(std::move(on_update)),
+        on_end_(std::move(on_end)),
+        timer_(loop) {}
 
   void open(StreamParts parts, http::ClientRequest request, Loop& loop) {
     stream_ = PeerStream::open(std::move(parts), std::move(request), kHeadTimeout, loop, *this);
@@ -101,6 +105,7 @@ class HaveCall final : public PeerCall, public StreamConsumer {
   void expect_life();
   void end(Error why) {
     stream_.reset();
+    counted_.reset();
     timer_.cancel();
     // The function may destroy this, and with it itself.
     const auto on_end = std::exchange(on_end_, nullptr);
@@ -108,6 +113,7 @@ class HaveCall final : public PeerCall, public StreamConsumer {
   }
 
   const std::uint32_t stripes_;
+  std::shared_ptr<void> counted_;
   const std::function<void(HaveUpdate)> on_update_;
   std::function<void(Error)> on_end_;
   asio::steady_timer timer_;
@@ -197,9 +203,10 @@ std::unique_ptr<PeerCall> open_stripe(StreamParts parts, http::ClientRequest req
 }
 
 std::unique_ptr<PeerCall> open_have_stream(StreamParts parts, http::ClientRequest request, std::uint32_t stripes,
-                                           Loop& loop, std::function<void(HaveUpdate)> on_update,
+                                           std::shared_ptr<void> counted, Loop& loop,
+                                           std::function<void(HaveUpdate)> on_update,
                                            std::function<void(Error)> on_end) {
-  auto call = std::make_unique<HaveCall>(stripes, loop, std::move(on_update), std::move(on_end));
+  auto call = std::make_unique<HaveCall>(stripes, std::move(counted), loop, std::move(on_update), std::move(on_end));
   call->open(std::move(parts), std::move(request), loop);
   return call;
 }

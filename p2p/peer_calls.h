@@ -15,8 +15,10 @@ Result<> outcome_of(int status);
 
 std::unique_ptr<PeerCall> open_stripe(StreamParts parts, http::ClientRequest request, StripeAsk ask, Loop& loop,
                                       StripeSink& sink);
+/// `counted` is held until the stream has ended.
 std::unique_ptr<PeerCall> open_have_stream(StreamParts parts, http::ClientRequest request, std::uint32_t stripes,
-                                           Loop& loop, std::function<void(HaveUpdate)> on_update,
+                                           std::shared_ptr<void> counted, Loop& loop,
+                                           std::function<void(HaveUpdate)> on_update,
                                            std::function<void(Error)> on_end);
 /// A call that cannot even begin: `failed` runs on the loop, unless the call is destroyed before.
 std::unique_ptr<PeerCall> open_nothing(Loop& loop, std::function<void()> failed);

@@ -64,6 +64,7 @@ class Client final : public PeerClient {
         loops_(loops),
         received_(counter_family(metrics, "oxbow_peer_bytes_total", "Bytes of stripes moved between peers")
                       .Add({{"direction", "in"}})) {
+    have_streams_hits_ = &limit_counter(metrics, "peer_own_have_streams");
     options_.http.waiting_calls_hit = &limit_counter(metrics, "peer_waiting_calls");
     if (!options_.tls) log::warn("peers are spoken to without TLS: anybody on the network can read and change bytes");
   }
@@ -106,6 +107,7 @@ class Client final : public PeerClient {
   PeerTable& table_;
   Loops& loops_;
   Counter& received_;
+  Counter* have_streams_hits_ = nullptr;
   const std::shared_ptr<StreamChunks> chunks_ = std::make_shared<StreamChunks>();
   std::atomic<std::size_t> next_loop_ = 0;
   std::mutex mutex_;
@@ -184,9 +186,16 @@ std::unique_ptr<PeerCall> Client::watch_have(PeerId peer, Digest digest, std::ui
   if (!link) {
     return open_nothing(loop, [on_end = std::move(on_end), why = link.error()] { on_end(why); });
   }
+  auto counted = (*link)->have_streams();
+  if (counted.use_count() - 2 >= static_cast<long>(options_.have_streams)) {  // the link's, and this one
+    have_streams_hits_->Increment();
+    return open_nothing(loop, [on_end = std::move(on_end)] {
+      on_end({Errc::kLimit, "too many have streams of this peer are followed"});
+    });
+  }
   return open_have_stream(parts(peer, std::move(*link)),
-                          request(Method::kGet, fmt::format("blobs/{}/have", digest.to_string())), stripes, loop,
-                          std::move(on_update), std::move(on_end));
+                          request(Method::kGet, fmt::format("blobs/{}/have", digest.to_string())), stripes,
+                          std::move(counted), loop, std::move(on_update), std::move(on_end));
 }
 
 Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, http::Patience patience,

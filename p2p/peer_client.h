@@ -54,7 +54,8 @@ class PeerClient {
   virtual ~PeerClient() = default;
 
   virtual std::unique_ptr<PeerCall> stripe(PeerId peer, StripeAsk ask, Loop& loop, StripeSink& sink) = 0;
-  /// Follows a have stream: `on_update` for each line, `on_end` once.
+  /// Follows a have stream: `on_update` for each line, `on_end` once. Errors: kLimit (of this node's own; it says
+  /// nothing of the peer), kNotFound (the peer does not know the blob, or no more), and as http::ClientSink::on_done.
   virtual std::unique_ptr<PeerCall> watch_have(PeerId peer, Digest digest, std::uint32_t stripes, Loop& loop,
                                                std::function<void(HaveUpdate)> on_update,
                                                std::function<void(Error)> on_end) = 0;
@@ -94,6 +95,9 @@ struct PeerClientOptions {
   std::string own_name;
   std::shared_ptr<http::ClientTls> tls;  ///< null: insecure, said loudly
   http::ClientOptions http;
+  /// Have streams open at once to one peer; more end at once with kLimit. They have no end of their own, and each takes
+  /// one of `http.streams`, which announces and stripes need too.
+  std::uint32_t have_streams = 512;
 };
 std::unique_ptr<PeerClient> make_peer_client(PeerClientOptions options, PeerTable& table, Loops& loops,
                                              MetricsRegistry& metrics);

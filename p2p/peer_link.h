@@ -1,5 +1,5 @@
 // The way to one peer: its addresses, and the connection to the one that works. Thread rule: everything on its loop but
-// the constructor and `loop`. Lifetime: shared by the client and its calls.
+// the constructor, `loop` and `have_streams`. Lifetime: shared by the client and its calls.
 #pragma once
 
 #include <chrono>
@@ -27,6 +27,8 @@ class PeerLink {
            http::ClientOptions options);
 
   Loop& loop() noexcept { return loop_; }
+  /// Held by each have stream that is followed by this link: its use count, less this one, is their number.
+  const std::shared_ptr<void>& have_streams() const noexcept { return have_streams_; }
   std::size_t addresses() const noexcept { return addresses_.size(); }
   /// Other addresses: the next call opens a connection there, running calls end on the old one.
   void set_addresses(std::vector<std::string> addresses);
@@ -49,6 +51,7 @@ class PeerLink {
   std::shared_ptr<const void> identity_;  ///< by which it was made
   std::chrono::steady_clock::time_point identity_checked_{};
   bool closed_ = false;
+  const std::shared_ptr<void> have_streams_ = std::make_shared<char>();
 };
 
 /// Decides whether a call that failed before its head is made again: each address once, and once more when it was the

@@ -212,6 +212,10 @@ void Swarm::on(const HaveEnded& event) {
   if (one == nullptr || !one->watched) return;
   one->watched = false;
   if (one->complete) return;
+  if (event.why.code() == Errc::kLimit) {  // this node's own: the peer is well, and its map comes with its answers
+    one->watch_after = now_ + 1s;
+    return;
+  }
   neighbours_.forget_map(*one);
   wishes_changed_ = true;
   if (event.why.code() == Errc::kNotFound)

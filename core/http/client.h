@@ -40,8 +40,11 @@ struct ClientOptions {
   std::uint32_t stream_window_bytes = 8U * 1024 * 1024;
   std::uint32_t connection_window_bytes = 32U * 1024 * 1024;
   std::uint32_t frame_bytes = 256U * 1024;  ///< SETTINGS_MAX_FRAME_SIZE that we announce
-  std::size_t waiting_calls = 1'024;        ///< for the connection, or for the server's stream limit; more: kLimit
-  Counter* waiting_calls_hit = nullptr;     ///< counts when that limit is hit; outlives the connection
+  /// Calls under way at once, or as many as the server allows, whichever is less; with the stream's window the bound of
+  /// what a connection holds for slow sinks.
+  std::uint32_t streams = 128;
+  std::size_t waiting_calls = 1'024;     ///< for the connection, or for a stream; more: kLimit
+  Counter* waiting_calls_hit = nullptr;  ///< counts when that limit is hit; outlives the connection
 };
 
 struct ClientRequest {

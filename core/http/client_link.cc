@@ -143,7 +143,8 @@ void ClientLink::speak() {
   session_ =
       std::make_unique<ClientSession>(ClientSession::Limits{.stream_window_bytes = options_.stream_window_bytes,
                                                             .connection_window_bytes = options_.connection_window_bytes,
-                                                            .frame_bytes = options_.frame_bytes},
+                                                            .frame_bytes = options_.frame_bytes,
+                                                            .streams = options_.streams},
                                       target_.tls ? "https" : "http", authority_of(target_), [this] { schedule(); });
   owner_->on_turn(*this);
 }

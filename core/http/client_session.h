@@ -25,7 +25,7 @@ class ClientSession {
     std::uint32_t stream_window_bytes = 8U * 1024 * 1024;
     std::uint32_t connection_window_bytes = 32U * 1024 * 1024;
     std::uint32_t frame_bytes = 256U * 1024;
-    std::uint32_t streams = 128;  ///< with the stream's window the bound of what a connection holds for slow sinks
+    std::uint32_t streams = 128;
     std::size_t header_bytes = 64UL * 1024;
     std::size_t fields = 1'000;
   };

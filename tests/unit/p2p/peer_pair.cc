@@ -242,7 +242,8 @@ Pair::Pair(PairOptions options) {
   config.listen = {"127.0.0.1:0"};
   config.keep_request_bodies = true;
   config.limits.request_body_bytes = kMaxMessageBytes;
-  PeerClientOptions client_options{.own_name = options.client_name, .tls = nullptr, .http = options.http};
+  PeerClientOptions client_options{
+      .own_name = options.client_name, .tls = nullptr, .http = options.http, .have_streams = options.have_streams};
   if (options.tls) {
     std::string pattern = (std::filesystem::temp_directory_path() / "oxbow-pair-XXXXXX").string();
     directory = ::mkdtemp(pattern.data());

@@ -144,6 +144,7 @@ struct PairOptions {
   std::string client_name = "client";
   bool client_is_member = true;
   http::ClientOptions http = {};
+  std::uint32_t have_streams = 512;  ///< that the client follows of one peer
 };
 
 class Pair {

@@ -401,6 +401,47 @@ TEST_P(PairTest, HaveStream) {
   pair.drop(call);
 }
 
+// Have streams have no end, and stripes and announces go by the same connection: only so many are followed of one peer,
+// and one that ends makes room.
+TEST_P(PairTest, OwnHaveStreamsAreBounded) {
+  auto given = options();
+  given.have_streams = 1;
+  Pair pair(given);
+  const Stripes stripes(pair);
+  struct Watch {
+    std::promise<void> begun;
+    std::promise<Error> ended;
+    bool first = true;
+    std::unique_ptr<PeerCall> call;
+  };
+  const auto watch = [&](Watch& one) {
+    one.call = pair.on_loop([&] {
+      return pair.client->watch_have(
+          pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
+          [&one](const HaveUpdate&) {
+            if (std::exchange(one.first, false)) one.begun.set_value();
+          },
+          [&one](Error error) { one.ended.set_value(std::move(error)); });
+    });
+  };
+  Watch first;
+  Watch second;
+  Watch third;
+  watch(first);
+  ASSERT_EQ(first.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  watch(second);
+  auto refused = second.ended.get_future();
+  ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(refused.get().code(), Errc::kLimit);
+  EXPECT_EQ(counter(pair.client_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_own_have_streams\"}"), 1);
+  EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
+  pair.drop(first.call);
+  watch(third);
+  EXPECT_EQ(third.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  pair.drop(second.call);
+  pair.drop(third.call);
+}
+
 // Draining ends have streams, which would never end by themselves.
 TEST_P(PairTest, DrainingEndsHaveStreams) {
   Pair pair(options());

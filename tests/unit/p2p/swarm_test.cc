@@ -169,6 +169,25 @@ TEST_F(SwarmTest, WhatANeighbourHasIsNotFetchedFromUpstream) {
   EXPECT_EQ(upstream, (std::vector<StripeRange>{{0, 2}, {3, 5}, {6, 8}}));
 }
 
+// A have stream that this node itself has no room for says nothing of the peer: what its answers tell of it counts, and
+// it is followed later.
+TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
+  begin({0, 8});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
+  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {other})})).size(), 1U);
+  tell(HaveEnded{ranked_[1], Error(Errc::kLimit, "too many are followed")});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(2);
+  const auto got = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, ranked_[1]);
+  tell(StripeArrived{got[0].id, 2});
+  EXPECT_TRUE(all<WatchHave>(tell(FetchEnded{got[0].id, {}})).empty());
+  now_ += 1'000ms;
+  EXPECT_EQ(all<WatchHave>(tell(TimerFired{})).size(), 1U);
+}
+
 // A silent coordinator is left for its successor, which hears of it and of the leases that this node holds.
 TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   begin({0, 40});

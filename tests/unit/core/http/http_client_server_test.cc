@@ -95,6 +95,36 @@ TEST_F(HttpClient, ManyCallsShareTheServersStreams) {
   EXPECT_EQ(server->server->connections(), 1U);
 }
 
+// Calls under way are as many as the client and the server both allow; the others wait.
+TEST_F(HttpClient, CallsUnderWayAreBoundedByBothEnds) {
+  class SilentBody final : public Body {
+    Piece next(std::size_t) override { return Wait{}; }
+    void on_ready(std::move_only_function<void()>) override {}
+  };
+  routes.on("/never", [](const Request&) {
+    Response response;
+    response.body = std::make_unique<SilentBody>();
+    return response;
+  });
+  serve(false, {.h2_streams = 200, .h2_resets_per_second = 10'000});
+  for (const auto& [own, expected] : {std::pair(150U, 150), std::pair(300U, 200)}) {
+    ClientOptions options;
+    options.streams = own;
+    const auto connection = client.connect(server->port(), nullptr, "", options);
+    const auto before = routes.calls();
+    int heads = 0;
+    std::vector<RecordingSink> sinks(250);
+    std::vector<std::unique_ptr<ClientCall>> calls;
+    for (auto& sink : sinks) {
+      sink.at_head = [&] { ++heads; };
+      calls.push_back(connection->call(get_request("/never"), sink));
+    }
+    ASSERT_TRUE(client.until([&] { return heads == expected; }));
+    client.settle();
+    EXPECT_EQ(routes.calls() - before, expected);
+  }
+}
+
 // A request body of 4 MiB goes up in DATA frames, and its echo comes back.
 TEST_F(HttpClient, LargeRequestBodiesGoUp) {
   serve();
