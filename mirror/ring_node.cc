@@ -28,6 +28,14 @@ constexpr std::chrono::milliseconds kTick{500};
 /// copies, and where a link of 100 Mbit/s is full of stripes an answer takes a second (docs/benchmarks.md).
 constexpr std::chrono::milliseconds kAnnounceTimeout{2'500};
 
+/// Of a connection between two nodes, at either end.
+constexpr std::uint32_t kPeerStreams = 1'024;
+/// Of announces that are still arriving on one connection: two of the largest and some hellos.
+constexpr std::size_t kPeerBodiesBytes = 32UL * 1024 * 1024;
+/// A peer that takes no byte for this long gives its upload slots back. The slowest that is well, a node at 10 Mbit/s
+/// with fifteen senders, lets a stream stand still for one to three seconds.
+constexpr std::chrono::milliseconds kPeerSendTimeout{10'000};
+
 /// Peers know each other by the certificate: one with another name than this node's would be refused by all of them.
 Result<> check_certificate(const std::string& file, const std::string& name) {
   constexpr std::size_t kLimitBytes = 1UL << 20;
@@ -187,9 +195,12 @@ Result<> Node::open(const config::Config& config) {
   p2p::PeerClientOptions client_options{.own_name = self_.name, .tls = nullptr, .http = {}};
   http::ServerConfig server{"peers", {config.peer.listen}, std::nullopt, {}, true};
   server.limits.request_body_bytes = p2p::kMaxMessageBytes;
+  server.limits.h2_bodies_bytes = kPeerBodiesBytes;
   // A connection stands for a whole node, and hedges and readers that leave reset streams all the time.
-  server.limits.h2_streams = 1024;
+  server.limits.h2_streams = kPeerStreams;
+  client_options.http.streams = kPeerStreams;
   server.limits.h2_resets_per_second = 10'000;
+  server.limits.send_timeout = kPeerSendTimeout;
   if (config.peer.tls.insecure) {
     log::warn("peers are spoken to without TLS: whoever reaches the port is one", {{"address", config.peer.listen}});
   } else {

@@ -16,12 +16,14 @@ class Http2Connection final : public Protocol {
   explicit Http2Connection(Connection& connection)
       : connection_(connection),
         session_(
-            Http2Limits{.header_bytes = connection.limits().header_bytes,
-                        .fields = 1'000,
-                        .body_bytes = connection.limits().request_body_bytes,
-                        .streams = connection.limits().h2_streams,
-                        .frame_bytes = std::max(connection.limits().h2_frame_bytes, 16'384U),
-                        .resets_per_second = connection.limits().h2_resets_per_second},
+            Http2Limits{
+                .header_bytes = connection.limits().header_bytes,
+                .fields = 1'000,
+                .body_bytes = connection.limits().request_body_bytes,
+                .bodies_bytes = std::max(connection.limits().h2_bodies_bytes, connection.limits().request_body_bytes),
+                .streams = connection.limits().h2_streams,
+                .frame_bytes = std::max(connection.limits().h2_frame_bytes, 16'384U),
+                .resets_per_second = connection.limits().h2_resets_per_second},
             connection.context().config.keep_request_bodies, [this] { connection_.schedule(); },
             [this](const Http2Session::Outcome& outcome) { write_log(outcome); }),
         progress_at_(connection.worker().now()) {}
@@ -127,7 +129,7 @@ void Http2Connection::dispatch(Http2Session::Incoming incoming) {
                  if (ended_ || connection_.closed()) return;
                  connection_.worker().touch_clock();
                  may_be_abandoned_ = response.may_be_abandoned || (may_be_abandoned_ && session_.sending() > 0);
-                 session_.respond(id, std::move(response), connection_.worker().date());
+                 session_.respond(id, std::move(response), connection_.worker().date(), now());
                  run();
                });
 }
@@ -139,7 +141,7 @@ bool Http2Connection::write_turn() {
   while (budget > 0) {
     if (!transport.writable()) return false;
     const auto batch = rate_.backlog(kBatchBytes, kBatchBytes);
-    if (out_.bytes() < batch && !session_.produce(out_, batch)) ending_ = true;
+    if (out_.bytes() < batch && !session_.produce(out_, batch, now())) ending_ = true;
     count_hits();
     if (out_.empty()) {
       rate_.pause();
@@ -187,6 +189,7 @@ void Http2Connection::count_hits() {
   if (hits.control_frames > 0) limits.h2_control_frames.Increment(hits.control_frames);
   if (hits.header_bytes > 0) limits.header_bytes.Increment(hits.header_bytes);
   if (hits.body_bytes > 0) limits.request_body_bytes.Increment(hits.body_bytes);
+  if (hits.bodies_bytes > 0) limits.h2_bodies_bytes.Increment(hits.bodies_bytes);
 }
 
 void Http2Connection::set_deadline() {
@@ -196,6 +199,9 @@ void Http2Connection::set_deadline() {
   if (pending && !pending_) progress_at_ = now();
   pending_ = pending;
   if (pending) deadline = progress_at_ + limits.send_timeout;
+  // PING and other streams move bytes past a response that its receiver has stopped by a window.
+  if (const auto since = session_.stalled_since(); since != Connection::kNever)
+    deadline = std::min(deadline, since + limits.send_timeout);
   if (session_.streams() == 0) {
     connection_.set_idle_since(std::max(progress_at_, connection_.idle_since()));
     deadline = std::min(deadline, connection_.idle_since() + limits.idle_timeout);
@@ -207,6 +213,13 @@ void Http2Connection::set_deadline() {
 
 void Http2Connection::on_deadline() {
   auto& counters = connection_.context().limits;
+  const auto then = now() - connection_.limits().send_timeout;
+  if (!ending_ && progress_at_ > then) {
+    if (const auto stalled = session_.reset_stalled(then); stalled > 0) {
+      counters.send_timeout.Increment(stalled);
+      return run();
+    }
+  }
   if (ending_ || !out_.empty() || session_.sending() > 0) {
     counters.send_timeout.Increment();
     ended_ = true;

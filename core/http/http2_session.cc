@@ -90,14 +90,7 @@ struct Http2Session::Callbacks {
                            std::size_t length, void* user) {
     auto* s = stream(session, id);
     auto& me = self(user);
-    if (s == nullptr || s->complete) return 0;
-    s->body_bytes += length;
-    if (s->body_bytes > me.limits_.body_bytes) {
-      ++me.hits_.body_bytes;
-      me.reject(*s, 413, "request body too large");
-    } else if (me.keep_bodies_) {
-      s->request.body.append(as_text(bytes, length));
-    }
+    if (s != nullptr && !s->complete) me.take_body(*s, as_text(bytes, length));
     return 0;
   }
 
@@ -249,8 +242,26 @@ void Http2Session::finish_header(Stream& stream) {
   }
 }
 
+void Http2Session::take_body(Stream& stream, std::string_view bytes) {
+  stream.body_bytes += bytes.size();
+  if (stream.body_bytes > limits_.body_bytes) {
+    ++hits_.body_bytes;
+    return reject(stream, 413, "request body too large");
+  }
+  if (!keep_bodies_) return;
+  // Who asks is looked at when the request is complete: until then anybody whose connection stands could fill memory.
+  if (collected_bytes_ + bytes.size() > limits_.bodies_bytes) {
+    ++hits_.bodies_bytes;
+    return reject(stream, 503, "too many request bodies at once");
+  }
+  stream.request.body.append(bytes);
+  stream.collected_bytes += bytes.size();
+  collected_bytes_ += bytes.size();
+}
+
 void Http2Session::finish_request(Stream& stream) {
   stream.complete = true;
+  collected_bytes_ -= std::exchange(stream.collected_bytes, 0);
   stream.request.version = Version::kHttp2;
   stream.request.received = now_;
   ready_requests_.push_back({stream.id, std::move(stream.request)});
@@ -258,11 +269,13 @@ void Http2Session::finish_request(Stream& stream) {
 
 void Http2Session::reject(Stream& stream, int status, std::string_view why) {
   stream.complete = true;
+  collected_bytes_ -= std::exchange(stream.collected_bytes, 0);
   stream.request = Request{};
-  respond(stream.id, error_response(status, why), date_);
+  respond(stream.id, error_response(status, why), date_, now_);
 }
 
-void Http2Session::respond(std::int32_t id, Response response, std::string_view date) {
+void Http2Session::respond(std::int32_t id, Response response, std::string_view date, Time now) {
+  now_ = now;
   const auto it = streams_.find(id);
   if (it == streams_.end() || it->second->responded) return;
   auto& stream = *it->second;
@@ -309,6 +322,7 @@ void Http2Session::respond(std::int32_t id, Response response, std::string_view 
 void Http2Session::set_sending(Stream& stream, bool sending) {
   if (stream.sending == sending) return;
   stream.sending = sending;
+  stream.moved_at = now_;
   sending ? ++sending_ : --sending_;
 }
 
@@ -368,6 +382,7 @@ long Http2Session::read_body(Stream& stream, std::size_t length, std::uint32_t& 
 
 void Http2Session::queue_data(Stream& stream, std::string_view frame_header, std::size_t length) {
   out_->append_bytes(frame_header);
+  moved_at_ = stream.moved_at = now_;
   stream.outcome.body_bytes += length;
   stream.piece_left -= length;
   if (stream.length_left) *stream.length_left -= length;
@@ -381,7 +396,8 @@ void Http2Session::queue_data(Stream& stream, std::string_view frame_header, std
   if (stream.piece_left == 0) stream.piece = std::monostate{};
 }
 
-bool Http2Session::produce(OutQueue& out, std::size_t limit) {
+bool Http2Session::produce(OutQueue& out, std::size_t limit, Time now) {
+  now_ = now;
   for (const auto id : std::exchange(ready_streams_, {})) {
     const auto it = streams_.find(id);
     if (it == streams_.end() || !it->second->body) continue;
@@ -405,6 +421,7 @@ void Http2Session::end_stream(std::int32_t id) {
   if (it == streams_.end()) return;
   auto& stream = *it->second;
   set_sending(stream, false);
+  collected_bytes_ -= stream.collected_bytes;
   if (*stream.outcome.end == '\0') {
     const bool sent = stream.responded && !stream.piece_left && stream.length_left.value_or(0) == 0;
     stream.outcome.end = sent ? "sent" : "abandoned";
@@ -442,6 +459,33 @@ Http2Session::Time Http2Session::incomplete_since() const {
     if (!stream->complete) oldest = std::min(oldest, stream->outcome.received);
   }
   return oldest;
+}
+
+Http2Session::Time Http2Session::stalled_since(const Stream& stream) const {
+  if (!stream.sending) return Time::max();
+  if (nghttp2_session_get_stream_remote_window_size(session_, stream.id) <= 0) return stream.moved_at;
+  // Where the connection's window is closed each waits for its turn, and any byte of any of them is progress.
+  if (nghttp2_session_get_remote_window_size(session_) <= 0) return std::max(moved_at_, stream.moved_at);
+  return Time::max();
+}
+
+Http2Session::Time Http2Session::stalled_since() const {
+  auto oldest = Time::max();
+  if (sending_ == 0) return oldest;
+  for (const auto& [id, stream] : streams_) oldest = std::min(oldest, stalled_since(*stream));
+  return oldest;
+}
+
+std::uint32_t Http2Session::reset_stalled(Time then) {
+  std::uint32_t count = 0;
+  for (const auto& [id, stream] : streams_) {
+    if (stalled_since(*stream) > then) continue;
+    stream->outcome.end = "cut";
+    set_sending(*stream, false);
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_INTERNAL_ERROR);
+    ++count;
+  }
+  return count;
 }
 
 }  // namespace oxbow::http

@@ -22,6 +22,7 @@ struct Http2Limits {
   std::size_t header_bytes = 96UL * 1024;
   std::size_t fields = 1'000;
   std::size_t body_bytes = 1UL * 1024 * 1024;
+  std::size_t bodies_bytes = 2UL * 1024 * 1024;  ///< of all requests that are still incomplete
   std::uint32_t streams = 128;
   std::uint32_t frame_bytes = 256U * 1024;
   std::uint32_t resets_per_second = 100;
@@ -42,6 +43,7 @@ class Http2Session {
     std::uint32_t control_frames = 0;
     std::uint32_t header_bytes = 0;
     std::uint32_t body_bytes = 0;
+    std::uint32_t bodies_bytes = 0;
   };
   /// A stream that is over: for the log.
   struct Outcome {
@@ -64,10 +66,10 @@ class Http2Session {
   /// Requests that have become complete.
   std::vector<Incoming> take_requests();
   /// Ignored when the stream is gone.
-  void respond(std::int32_t stream, Response response, std::string_view date);
+  void respond(std::int32_t stream, Response response, std::string_view date, Time now);
   /// Queues frames until `out` holds `limit` bytes (at least a TLS record) or there is nothing to send. False when the
   /// session is broken.
-  bool produce(OutQueue& out, std::size_t limit);
+  bool produce(OutQueue& out, std::size_t limit, Time now);
 
   /// GOAWAY: streams that run finish, new ones are not taken.
   void drain();
@@ -82,6 +84,11 @@ class Http2Session {
   std::size_t sending() const noexcept { return sending_; }
   /// When the oldest request that is still incomplete began.
   Time incomplete_since() const;
+  /// Since when the oldest of the responses that are `sending` has moved no byte because a window is closed, its own or
+  /// the connection's; max: none. A body that has nothing to give now is not one.
+  Time stalled_since() const;
+  /// RST_STREAM for those of them that have not moved since `then`; how many.
+  std::uint32_t reset_stalled(Time then);
   Hits take_hits() { return std::exchange(hits_, {}); }
 
  private:
@@ -98,6 +105,8 @@ class Http2Session {
   void finish_header(Stream& stream);
   void finish_request(Stream& stream);
   void reject(Stream& stream, int status, std::string_view why);
+  void take_body(Stream& stream, std::string_view bytes);
+  Time stalled_since(const Stream& stream) const;
   long read_body(Stream& stream, std::size_t length, std::uint32_t& flags);
   bool next_piece(Stream& stream);
   void queue_data(Stream& stream, std::string_view frame_header, std::size_t length);
@@ -115,7 +124,9 @@ class Http2Session {
   OutQueue* out_ = nullptr;
   std::size_t out_limit_ = 0;
   std::size_t sending_ = 0;
+  std::size_t collected_bytes_ = 0;  // of the bodies of incomplete requests
   Time now_{};
+  Time moved_at_{};  // a response's bytes, last
   Rate resets_;
   Rate control_frames_;
   Hits hits_;

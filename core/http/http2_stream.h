@@ -15,6 +15,7 @@ struct Http2Session::Stream {
   Request request;
   std::size_t header_bytes = 0;
   std::size_t body_bytes = 0;
+  std::size_t collected_bytes = 0;  // of them in memory, until the request is given out
   bool header_done = false;
   bool complete = false;   // the request has been given out or refused
   bool too_large = false;  // header
@@ -27,6 +28,7 @@ struct Http2Session::Stream {
   std::variant<std::monostate, MemoryPiece, FilePiece> piece;
   std::size_t piece_left = 0;
   bool sending = false;
+  Time moved_at{};  // bytes of it, or when it began to have some
 };
 
 }  // namespace oxbow::http

@@ -26,6 +26,9 @@ struct ServerLimits {
   std::size_t header_bytes = 96UL * 1024;              ///< 64 KiB of fields and a request line (clients.md row 14)
   std::size_t request_body_bytes = 1UL * 1024 * 1024;  ///< read and dropped up to this; more closes the connection
   std::size_t connections = 16'384;
+  /// Request bodies of all streams of a connection that are kept and still incomplete, together; at least one of
+  /// `request_body_bytes` may always come.
+  std::size_t h2_bodies_bytes = 2UL * 1024 * 1024;
   std::uint32_t h2_streams = 128;
   std::uint32_t h2_frame_bytes = 256U * 1024;  ///< at most, also bounded by the peer's SETTINGS_MAX_FRAME_SIZE
   std::uint32_t h2_resets_per_second = 100;    ///< rapid-reset defence: more closes the connection
@@ -38,7 +41,9 @@ struct ServerLimits {
   std::size_t bulk_after_bytes = 1UL * 1024 * 1024;
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
   std::chrono::milliseconds idle_timeout{120'000};   ///< between requests
-  std::chrono::milliseconds send_timeout{120'000};   ///< a client that takes no byte of a response for this long is cut
+  /// A client that takes no byte for this long is cut; a response on HTTP/2 that it has stopped by a window for so long
+  /// is reset, whatever else its connection carries.
+  std::chrono::milliseconds send_timeout{120'000};
   std::chrono::milliseconds tls_timeout{10'000};
   std::chrono::milliseconds linger{2'000};  ///< after a cut or refused body: FIN, then drain this long, then close
 };

@@ -19,6 +19,7 @@ LimitCounters::LimitCounters(MetricsRegistry& registry)
       send_timeout(limit_counter(registry, "http.send_timeout")),
       tls_timeout(limit_counter(registry, "http.tls_timeout")),
       linger(limit_counter(registry, "http.linger")),
+      h2_bodies_bytes(limit_counter(registry, "http.h2_bodies_bytes")),
       h2_streams(limit_counter(registry, "http.h2_streams")),
       h2_resets_per_second(limit_counter(registry, "http.h2_resets_per_second")),
       h2_control_frames(limit_counter(registry, "http.h2_control_frames")) {}

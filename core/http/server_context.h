@@ -24,6 +24,7 @@ struct LimitCounters {
   Counter& send_timeout;
   Counter& tls_timeout;
   Counter& linger;
+  Counter& h2_bodies_bytes;
   Counter& h2_streams;
   Counter& h2_resets_per_second;
   Counter& h2_control_frames;

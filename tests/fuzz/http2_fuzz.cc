@@ -50,6 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Http2Limits limits{.header_bytes = 2'000,
                            .fields = 20,
                            .body_bytes = 500,
+                           .bodies_bytes = 800,
                            .streams = 4,
                            .resets_per_second = 10,
                            .control_frames_per_second = 50};
@@ -84,16 +85,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
           Response response;
           if ((seed & 2U) != 0) response.content_length = seed * 100;
           response.body = std::make_unique<SeededBody>(seed++);
-          session.respond(unanswered.front(), std::move(response), "now");
+          session.respond(unanswered.front(), std::move(response), "now", Http2Session::Time{});
         }
       }
-      if (!session.produce(out, kQueueLimit)) open = false;
+      if (!session.produce(out, kQueueLimit, Http2Session::Time{})) open = false;
       require(out.bytes() < 2 * kQueueLimit + 256UL * 1024);
       out.clear();
     }
     if ((seed & 4U) != 0) session.drain();
     if ((seed & 8U) != 0) session.cut();
-    session.produce(out, kQueueLimit);
+    if ((seed & 16U) != 0) session.reset_stalled(Http2Session::Time{});
+    session.produce(out, kQueueLimit, Http2Session::Time{});
   }
   require(live_bodies == 0);
   return 0;

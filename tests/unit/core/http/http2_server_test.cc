@@ -329,6 +329,33 @@ TEST_F(Http2Server, ClosedWindowIsCutAfterSendTimeout) {
   EXPECT_EQ(server->limit_hits("http.send_timeout"), 1);
 }
 
+// A response that its client has stopped by a window is reset after send_timeout, while another of the same connection
+// moves; that one goes on.
+TEST_F(Http2Server, AStoppedStreamIsResetBesideALiveOne) {
+  const auto live = add_fed("/live", std::nullopt);
+  const auto stopped = add_fed("/stopped", 1'000);
+  stopped->feed(std::string(1'000, 'x'));
+  serve({.send_timeout = std::chrono::milliseconds(1'500)});
+  H2Client client(*channel, {.window_bytes = 0});
+  const auto moving = client.request("GET", "/live");
+  const auto still = client.request("GET", "/stopped");
+  client.send();
+  client.open_window(moving, 1 << 20);
+  while (!client.results[still].closed) {
+    const auto had = client.results[moving].body.size();
+    live->feed("x");
+    ASSERT_TRUE(
+        client.run_until([&] { return client.results[still].closed || client.results[moving].body.size() > had; }));
+  }
+  EXPECT_EQ(client.results[still].error, kInternalError);
+  EXPECT_TRUE(stopped->wait_until_destroyed());
+  EXPECT_EQ(server->limit_hits("http.send_timeout"), 1);
+  live->feed(Piece(End{}));
+  ASSERT_TRUE(client.finish(moving));
+  EXPECT_EQ(client.results[moving].error, 0U);
+  EXPECT_EQ(server->server->connections(), 1U);
+}
+
 // Bytes that are no HTTP/2 end the connection with GOAWAY.
 TEST_F(Http2Server, GarbageEndsTheConnection) {
   serve({.linger = std::chrono::milliseconds(50)});
