@@ -7,6 +7,7 @@ import time
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxcluster.cluster import has_peers
 from oxcluster.pull import Resuming, finish
+from oxcluster.upstream import Scripted
 
 SIZE = 64 * MIB
 
@@ -57,6 +58,24 @@ class Dying(Scenario):
         self.assert_all_whole(others, digest, SIZE)
         self.assert_all_whole(finish([pull for pull in pulls if pull.node is holder]), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.40, 5)
+
+    # It lives, announces and serves; only its own way to the registry gives nothing more. Its leases end, others fetch, and it has the rest
+    # from them while that lasts.
+    def test_lease_holder_whose_upstream_stalls(self):
+        cluster = self.cluster(5, start=False, rate="100mbit", upstream=Scripted)
+        cluster.upstream.send_buffer = 256 << 10  # what the kernel holds for a connection counts as sent
+        self.start_cluster(cluster)
+        path, digest, mark = self.pushed(cluster, SIZE)
+        pulls = cluster.pulls(path)
+        holder = self.while_pulling(pulls, lambda: next((n for n in cluster.nodes if n.from_upstream() > 2 * MIB), None), "a lease holder")
+        cluster.upstream.stalled.add(holder.space.address)
+        try:
+            self.while_pulling(pulls, lambda: cluster.upstream.stalled_bodies, "a body to stand still")
+            self.assert_all_whole(finish(pulls), digest, SIZE)
+        finally:
+            cluster.upstream.stalled.clear()
+        self.assert_from_upstream(cluster, mark, SIZE, 1.30, 5)
+        self.assertEqual(set().union(*(node.named("suspended") for node in cluster.nodes)), set(), "nobody has done anything wrong")
 
 
 @needs_peers

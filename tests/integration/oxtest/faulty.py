@@ -3,10 +3,12 @@
 Every knob may be changed while it runs. `seen` records each request with its headers and the body bytes that were sent.
 """
 
+import contextlib
 import hashlib
 import http.server
 import json
 import re
+import socket
 import threading
 import time
 import urllib.parse
@@ -69,6 +71,8 @@ class FaultyRegistry:
         self.corrupt = set()           # digests whose bytes are wrong
         self.stall_before_s = 0.0      # before the header of a blob
         self.stall_body_s = 0.0        # after the header of a blob, before its first byte
+        self.stalled = set()           # addresses of clients to which no byte of a body goes while they are in it
+        self.stalled_bodies = 0        # how many bodies have stood still so
         self.fail = []                 # [regex of "METHOD target", status, headers, times left]
         self.redirect_blobs_to = None  # base URL
         self.extra_headers = {}        # on every answer
@@ -242,6 +246,16 @@ class FaultyRegistry:
         finally:
             seen.active, seen.ended_s = False, time.monotonic()
 
+    def _stand_still(self, handler):
+        """Until the client may go on, or has hung up."""
+        with self.lock:
+            self.stalled_bodies += 1
+        while handler.client_address[0] in self.stalled:
+            with contextlib.suppress(BlockingIOError):
+                if not handler.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+                    raise ConnectionResetError("the client has hung up")
+            time.sleep(0.02)
+
     def _send(self, handler, seen, digest, data, first, last, stop):
         size, position, began = len(data), first, time.monotonic()
         step = 65536 if not self.rate_bytes else max(1024, min(65536, self.rate_bytes // 20))
@@ -249,6 +263,8 @@ class FaultyRegistry:
             if stop is not None and position - first >= stop:
                 handler.close_connection = True
                 return
+            if handler.client_address[0] in self.stalled:
+                self._stand_still(handler)
             end = min(position + step, last + 1)
             if stop is not None:
                 end = min(end, first + stop)
