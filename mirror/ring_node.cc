@@ -113,9 +113,10 @@ class Node final : public RingNode {
 
   p2p::Time now() const { return std::chrono::duration_cast<p2p::Time>(parts_.clock.steady().time_since_epoch()); }
   p2p::AnnounceReply coordinate(p2p::PeerId from, const p2p::Announce& announce) {
-    const auto snapshot = table_.snapshot();
     auto reply = [&] {
       const std::lock_guard lock(coordinator_mutex_);
+      // Taken under the lock: one from before a suspension would bring back what forget_publisher has dropped.
+      const auto snapshot = table_.snapshot();
       return coordinator_.on_announce(now(), from, announce, *snapshot);
     }();
     if ((!reply.lost.empty() || !reply.granted.empty()) && log::enabled(log::Level::kDebug)) log_leases(from, reply);

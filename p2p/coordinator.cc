@@ -35,12 +35,26 @@ struct Entry {
   BlobMembers blob;
 };
 
+bool is_cast_out(const Peer& peer) noexcept {
+  return peer.state == PeerState::kSuspended || peer.state == PeerState::kRevoked;
+}
+
+/// Whether what it says counts. Nobody in particular is a newcomer of the simulator: the daemon lets none in.
+bool counts(PeerId from, const PeerSnapshot& peers) {
+  if (from == kNoPeer) return true;
+  const auto* peer = peers.find(from);
+  return peer != nullptr && !is_cast_out(*peer);
+}
+
 }  // namespace
 
 struct Coordinator::Impl {
   Impl(CoordinatorOptions wanted, std::uint64_t seed, Time since) : options(wanted), random(seed), started(since) {}
 
+  BlobMembers* find(const Digest& digest);
   BlobMembers& blob_of(const Digest& digest, Time now);
+  AnnounceReply answer_outsider(PeerId from, const Announce& announce, const PeerSnapshot& peers);
+  static void review_midstates(BlobMembers& blob, const PeerSnapshot& peers);
   std::list<Entry>::iterator forget(std::list<Entry>::iterator entry);
   void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
@@ -71,6 +85,11 @@ struct Coordinator::Impl {
   std::size_t stripes = 0;  ///< of all of them
   std::unordered_map<Digest, std::list<Entry>::iterator, Digest::Hash> blobs;
 };
+
+BlobMembers* Coordinator::Impl::find(const Digest& digest) {
+  const auto found = blobs.find(digest);
+  return found == blobs.end() ? nullptr : &found->second->blob;
+}
 
 BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
   if (const auto found = blobs.find(digest); found != blobs.end()) {
@@ -359,6 +378,7 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
     std::uint32_t near;
     std::uint32_t draw = 0;
   };
+  if (blob.size() == 0) return;
   const auto* asker = peers.find(from);
   std::vector<Candidate> candidates;
   const auto consider = [&](PeerId id) {
@@ -397,11 +417,39 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
   }
 }
 
+/// Of one that was suspended the list is forgotten, not only kept back: it would be passed on once that one has left.
+void Coordinator::Impl::review_midstates(BlobMembers& blob, const PeerSnapshot& peers) {
+  if (!blob.midstates) return;
+  const auto* publisher = peers.find(blob.midstates->publisher);
+  if (publisher != nullptr && is_cast_out(*publisher)) blob.midstates.reset();
+}
+
+/// To one whose word does not count: who else there is, and nothing to rely on. It has no leases, and goes on by its
+/// own means.
+AnnounceReply Coordinator::Impl::answer_outsider(PeerId from, const Announce& announce, const PeerSnapshot& peers) {
+  AnnounceReply reply;
+  reply.digest = announce.digest;
+  reply.again = announce.interest == Interest::kWanting ? options.again : options.again_holder;
+  auto* blob = find(announce.digest);
+  for (const auto& claim : announce.leases) {
+    if (blob == nullptr || claim.span < blob->spans()) reply.lost.push_back(claim.span);
+  }
+  if (blob == nullptr) return reply;
+  blob->remove(from);
+  review_midstates(*blob, peers);
+  if (announce.want_neighbours) name_neighbours(*blob, from, peers, reply);
+  if (!announce.know_midstates) reply.midstates = blob->midstates;
+  reply.size = blob->blob_bytes;
+  reply.wanters = blob->wanters();
+  return reply;
+}
+
 Coordinator::Coordinator(CoordinatorOptions options, std::uint64_t seed, Time started)
     : impl_(std::make_unique<Impl>(options, seed, started)) {}
 Coordinator::~Coordinator() = default;
 
 AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers) {
+  if (!counts(from, peers)) return impl_->answer_outsider(from, announce, peers);
   auto& blob = impl_->blob_of(announce.digest, now);
   const auto& options = impl_->options;
   const bool unheard_of = blob.size() == 0;
@@ -430,6 +478,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     member = &blob.add(from, now);
   }
   blob.update(*member, announce, now);
+  impl_->review_midstates(blob, peers);
   if (const auto* publisher = peers.find(from); publisher != nullptr && announce.midstates && !blob.midstates) {
     blob.midstates = announce.midstates;
     blob.midstates->publisher = publisher->member.name;  // whatever name is written on it
@@ -455,8 +504,7 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
     for (std::size_t place = 0; place < blob.size();) {
       const auto id = blob.at(place);
       const auto* peer = peers.find(id);
-      const bool gone = peer == nullptr || peer->state == PeerState::kSuspended || peer->state == PeerState::kRevoked;
-      if (gone)
+      if (peer == nullptr || is_cast_out(*peer))
         blob.remove(id);
       else
         ++place;

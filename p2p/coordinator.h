@@ -44,6 +44,8 @@ class Coordinator {
   Coordinator(CoordinatorOptions options, std::uint64_t seed, Time started);
   ~Coordinator();
 
+  /// What a peer says that is suspended or revoked in `peers`, or not in it, is not taken: it is told of others, and is
+  /// neither a member nor given a lease.
   AnnounceReply on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers);
   /// Ends leases and members that went silent.
   void tick(Time now, const PeerSnapshot& peers);

@@ -14,13 +14,15 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kMiB = 1024ULL * 1024;
 constexpr std::uint64_t kBlob = 256 * kMiB;  // 256 stripes, 32 spans
 
-std::shared_ptr<const PeerSnapshot> cluster_of(std::uint32_t count) {
+/// Node i + 1 of the cluster has id i + 1.
+std::shared_ptr<const PeerSnapshot> cluster_of(std::uint32_t count, std::map<PeerId, PeerState> states = {}) {
   std::vector<Peer> peers;
   for (std::uint32_t i = 0; i < count; ++i) {
     Peer peer;
     peer.id = i + 1;
     peer.member.name = fmt::format("node-{}", i + 1);
     peer.member.location = {i % 4 == 0 ? "zone-a" : "zone-b"};
+    if (const auto found = states.find(peer.id); found != states.end()) peer.state = found->second;
     peers.push_back(std::move(peer));
   }
   return std::make_shared<const PeerSnapshot>(std::move(peers), 1);
@@ -400,6 +402,74 @@ TEST_F(CoordinatorTest, PassesMidstatesOn) {
   EXPECT_FALSE(tell(1, publisher).midstates.has_value());
   ASSERT_TRUE(tell(2, wanting()).midstates.has_value());
   coordinator_.forget_publisher("node-1");
+  EXPECT_FALSE(tell(2, wanting()).midstates.has_value());
+}
+
+// A suspended peer that announces again is told who else there is, and nothing of what it says is taken: neither its
+// list, nor its map, nor its claims.
+TEST_F(CoordinatorTest, TheWordOfTheSuspendedDoesNotCount) {
+  for (const auto state : {PeerState::kSuspended, PeerState::kRevoked}) {
+    Coordinator coordinator(CoordinatorOptions{}, 1, Time{0});
+    const auto everybody = cluster_of(16);
+    const auto say = [&](PeerId from, const Announce& announce) {
+      return coordinator.on_announce(now_, from, announce, *peers_);
+    };
+    peers_ = everybody;
+    auto liar = holding(HaveMap(256, true));
+    liar.midstates = MidstateList{"node-1", {"one", "two"}};
+    say(1, liar);
+    ASSERT_TRUE(say(2, wanting()).midstates.has_value());
+    peers_ = cluster_of(16, {{1, state}});
+    coordinator.forget_publisher("node-1");
+    say(1, liar);
+    const auto told = say(2, wanting({0}));
+    EXPECT_FALSE(told.midstates.has_value());
+    EXPECT_EQ(told.granted.size(), 1U) << "what only the suspended one holds is held by nobody";
+
+    auto greedy = wanting({1, 2});
+    greedy.leases = {{3, kMiB}};
+    const auto reply = say(1, greedy);
+    EXPECT_TRUE(reply.granted.empty());
+    EXPECT_EQ(reply.lost, std::vector<std::uint32_t>{3});
+    ASSERT_EQ(reply.neighbours.size(), 1U);
+    EXPECT_EQ(reply.neighbours[0].name, "node-2");
+    EXPECT_EQ(say(2, wanting()).wanters, 1U);
+    EXPECT_EQ(coordinator.leases(), 1U);
+
+    // When its time is over it is a member like any other.
+    peers_ = everybody;
+    say(1, liar);
+    EXPECT_TRUE(say(2, wanting()).midstates.has_value());
+  }
+}
+
+// What the suspended had ends with its next word, not only with the next tick, and its word makes no blob known.
+TEST_F(CoordinatorTest, TheSuspendedKeepsNothing) {
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  tell(2, wanting());
+  peers_ = cluster_of(16, {{1, PeerState::kSuspended}});
+  auto claim = wanting();
+  claim.leases = {{0, kMiB}};
+  EXPECT_EQ(tell(1, claim).lost, std::vector<std::uint32_t>{0});
+  EXPECT_EQ(coordinator_.leases(), 0U);
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+  auto other = wanting({0});
+  other.digest = Digest::sha256(std::string_view("other"));
+  tell(1, other);
+  tell(17, other);  // not in the snapshot
+  EXPECT_EQ(coordinator_.blobs(), 1U);
+}
+
+// A list whose publisher is suspended is passed on to nobody, whether or not somebody said to forget it; and it does
+// not come back when that one has left the cluster.
+TEST_F(CoordinatorTest, ForgetsTheListsOfTheSuspended) {
+  auto publisher = holding(HaveMap(256, true));
+  publisher.midstates = MidstateList{"node-1", {"one", "two"}};
+  tell(1, publisher);
+  ASSERT_TRUE(tell(2, wanting()).midstates.has_value());
+  peers_ = cluster_of(16, {{1, PeerState::kSuspended}});
+  EXPECT_FALSE(tell(2, wanting()).midstates.has_value());
+  peers_ = cluster_of(16);
   EXPECT_FALSE(tell(2, wanting()).midstates.has_value());
 }
 
