@@ -10,6 +10,9 @@ constexpr std::size_t kRestsKept = 64;  // leases that ended early: the oldest g
 
 }  // namespace
 
+BlobMembers::BlobMembers(LeaseSpans spans, std::uint64_t bytes)
+    : blob_bytes(bytes), lease_spans_(spans), stripes_(Geometry(bytes).stripes()), stripe_holders_(stripes_) {}
+
 BlobMember* BlobMembers::find(PeerId id) {
   const auto found = members_.find(id);
   return found == members_.end() ? nullptr : &found->second;
@@ -75,8 +78,8 @@ void BlobMembers::update(BlobMember& member, const Announce& announce, Time now)
   member.interest = announce.interest;
   member.may_fetch = announce.may_fetch;
   member.heard = now;
-  // A map of another size speaks of another blob; it says nothing here.
-  const bool fits = stripes_ > 0 && announce.have.size() == stripes_;
+  // A map of another size than it says; it says nothing here.
+  const bool fits = announce.have.size() == stripes_;
   member.complete = fits && announce.have.complete();
   member.have = fits && !member.complete ? announce.have : HaveMap();
   count(member, +1);
@@ -100,13 +103,6 @@ void BlobMembers::drop_one(Random& random) {
     if (draw >= 4 && leases_of(victim) == 0) break;
   }
   remove(victim);
-}
-
-void BlobMembers::set_size(std::uint64_t size) {
-  blob_bytes = size;
-  const Geometry geometry(size);
-  stripes_ = geometry.stripes();
-  stripe_holders_.assign(stripes_, 0);
 }
 
 bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept {

@@ -59,7 +59,8 @@ struct BlobLease {
 
 class BlobMembers {
  public:
-  explicit BlobMembers(LeaseSpans spans) : lease_spans_(spans) {}
+  /// `blob_bytes`: not 0.
+  BlobMembers(LeaseSpans spans, std::uint64_t blob_bytes);
 
   BlobMember* find(PeerId id);
   const BlobMember* find(PeerId id) const;
@@ -71,7 +72,6 @@ class BlobMembers {
   void suspect(PeerId id);
   /// Makes room: a random holder, or a random wanter when all are; not one that holds a lease, if it can be helped.
   void drop_one(Random& random);
-  void set_size(std::uint64_t size);
 
   /// Whether every stripe of the span is at the asker or at some member, those of `without` not counted.
   bool held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept;
@@ -96,7 +96,7 @@ class BlobMembers {
   /// Forgets it, too.
   PeerId take_rest(std::uint32_t span);
 
-  std::uint64_t blob_bytes = 0;
+  const std::uint64_t blob_bytes;
   std::vector<BlobLease> leases;
   std::vector<BlobWish> wishes;
   std::vector<BlobRest> rests;
@@ -114,13 +114,13 @@ class BlobMembers {
   void count_stripes(const HaveMap& have, std::int32_t sign);
 
   const LeaseSpans lease_spans_;
+  const std::uint32_t stripes_;
   std::unordered_map<PeerId, BlobMember> members_;
   std::vector<PeerId> order_;                  ///< for random picks
   std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;
   std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream
-  std::uint32_t stripes_ = 0;
 };
 
 }  // namespace oxbow::p2p

@@ -1,11 +1,10 @@
 #include "p2p/coordinator.h"
 
 #include <algorithm>
-#include <list>
-#include <unordered_map>
 
 #include "core/log.h"
 #include "p2p/blob_members.h"
+#include "p2p/coordinator_blobs.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -30,11 +29,6 @@ constexpr double kLastShare = 0.3;       // where nobody else has a lease: all w
 constexpr auto kLongestWait = 10'000ms;  // for a first byte: by then the holder's own limit has ended its request
 constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
-struct Entry {
-  Digest digest;
-  BlobMembers blob;
-};
-
 bool is_cast_out(const Peer& peer) noexcept {
   return peer.state == PeerState::kSuspended || peer.state == PeerState::kRevoked;
 }
@@ -51,12 +45,8 @@ bool counts(PeerId from, const PeerSnapshot& peers) {
 struct Coordinator::Impl {
   Impl(CoordinatorOptions wanted, std::uint64_t seed, Time since) : options(wanted), random(seed), started(since) {}
 
-  BlobMembers* find(const Digest& digest);
-  BlobMembers& blob_of(const Digest& digest, Time now);
   AnnounceReply answer_outsider(PeerId from, const Announce& announce, const PeerSnapshot& peers);
   static void review_midstates(BlobMembers& blob, const PeerSnapshot& peers);
-  std::list<Entry>::iterator forget(std::list<Entry>::iterator entry);
-  void set_size(BlobMembers& blob, std::uint64_t size);
   void expire(BlobMembers& blob, Time now);
   bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
   /// It should have announced by now.
@@ -81,42 +71,8 @@ struct Coordinator::Impl {
   const LeaseSpans spans{options.span_stripes};
   Random random;
   const Time started;
-  std::list<Entry> by_age;  ///< longest unheard of first
-  std::size_t stripes = 0;  ///< of all of them
-  std::unordered_map<Digest, std::list<Entry>::iterator, Digest::Hash> blobs;
+  CoordinatorBlobs blobs{{options.blobs, options.stripes}, spans};
 };
-
-BlobMembers* Coordinator::Impl::find(const Digest& digest) {
-  const auto found = blobs.find(digest);
-  return found == blobs.end() ? nullptr : &found->second->blob;
-}
-
-BlobMembers& Coordinator::Impl::blob_of(const Digest& digest, Time now) {
-  if (const auto found = blobs.find(digest); found != blobs.end()) {
-    by_age.splice(by_age.end(), by_age, found->second);
-    return found->second->blob;
-  }
-  if (blobs.size() >= options.blobs) forget(by_age.begin());
-  by_age.push_back({digest, BlobMembers(spans)});
-  const auto entry = std::prev(by_age.end());
-  entry->blob.learned = now;
-  blobs.emplace(digest, entry);
-  return entry->blob;
-}
-
-std::list<Entry>::iterator Coordinator::Impl::forget(std::list<Entry>::iterator entry) {
-  stripes -= entry->blob.stripes();
-  blobs.erase(entry->digest);
-  return by_age.erase(entry);
-}
-
-/// Of the blob that was last heard of. Whoever announces many large blobs that nobody has takes no more memory than
-/// this.
-void Coordinator::Impl::set_size(BlobMembers& blob, std::uint64_t size) {
-  blob.set_size(size);
-  stripes += blob.stripes();
-  while (stripes > options.stripes && by_age.size() > 1) forget(by_age.begin());
-}
 
 /// Without progress. Several times what a span takes, and what a registry thinks before it answers: there is more than
 /// one request in a lease where not all of it was wanted, or missing, at first.
@@ -424,22 +380,25 @@ void Coordinator::Impl::review_midstates(BlobMembers& blob, const PeerSnapshot& 
   if (publisher != nullptr && is_cast_out(*publisher)) blob.midstates.reset();
 }
 
-/// To one whose word does not count: who else there is, and nothing to rely on. It has no leases, and goes on by its
-/// own means.
+/// To one that leaves, whose word does not count, or that knows no size and so cannot say what it has: who else there
+/// is, and nothing to rely on. It has no leases, and goes on by its own means.
 AnnounceReply Coordinator::Impl::answer_outsider(PeerId from, const Announce& announce, const PeerSnapshot& peers) {
   AnnounceReply reply;
   reply.digest = announce.digest;
   reply.again = announce.interest == Interest::kWanting ? options.again : options.again_holder;
-  auto* blob = find(announce.digest);
+  const bool goes = announce.interest == Interest::kLeft || !counts(from, peers);
+  if (goes && announce.size == 0) blobs.remove_member(announce.digest, from);
+  auto* blob = announce.size == 0 ? blobs.find_any(announce.digest) : blobs.find(announce.digest, announce.size);
   for (const auto& claim : announce.leases) {
     if (blob == nullptr || claim.span < blob->spans()) reply.lost.push_back(claim.span);
   }
   if (blob == nullptr) return reply;
-  blob->remove(from);
+  reply.size = blob->blob_bytes;
+  if (goes) blob->remove(from);
+  if (announce.interest == Interest::kLeft) return reply;
   review_midstates(*blob, peers);
   if (announce.want_neighbours) name_neighbours(*blob, from, peers, reply);
   if (!announce.know_midstates) reply.midstates = blob->midstates;
-  reply.size = blob->blob_bytes;
   reply.wanters = blob->wanters();
   return reply;
 }
@@ -449,22 +408,16 @@ Coordinator::Coordinator(CoordinatorOptions options, std::uint64_t seed, Time st
 Coordinator::~Coordinator() = default;
 
 AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers) {
-  if (!counts(from, peers)) return impl_->answer_outsider(from, announce, peers);
-  auto& blob = impl_->blob_of(announce.digest, now);
+  if (announce.interest == Interest::kLeft || announce.size == 0 || !counts(from, peers))
+    return impl_->answer_outsider(from, announce, peers);
+  auto& blob = impl_->blobs.heard(announce.digest, announce.size, now);
   const auto& options = impl_->options;
   const bool unheard_of = blob.size() == 0;
   blob.heard = now;
-  if (blob.blob_bytes == 0 && announce.size != 0) impl_->set_size(blob, announce.size);
   impl_->expire(blob, now);
 
   AnnounceReply reply;
   reply.digest = announce.digest;
-  if (announce.interest == Interest::kLeft) {
-    blob.remove(from);
-    reply.size = blob.blob_bytes;
-    reply.again = options.again_holder;
-    return reply;
-  }
   if (unheard_of) blob.learned = now;
   // Somebody comes from a coordinator that did not answer: this node takes over a swarm under way.
   if (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0)
@@ -498,8 +451,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
 }
 
 void Coordinator::tick(Time now, const PeerSnapshot& peers) {
-  for (auto entry = impl_->by_age.begin(); entry != impl_->by_age.end();) {
-    auto& blob = entry->blob;
+  impl_->blobs.keep_if([&](BlobMembers& blob) {
     impl_->expire(blob, now);
     for (std::size_t place = 0; place < blob.size();) {
       const auto id = blob.at(place);
@@ -509,25 +461,21 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
       else
         ++place;
     }
-    if (blob.size() > 0) {
-      ++entry;
-      continue;
-    }
-    entry = impl_->forget(entry);
-  }
+    return blob.size() > 0;
+  });
 }
 
 void Coordinator::forget_publisher(std::string_view name) {
-  for (auto& entry : impl_->by_age) {
-    if (entry.blob.midstates && entry.blob.midstates->publisher == name) entry.blob.midstates.reset();
-  }
+  impl_->blobs.each([name](BlobMembers& blob) {
+    if (blob.midstates && blob.midstates->publisher == name) blob.midstates.reset();
+  });
 }
 
 std::size_t Coordinator::blobs() const noexcept { return impl_->blobs.size(); }
 
 std::size_t Coordinator::leases() const noexcept {
   std::size_t count = 0;
-  for (const auto& entry : impl_->by_age) count += entry.blob.leases.size();
+  impl_->blobs.each([&](const BlobMembers& blob) { count += blob.leases.size(); });
   return count;
 }
 

@@ -30,8 +30,8 @@ struct CoordinatorOptions {
   std::chrono::milliseconds again{1'000};           ///< between a wanter's announcements
   std::chrono::milliseconds again_holder{300'000};  ///< between a holder's
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
-  std::chrono::milliseconds settle{1'200};   ///< after a take-over nothing new is granted: holders claim theirs first
-  std::size_t blobs = 65'536;                ///< known at most; the one longest unheard of goes first
+  std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
+  std::size_t blobs = 65'536;  ///< known at most, one of two sizes counted twice; the one longest unheard of goes first
   std::size_t stripes = 16UL * 1024 * 1024;  ///< of all of them, 4 bytes each; the same goes first
   /// Remembered at most; random ones go first, wanters last. One that fetches and is forgotten is given what others
   /// hold, so it is more than the nodes of the largest cluster; 250 bytes each.
@@ -44,8 +44,9 @@ class Coordinator {
   Coordinator(CoordinatorOptions options, std::uint64_t seed, Time started);
   ~Coordinator();
 
-  /// What a peer says that is suspended or revoked in `peers`, or not in it, is not taken: it is told of others, and is
-  /// neither a member nor given a lease.
+  /// An announcement is one of a blob of its size: nodes that say different sizes do not meet. Without a size it is a
+  /// question, not that of a member. What a peer says that is suspended or revoked in `peers`, or not in it, is not
+  /// taken: it is told of others, and is neither a member nor given a lease.
   AnnounceReply on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers);
   /// Ends leases and members that went silent.
   void tick(Time now, const PeerSnapshot& peers);

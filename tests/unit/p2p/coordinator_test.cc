@@ -483,6 +483,90 @@ TEST_F(CoordinatorTest, AForeignNameOnAList) {
   EXPECT_EQ(told->publisher, "node-1");
 }
 
+// Who has a blob's size wrong gets leases for what it believes in, and is in nobody's way: those who say the right one
+// have all of their spans, whoever came first.
+TEST_F(CoordinatorTest, SizesOfOneDigestDoNotMeet) {
+  auto wrong = wanting({0});
+  wrong.size = kMiB;
+  wrong.have = HaveMap(Geometry(kMiB).stripes());
+  EXPECT_EQ(tell(1, wrong).granted.size(), 1U);
+  const auto right = tell(2, wanting({31}));
+  ASSERT_EQ(right.granted.size(), 1U);
+  EXPECT_EQ(right.granted[0].span, 31U);
+  EXPECT_EQ(right.size, kBlob);
+  EXPECT_TRUE(right.neighbours.empty());
+  EXPECT_EQ(coordinator_.leases(), 2U);
+
+  const auto third = tell(3, wanting({31}));
+  EXPECT_TRUE(third.granted.empty());
+  ASSERT_EQ(third.neighbours.size(), 1U);
+  EXPECT_EQ(third.neighbours[0].name, "node-2");
+  const auto misled = tell(4, wrong);
+  EXPECT_EQ(misled.size, kMiB);
+  EXPECT_TRUE(misled.granted.empty());
+  ASSERT_EQ(misled.neighbours.size(), 1U);
+  EXPECT_EQ(misled.neighbours[0].name, "node-1");
+
+  // A holder of all of the wrong size holds nothing of the right one.
+  wrong.interest = Interest::kHolding;
+  wrong.have = HaveMap(Geometry(kMiB).stripes(), true);
+  tell(5, wrong);
+  now_ += 1'500ms;
+  tell(2, wanting());
+  EXPECT_EQ(tell(3, wanting({0})).granted.size(), 1U);
+}
+
+// Without a size an announcement is a question: answered with the swarm of most members, and it makes nobody a member.
+TEST_F(CoordinatorTest, AsksWithoutASize) {
+  auto wrong = wanting();
+  wrong.size = kMiB;
+  wrong.have = HaveMap(Geometry(kMiB).stripes());
+  tell(3, wrong);
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  tell(2, wanting());
+  Announce question;
+  question.digest = wrong.digest;
+  question.may_fetch = true;
+  question.ask = {1};
+  const auto reply = tell(4, question);
+  EXPECT_EQ(reply.size, kBlob);
+  EXPECT_EQ(reply.neighbours.size(), 2U);
+  EXPECT_TRUE(reply.granted.empty());
+  EXPECT_EQ(tell(2, wanting()).wanters, 2U);
+
+  question.digest = Digest::sha256(std::string_view("unheard of"));
+  EXPECT_EQ(tell(4, question).size, 0U);
+  EXPECT_EQ(coordinator_.blobs(), 2U);
+
+  // One that leaves need not know it either.
+  Announce left;
+  left.digest = wrong.digest;
+  left.interest = Interest::kLeft;
+  tell(1, left);
+  EXPECT_EQ(coordinator_.leases(), 0U);
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+}
+
+// Sizes count like blobs.
+TEST_F(CoordinatorTest, BoundsTheSizesOfADigest) {
+  CoordinatorOptions options;
+  options.blobs = 4;
+  Coordinator small(options, 1, Time{0});
+  for (std::uint64_t mib = 1; mib <= 40; ++mib) {
+    auto announce = wanting();
+    announce.size = mib * kMiB;
+    announce.have = HaveMap(Geometry(announce.size).stripes());
+    small.on_announce(now_, 1, announce, *peers_);
+    EXPECT_LE(small.blobs(), 4U);
+  }
+  auto left = wanting();
+  left.size = 40 * kMiB;
+  left.interest = Interest::kLeft;
+  EXPECT_EQ(small.on_announce(now_, 1, left, *peers_).size, 40 * kMiB);
+  small.tick(now_, *peers_);
+  EXPECT_EQ(small.blobs(), 3U);
+}
+
 // Whoever announces large blobs that nobody has takes no more memory than one who announces few.
 TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
   CoordinatorOptions options;
