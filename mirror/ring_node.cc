@@ -61,6 +61,8 @@ class Node final : public RingNode {
         incarnation_(std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U),
         table_(self_, {}, parts_.clock, parts_.metrics),
         coordinator_({}, incarnation_, now()),
+        coordinator_blobs_hits_(limit_counter(parts_.metrics, "coordinator_blobs")),
+        coordinator_memory_hits_(limit_counter(parts_.metrics, "coordinator_memory")),
         finger_owner_({}, &limit_counter(parts_.metrics, "finger_leases")),
         contents_(parts_.blobs, self_.name),
         timer_(parts_.loops.at(0)) {}
@@ -152,6 +154,9 @@ class Node final : public RingNode {
   p2p::PeerTable table_;
   std::mutex coordinator_mutex_;
   p2p::Coordinator coordinator_;
+  p2p::CoordinatorForgotten forgotten_;  ///< as told to the metrics
+  Counter& coordinator_blobs_hits_;
+  Counter& coordinator_memory_hits_;
   p2p::FingerOwner finger_owner_;
   PeerContents contents_;
   p2p::PeerPreheats* preheats_ = nullptr;
@@ -324,6 +329,10 @@ Task<> Node::tick(std::shared_ptr<bool> running) {
     const auto snapshot = table_.snapshot();
     const std::lock_guard lock(coordinator_mutex_);
     coordinator_.tick(now(), *snapshot);
+    const auto forgotten = coordinator_.forgotten();
+    coordinator_blobs_hits_.Increment(static_cast<double>(forgotten.for_blobs - forgotten_.for_blobs));
+    coordinator_memory_hits_.Increment(static_cast<double>(forgotten.for_memory - forgotten_.for_memory));
+    forgotten_ = forgotten;
   }
 }
 

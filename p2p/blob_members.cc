@@ -7,6 +7,9 @@ namespace oxbow::p2p {
 namespace {
 
 constexpr std::size_t kRestsKept = 64;  // leases that ended early: the oldest go first
+constexpr std::size_t kHeapBytes = 16;  // of an allocation, besides what it holds
+
+std::size_t bytes_of(const HaveMap& have) { return have.words().size_bytes(); }
 
 }  // namespace
 
@@ -36,6 +39,7 @@ void BlobMembers::remove(PeerId id) {
   const auto found = members_.find(id);
   if (found == members_.end()) return;
   count(found->second, -1);
+  have_bytes_ -= bytes_of(found->second.have);
   const auto place = found->second.place;
   order_[place] = order_.back();
   order_.pop_back();
@@ -81,8 +85,17 @@ void BlobMembers::update(BlobMember& member, const Announce& announce, Time now)
   // A map of another size than it says; it says nothing here.
   const bool fits = announce.have.size() == stripes_;
   member.complete = fits && announce.have.complete();
+  have_bytes_ -= bytes_of(member.have);
   member.have = fits && !member.complete ? announce.have : HaveMap();
+  have_bytes_ += bytes_of(member.have);
   count(member, +1);
+}
+
+std::size_t BlobMembers::bytes() const noexcept {
+  std::size_t midstate_bytes = 0;
+  if (midstates && !midstates->states.empty())
+    midstate_bytes = midstates->states.size() * (sizeof(std::string) + kHeapBytes + midstates->states.front().size());
+  return stripe_holders_.size() * sizeof(stripe_holders_[0]) + have_bytes_ + midstate_bytes;
 }
 
 void BlobMembers::suspect(PeerId id) {

@@ -84,6 +84,8 @@ class BlobMembers {
   std::uint32_t fetchers() const noexcept { return fetchers_; }
   std::uint32_t spans() const noexcept { return lease_spans_.count(stripes_); }
   std::uint32_t stripes() const noexcept { return stripes_; }
+  /// What grows with the stripes: counts, maps, midstates.
+  std::size_t bytes() const noexcept;
   std::size_t size() const noexcept { return order_.size(); }
   PeerId at(std::size_t place) const noexcept { return order_[place]; }
 
@@ -116,6 +118,7 @@ class BlobMembers {
   const LeaseSpans lease_spans_;
   const std::uint32_t stripes_;
   std::unordered_map<PeerId, BlobMember> members_;
+  std::size_t have_bytes_ = 0;                 ///< of the members' maps
   std::vector<PeerId> order_;                  ///< for random picks
   std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members
   std::uint32_t complete_ = 0;

@@ -71,7 +71,7 @@ struct Coordinator::Impl {
   const LeaseSpans spans{options.span_stripes};
   Random random;
   const Time started;
-  CoordinatorBlobs blobs{{options.blobs, options.stripes}, spans};
+  CoordinatorBlobs blobs{{options.blobs, options.memory_bytes}, spans};
 };
 
 /// Without progress. Several times what a span takes, and what a registry thinks before it answers: there is more than
@@ -447,6 +447,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   reply.again = impl_->again(blob, *member);
   reply.fresh = blob.learned - impl_->started < options.fresh_for && now - blob.learned < options.fresh_for;
   reply.wanters = blob.wanters();
+  impl_->blobs.make_room();
   return reply;
 }
 
@@ -472,6 +473,8 @@ void Coordinator::forget_publisher(std::string_view name) {
 }
 
 std::size_t Coordinator::blobs() const noexcept { return impl_->blobs.size(); }
+std::size_t Coordinator::memory_bytes() const noexcept { return impl_->blobs.bytes(); }
+CoordinatorForgotten Coordinator::forgotten() const noexcept { return impl_->blobs.forgotten(); }
 
 std::size_t Coordinator::leases() const noexcept {
   std::size_t count = 0;

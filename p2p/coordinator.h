@@ -32,11 +32,19 @@ struct CoordinatorOptions {
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
   std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
   std::size_t blobs = 65'536;  ///< known at most, one of two sizes counted twice; the one longest unheard of goes first
-  std::size_t stripes = 16UL * 1024 * 1024;  ///< of all of them, 4 bytes each; the same goes first
+  /// Of all of them; the same goes first. A stripe takes 4, 80 more (sha512: 112) where midstates are known, and an
+  /// eighth of a byte for each member that has a part of the blob. Members themselves have the bounds below.
+  std::size_t memory_bytes = 128UL * 1024 * 1024;
   /// Remembered at most; random ones go first, wanters last. One that fetches and is forgotten is given what others
   /// hold, so it is more than the nodes of the largest cluster; 250 bytes each.
   std::size_t members_per_blob = 131'072;
   std::size_t holders_per_blob = 512;  ///< of them; a node that fetches finds enough in fewer
+};
+
+/// Blobs forgotten although they had members, by the limit that was hit.
+struct CoordinatorForgotten {
+  std::uint64_t for_blobs = 0;
+  std::uint64_t for_memory = 0;
 };
 
 class Coordinator {
@@ -55,6 +63,10 @@ class Coordinator {
 
   std::size_t blobs() const noexcept;
   std::size_t leases() const noexcept;
+  /// As CoordinatorOptions::memory_bytes counts.
+  std::size_t memory_bytes() const noexcept;
+  /// Since the start.
+  CoordinatorForgotten forgotten() const noexcept;
 
  private:
   struct Impl;

@@ -37,19 +37,34 @@ BlobMembers& CoordinatorBlobs::heard(const Digest& digest, std::uint64_t size, T
     by_age_.splice(by_age_.end(), by_age_, found->second);
     return found->second->blob;
   }
-  if (by_key_.size() >= limits_.blobs && !by_age_.empty()) forget(by_age_.begin());
+  if (by_key_.size() >= limits_.blobs && !by_age_.empty()) {
+    forget(by_age_.begin());
+    ++forgotten_.for_blobs;
+  }
   by_age_.push_back({key, BlobMembers(spans_, size)});
   const auto entry = std::prev(by_age_.end());
   entry->blob.learned = now;
   by_key_.emplace(key, entry);
-  // Whoever announces many large blobs that nobody has takes no more memory than this.
-  stripes_ += entry->blob.stripes();
-  while (stripes_ > limits_.stripes && by_age_.size() > 1) forget(by_age_.begin());
   return entry->blob;
 }
 
+void CoordinatorBlobs::make_room() {
+  if (by_age_.empty()) return;
+  recount(by_age_.back());
+  while (bytes_ > limits_.bytes && by_age_.size() > 1) {
+    forget(by_age_.begin());
+    ++forgotten_.for_memory;
+  }
+}
+
+void CoordinatorBlobs::recount(Entry& entry) {
+  bytes_ -= entry.counted;
+  entry.counted = entry.blob.bytes();
+  bytes_ += entry.counted;
+}
+
 CoordinatorBlobs::Entries::iterator CoordinatorBlobs::forget(Entries::iterator entry) {
-  stripes_ -= entry->blob.stripes();
+  bytes_ -= entry->counted;
   by_key_.erase(entry->key);
   return by_age_.erase(entry);
 }

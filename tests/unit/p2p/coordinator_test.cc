@@ -570,7 +570,7 @@ TEST_F(CoordinatorTest, BoundsTheSizesOfADigest) {
 // Whoever announces large blobs that nobody has takes no more memory than one who announces few.
 TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
   CoordinatorOptions options;
-  options.stripes = 1'000;
+  options.memory_bytes = 4'000;
   Coordinator small(options, 1, Time{0});
   for (int blob = 0; blob < 20; ++blob) {
     auto announce = wanting();
@@ -578,7 +578,10 @@ TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
     small.on_announce(now_, 1, announce, *peers_);
     EXPECT_LE(small.blobs(), 3U);
   }
-  EXPECT_EQ(small.blobs(), 3U);  // of 256 stripes each
+  EXPECT_EQ(small.blobs(), 3U);  // of 256 stripes each, and a map of 32 bytes
+  EXPECT_EQ(small.memory_bytes(), 3 * (256 * 4 + 32U));
+  EXPECT_EQ(small.forgotten().for_memory, 17U);
+  EXPECT_EQ(small.forgotten().for_blobs, 0U);
   // One that is larger than all of it is known alone.
   auto giant = wanting();
   giant.digest = Digest::sha256(std::string_view("giant"));
@@ -586,6 +589,43 @@ TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
   giant.have = HaveMap(Geometry(giant.size).stripes());
   small.on_announce(now_, 1, giant, *peers_);
   EXPECT_EQ(small.blobs(), 1U);
+}
+
+// Lists of midstates are most of what a blob takes, and are counted like the rest.
+TEST_F(CoordinatorTest, BoundsTheMidstatesItRemembers) {
+  CoordinatorOptions options;
+  options.memory_bytes = 64UL * 1024;
+  Coordinator small(options, 1, Time{0});
+  for (int blob = 0; blob < 20; ++blob) {
+    auto announce = holding(HaveMap(256, true));
+    announce.digest = Digest::sha256(fmt::format("blob {}", blob));
+    announce.midstates = MidstateList{"node-1", std::vector<std::string>(255, std::string(32, 'm'))};
+    small.on_announce(now_, 1, announce, *peers_);
+    EXPECT_LE(small.memory_bytes(), options.memory_bytes);
+    EXPECT_GE(small.memory_bytes(), small.blobs() * 255 * 32);
+  }
+  EXPECT_GE(small.blobs(), 2U);
+  EXPECT_LE(small.blobs(), 8U);
+  EXPECT_EQ(small.forgotten().for_memory, 20 - small.blobs());
+}
+
+// What is forgotten is counted no more: lists by their publisher, maps by their member, blobs by their last member.
+TEST_F(CoordinatorTest, CountsWhatItHas) {
+  auto publisher = wanting();
+  publisher.midstates = MidstateList{"node-1", std::vector<std::string>(255, std::string(64, 'm'))};
+  tell(1, publisher);
+  EXPECT_GE(coordinator_.memory_bytes(), 256 * 4 + 32 + 255 * 64U);
+  tell(2, wanting());
+  const auto with_two = coordinator_.memory_bytes();
+  auto done = wanting();
+  done.have = HaveMap(256, true);
+  tell(2, done);  // "all" takes no map
+  EXPECT_EQ(coordinator_.memory_bytes(), with_two - 32);
+  coordinator_.forget_publisher("node-1");
+  EXPECT_EQ(coordinator_.memory_bytes(), 256 * 4 + 32U);
+  now_ += 10'000ms;
+  coordinator_.tick(now_, *peers_);
+  EXPECT_EQ(coordinator_.memory_bytes(), 0U);
 }
 
 // Everything is bounded: blobs, members of a blob, neighbours of an answer. Nonsense does no harm.
@@ -607,6 +647,7 @@ TEST_F(ManyMembers, BoundsItsState) {
     small.on_announce(now_, 1, announce, *peers_);
   }
   EXPECT_EQ(small.blobs(), 4U);
+  EXPECT_EQ(small.forgotten().for_blobs, 6U);
   AnnounceReply last;
   for (PeerId peer = 1; peer <= 1'000; ++peer) last = small.on_announce(now_, peer, wanting(), *peers_);
   EXPECT_LE(last.wanters, 64U);
