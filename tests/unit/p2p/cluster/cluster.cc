@@ -83,8 +83,12 @@ void Cluster::give_all(std::uint32_t node) {
   coordinator.on_announce(Time{0}, node + 1, announce, *nodes_[coordinator_of()]->peers);
 }
 
-std::uint32_t Cluster::coordinator_of() const {
-  return nodes_[0]->peers->ranked(key_of(digest_), options_.replicas).front() - 1;
+std::uint32_t Cluster::coordinator_of() const { return ranked().front(); }
+
+std::vector<std::uint32_t> Cluster::ranked() const {
+  std::vector<std::uint32_t> nodes;
+  for (const auto id : nodes_[0]->peers->ranked(key_of(digest_), options_.replicas)) nodes.push_back(id - 1);
+  return nodes;
 }
 
 void Cluster::begin(std::uint32_t index) {
@@ -255,6 +259,8 @@ double Cluster::moved_share() const {
 }
 
 std::uint32_t Cluster::coordinator() const { return coordinator_of(); }
+
+std::uint32_t Cluster::stripes_given(std::uint32_t node) const { return nodes_[node]->given; }
 
 int Cluster::lease_holder() const {
   for (const auto& node : nodes_) {

@@ -67,6 +67,9 @@ class Cluster {
   double upstream_share() const;      ///< bytes from upstream over the blob's size
   double moved_share() const;         ///< bytes that crossed links over bytes that nodes needed
   std::uint32_t coordinator() const;  ///< the first ranked node
+  std::vector<std::uint32_t> ranked() const;
+  /// Stripes that others had whole from it; without hedges, which go to anybody.
+  std::uint32_t stripes_given(std::uint32_t node) const;
   /// A node with a running fetch from upstream at this moment.
   int lease_holder() const;
   int busiest_sender() const;

@@ -61,6 +61,7 @@ struct Cluster::Node {
   bool in_pump = false;
   std::vector<StripeRange> told;
   std::uint64_t sent = 0;
+  std::uint32_t given = 0;  ///< stripes, as Cluster::stripes_given
 
   /// What it gets from upstream at this moment, with how much of it is here.
   std::vector<std::uint32_t> arriving() const {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cluster.h"
 #include "p2p/swarm.h"
 
@@ -242,11 +244,24 @@ TEST(SwarmCluster, UpstreamPauses) {
   expect_good(cluster, 1.05);
 }
 
-// `ring`: everybody takes from the ranked holders alone, and they share the fetching.
+// `ring`: everybody takes from the ranked holders alone, and they share the fetching. Where all may give, all do.
 TEST(SwarmCluster, RingTakesFromRankedHolders) {
-  Cluster cluster(of(6, 64), ring);
-  cluster.start_all();
-  expect_good(cluster, 1.10);
+  for (const bool restricted : {true, false}) {
+    Cluster cluster(of(6, 64), restricted ? ring : swarm);
+    cluster.start_all();
+    expect_good(cluster, 1.10);
+    const auto ranked = cluster.ranked();
+    ASSERT_EQ(ranked.size(), 3U);
+    std::uint32_t from_ranked = 0;
+    std::uint32_t from_others = 0;
+    for (std::uint32_t node = 0; node < 6; ++node)
+      (std::ranges::find(ranked, node) != ranked.end() ? from_ranked : from_others) += cluster.stripes_given(node);
+    EXPECT_GT(from_ranked, 0U);
+    if (restricted)
+      EXPECT_EQ(from_others, 0U);
+    else
+      EXPECT_GT(from_others, 0U);
+  }
 }
 
 // The same options give the same run, to the byte and the millisecond.
