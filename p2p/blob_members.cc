@@ -91,6 +91,16 @@ void BlobMembers::update(BlobMember& member, const Announce& announce, Time now)
   count(member, +1);
 }
 
+void BlobMembers::withdraw(PeerId id) {
+  auto* member = find(id);
+  if (member == nullptr || (!member->complete && member->have.size() == 0)) return;
+  count(*member, -1);
+  have_bytes_ -= bytes_of(member->have);
+  member->complete = false;
+  member->have = HaveMap();
+  count(*member, +1);
+}
+
 std::size_t BlobMembers::bytes() const noexcept {
   std::size_t midstate_bytes = 0;
   if (midstates && !midstates->states.empty())

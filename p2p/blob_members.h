@@ -68,6 +68,8 @@ class BlobMembers {
   void remove(PeerId id);
   /// Takes an announcement's interest and map over.
   void update(BlobMember& member, const Announce& announce, Time now);
+  /// It serves nobody any more: what it has counts for nothing.
+  void withdraw(PeerId id);
   /// Its map counts no more until it is heard again; its leases end.
   void suspect(PeerId id);
   /// Makes room: a random holder, or a random wanter when all are; not one that holds a lease, if it can be helped.

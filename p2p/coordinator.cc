@@ -33,6 +33,9 @@ bool is_cast_out(const Peer& peer) noexcept {
   return peer.state == PeerState::kSuspended || peer.state == PeerState::kRevoked;
 }
 
+/// It goes away, and is asked for nothing by anybody: what only it has comes to nobody.
+bool is_draining(const Peer* peer) noexcept { return peer != nullptr && peer->state == PeerState::kDraining; }
+
 /// Whether what it says counts. Nobody in particular is a newcomer of the simulator: the daemon lets none in.
 bool counts(PeerId from, const PeerSnapshot& peers) {
   if (from == kNoPeer) return true;
@@ -431,6 +434,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     member = &blob.add(from, now);
   }
   blob.update(*member, announce, now);
+  if (is_draining(peers.find(from))) blob.withdraw(from);
   impl_->review_midstates(blob, peers);
   if (const auto* publisher = peers.find(from); publisher != nullptr && announce.midstates && !blob.midstates) {
     blob.midstates = announce.midstates;
@@ -457,10 +461,12 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
     for (std::size_t place = 0; place < blob.size();) {
       const auto id = blob.at(place);
       const auto* peer = peers.find(id);
-      if (peer == nullptr || is_cast_out(*peer))
+      if (peer == nullptr || is_cast_out(*peer)) {
         blob.remove(id);
-      else
-        ++place;
+        continue;
+      }
+      if (is_draining(peer)) blob.withdraw(id);
+      ++place;
     }
     return blob.size() > 0;
   });

@@ -151,6 +151,22 @@ TEST_F(CoordinatorTest, DoesNotLeaseWhatIsHeld) {
   ASSERT_EQ(later.granted.size(), 1U);
 }
 
+// A node that drains is asked for nothing: what only it has is leased to others, and it goes on for its own readers.
+TEST_F(CoordinatorTest, LeasesWhatOnlyADrainingNodeHas) {
+  const auto everybody = peers_;
+  tell(1, holding(HaveMap(256, true)));
+  EXPECT_TRUE(tell(2, wanting({0})).granted.empty());
+  peers_ = cluster_of(16, {{1, PeerState::kDraining}, {5, PeerState::kDraining}});
+  coordinator_.tick(now_, *peers_);
+  EXPECT_EQ(tell(2, wanting({0})).granted.size(), 1U);
+  tell(1, holding(HaveMap(256, true)));
+  EXPECT_EQ(tell(3, wanting({1})).granted.size(), 1U);
+  EXPECT_EQ(tell(5, wanting({2})).granted.size(), 1U);
+  peers_ = everybody;
+  tell(1, holding(HaveMap(256, true)));
+  EXPECT_TRUE(tell(4, wanting({3})).granted.empty());
+}
+
 // Nor what several hold together; what is missing at all of them is.
 TEST_F(CoordinatorTest, DoesNotLeaseWhatSeveralHoldTogether) {
   HaveMap lower(256), upper(256), own(256);
