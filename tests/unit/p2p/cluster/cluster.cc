@@ -38,16 +38,43 @@ std::shared_ptr<const PeerSnapshot> Cluster::snapshot_for(std::uint32_t node) co
     return labels;
   };
   for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+    const auto& other = *nodes_[i];
+    if (!other.member && i != node) continue;
     Peer peer;
     peer.id = i + 1;
     peer.member.name = fmt::format("node-{}", i);
     peer.member.location = location(i);
     peer.self = i == node;
-    peer.vetted = true;
+    peer.state = i == node ? PeerState::kEligible : other.state;
+    peer.vetted = other.vetted;
     peer.near = shared_labels(location(node), location(i));
     peers.push_back(std::move(peer));
   }
-  return std::make_shared<const PeerSnapshot>(std::move(peers), 1);
+  return std::make_shared<const PeerSnapshot>(std::move(peers), revision_);
+}
+
+void Cluster::peers_changed() {
+  ++revision_;
+  for (std::uint32_t i = 0; i < options_.nodes; ++i) {
+    nodes_[i]->peers = snapshot_for(i);
+    tell(i, PeersChanged{nodes_[i]->peers});
+    pump(i);
+  }
+}
+
+void Cluster::set_member(std::uint32_t node, bool member) {
+  nodes_[node]->member = member;
+  peers_changed();
+}
+
+void Cluster::set_state(std::uint32_t node, PeerState state) {
+  nodes_[node]->state = state;
+  peers_changed();
+}
+
+void Cluster::set_vetted(std::uint32_t node, bool vetted) {
+  nodes_[node]->vetted = vetted;
+  peers_changed();
 }
 
 void Cluster::later(double delay_ms, std::function<void()> what) {

@@ -57,6 +57,10 @@ class Cluster {
   void slow(std::uint32_t node, double factor);
   void set_group(std::uint32_t node, std::uint32_t group);  ///< groups do not hear one another
   void upstream_down(bool down);
+  // What all others think of it from now on; itself it always knows as a member in good health.
+  void set_member(std::uint32_t node, bool member);
+  void set_state(std::uint32_t node, PeerState state);
+  void set_vetted(std::uint32_t node, bool vetted);
 
   /// Until every node that was started and lives is complete, or `limit_ms` has come.
   bool run(double limit_ms);
@@ -123,6 +127,7 @@ class Cluster {
   void arrived(Transfer& transfer);
   Load load_of(const Node& node) const;
   std::shared_ptr<const PeerSnapshot> snapshot_for(std::uint32_t node) const;
+  void peers_changed();
   std::uint32_t coordinator_of() const;
 
   const ClusterOptions options_;
@@ -132,6 +137,7 @@ class Cluster {
   Random random_;
   double now_ = 0;
   std::uint64_t order_ = 0;
+  std::uint64_t revision_ = 1;
   std::priority_queue<Later, std::vector<Later>, std::greater<>> later_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::vector<Transfer*> flowing_;

@@ -59,6 +59,10 @@ struct Cluster::Node {
   bool upstream_stalled = false;
   bool have_dirty = false;
   bool in_pump = false;
+  // To the others:
+  bool member = true;
+  bool vetted = true;
+  PeerState state = PeerState::kEligible;
   std::vector<StripeRange> told;
   std::uint64_t sent = 0;
   std::uint32_t given = 0;  ///< stripes, as Cluster::stripes_given

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "cluster.h"
 #include "p2p/swarm.h"
@@ -242,6 +243,47 @@ TEST(SwarmCluster, UpstreamPauses) {
   cluster.at(800, [&] { cluster.upstream_down(true); });
   cluster.at(3'000, [&] { cluster.upstream_down(false); });
   expect_good(cluster, 1.05);
+}
+
+// In the midst of a rollout a node that nobody has vetted joins, one leaves, one drains and one is suspended by all.
+// All that live are complete, also those two; the suspended one gives nothing from then on, and the draining one only
+// what was under way.
+TEST(SwarmCluster, MembersComeAndGo) {
+  for (const std::uint64_t seed : {1U, 2U}) {
+    auto options = of(8);
+    options.seed = seed;
+    Cluster cluster(options, swarm);
+    constexpr std::uint32_t kNewcomer = 7;
+    cluster.set_vetted(kNewcomer, false);
+    cluster.set_member(kNewcomer, false);
+    std::vector<std::uint32_t> others;
+    for (std::uint32_t node = 0; node < kNewcomer; ++node) {
+      cluster.start(node, node);
+      if (node != 0 && node != cluster.coordinator()) others.push_back(node);
+    }
+    const auto leaves = others[0];
+    const auto drains = others[1];
+    const auto suspended = others[2];
+    cluster.start(kNewcomer, 700);
+    cluster.at(700, [&] { cluster.set_member(kNewcomer, true); });
+    cluster.at(900, [&] { cluster.set_member(leaves, false); });
+    cluster.at(1'100, [&] {
+      cluster.kill(leaves);
+      cluster.set_state(drains, PeerState::kDraining);
+    });
+    cluster.at(1'300, [&] { cluster.set_state(suspended, PeerState::kSuspended); });
+    std::optional<std::uint32_t> given_by_suspended;
+    std::optional<std::uint32_t> given_by_draining;
+    cluster.at(1'350, [&] { given_by_suspended = cluster.stripes_given(suspended); });
+    cluster.at(2'100, [&] { given_by_draining = cluster.stripes_given(drains); });
+    expect_good(cluster, 1.75);
+    EXPECT_LT(cluster.stripes_of(leaves), 128U) << "it left too late for this test";
+    for (std::uint32_t node = 0; node < 8; ++node) {
+      if (node != leaves) EXPECT_EQ(cluster.stripes_of(node), 128U) << node;
+    }
+    EXPECT_EQ(given_by_suspended, cluster.stripes_given(suspended));
+    EXPECT_EQ(given_by_draining, cluster.stripes_given(drains));
+  }
 }
 
 // `ring`: everybody takes from the ranked holders alone, and they share the fetching. Where all may give, all do.
