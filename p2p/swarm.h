@@ -70,6 +70,7 @@ class Swarm final : public Strategy {
   void arm_timer();
 
   // Peers (swarm_peers.cc)
+  bool may_ask_anybody() const;
   void fill_from_peers();
   void fetch_from(const SwarmChoice& choice, FetchId hedge_of);
   void add_neighbour(std::string_view name, bool complete);

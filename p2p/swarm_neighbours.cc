@@ -328,7 +328,7 @@ std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& wi
   return best ? choose_stripe(*best, window, random) : std::nullopt;
 }
 
-std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t stripe, PeerId except,
+std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t stripe, PeerId except, bool anybody,
                                                      const PeerSnapshot& peers, double typical, Random& random) const {
   std::optional<SwarmChoice> best;
   double best_cost = 0;
@@ -336,6 +336,7 @@ std::optional<SwarmChoice> SwarmNeighbours::pick_for(Time now, std::uint32_t str
     const auto& one = all_[place];
     if (one.id == except || !askable(place, now, typical)) continue;
     const auto own = Places{1} << place;
+    if (!anybody && (ranked_ & own) == 0) continue;
     const bool here = one.complete || (stripes_[stripe].held & own) != 0;
     if (!here && (stripes_[stripe].coming & own) == 0) continue;
     const double price = cost(one, peers, typical, random);

@@ -106,8 +106,8 @@ class SwarmNeighbours {
   std::optional<SwarmChoice> pick(Time now, const SwarmWindow& window, bool anybody, const PeerSnapshot& peers,
                                   double typical, Random& random) const;
   /// Somebody for this very stripe, but not `except`.
-  std::optional<SwarmChoice> pick_for(Time now, std::uint32_t stripe, PeerId except, const PeerSnapshot& peers,
-                                      double typical, Random& random) const;
+  std::optional<SwarmChoice> pick_for(Time now, std::uint32_t stripe, PeerId except, bool anybody,
+                                      const PeerSnapshot& peers, double typical, Random& random) const;
 
  private:
   using Places = std::uint64_t;  ///< a bit each

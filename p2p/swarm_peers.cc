@@ -13,10 +13,12 @@ constexpr std::uint32_t kReplacedAtOnce = 8;  // neighbours that answer, by new 
 
 }  // namespace
 
+/// The ring's bound gives way before a pull stands still.
+bool Swarm::may_ask_anybody() const { return !options_.ranked_only || now_ - last_progress_ >= kRingGivesWay; }
+
 void Swarm::fill_from_peers() {
   if (peers_ == nullptr) return;
-  // The ring's bound gives way before a pull stands still.
-  const bool anybody = !options_.ranked_only || now_ - last_progress_ >= kRingGivesWay;
+  const bool anybody = may_ask_anybody();
   while (from_peers_ < most_from_peers()) {
     const auto choice = neighbours_.pick(now_, window_, anybody, *peers_, typical_, random_);
     in_vain_ = !choice;

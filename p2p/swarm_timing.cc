@@ -99,7 +99,7 @@ void Swarm::hedge(Running& fetch) {
   if (!window_.wanted(stripe)) return;
   const auto tail = static_cast<double>(stripe_bytes(stripe) - std::min(fetch.bytes, stripe_bytes(stripe)));
   if (tail > hedge_budget_) return;
-  const auto choice = neighbours_.pick_for(now_, stripe, fetch.source, *peers_, typical_, random_);
+  const auto choice = neighbours_.pick_for(now_, stripe, fetch.source, may_ask_anybody(), *peers_, typical_, random_);
   if (!choice) return;
   const auto id = fetch.id;
   hedge_budget_ -= tail;

@@ -72,7 +72,7 @@ class Cluster {
   double moved_share() const;         ///< bytes that crossed links over bytes that nodes needed
   std::uint32_t coordinator() const;  ///< the first ranked node
   std::vector<std::uint32_t> ranked() const;
-  /// Stripes that others had whole from it; without hedges, which go to anybody.
+  /// Stripes that others had whole from it, and tails of them.
   std::uint32_t stripes_given(std::uint32_t node) const;
   /// A node with a running fetch from upstream at this moment.
   int lease_holder() const;

@@ -321,7 +321,7 @@ void Cluster::arrived(Transfer& transfer) {
       violations_.push_back(fmt::format("stripe {} delivered twice to {}", stripe, index));
     } else {
       node.have.set(stripe);
-      if (flow.from >= 0 && flow.hedge_of == 0) ++nodes_[static_cast<std::size_t>(flow.from)]->given;
+      if (flow.from >= 0) ++nodes_[static_cast<std::size_t>(flow.from)]->given;
     }
     have_changed(index);
     tell(index, StripeArrived{flow.forward ? 0 : id, stripe});
