@@ -173,7 +173,7 @@ class Node final : public RingNode {
   asio::steady_timer timer_;
   std::shared_ptr<bool> ticking_;
   std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
-  std::atomic<std::uint64_t> members_hash_ = 0;
+  std::atomic<std::uint64_t> ring_fingerprint_ = 0;
 };
 
 class Node::Listening final : public storage::Subscription {
@@ -307,10 +307,9 @@ void Node::compare_settings(const p2p::Hello& other) {
 }
 
 void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
-  // Only who is in the ring decides what is whose; health changes all the time.
-  std::uint64_t hash = 0;
-  for (const auto& peer : snapshot.peers()) hash += p2p::key_of(peer.member.name);
-  if (members_hash_.exchange(hash) != hash) {
+  // Only who is in the ring, and with what weight, decides what is whose; health changes all the time.
+  const auto fingerprint = snapshot.ring().fingerprint();
+  if (ring_fingerprint_.exchange(fingerprint) != fingerprint) {
     prober_->wake();
     log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
     announcer_->ring_changed();
@@ -341,7 +340,8 @@ p2p::Hello Node::hello() const {
   const auto snapshot = table_.snapshot();
   // With a location from membership where the configuration has none.
   const auto* self = snapshot->find(snapshot->self());
-  hello.facts = {self_.name,           self->member.location, self_.weight,    p2p::kProtocolOldest,
+  const auto weight = std::max(self->member.weight, p2p::Ring::kWeightMin);
+  hello.facts = {self_.name,           self->member.location, weight,          p2p::kProtocolOldest,
                  p2p::kProtocolNewest, incarnation_,          draining_.load()};
   hello.version = parts_.version;
   hello.strategy = p2p::to_string(strategy_);

@@ -21,6 +21,7 @@ void append_missing(std::vector<std::string>& to, const std::vector<std::string>
 void merge(Member& into, const Member& member) {
   append_missing(into.addresses, member.addresses);
   if (into.location.empty()) into.location = member.location;
+  if (into.weight == Member{}.weight) into.weight = member.weight;
 }
 
 }  // namespace

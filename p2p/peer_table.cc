@@ -278,7 +278,7 @@ bool PeerTable::passes_probation(const PeerSnapshot& snapshot, const Peer& peer,
 bool PeerTable::past_probation(const Entry& entry) const { return entry.stripes >= options_.vetted_after_stripes; }
 
 double PeerTable::weight_of(const Entry& entry) const {
-  return entry.facts ? entry.facts->weight : entry.from_view.weight;
+  return entry.facts && !entry.self ? entry.facts->weight : entry.from_view.weight;
 }
 
 PeerState PeerTable::state_of(const Entry& entry, Now now) const {
@@ -302,7 +302,7 @@ Peer PeerTable::describe(const Entry& entry, Now now) const {
   peer.self = entry.self;
   peer.member = entry.from_view;
   peer.member.name = entry.name;
-  if (entry.facts) {
+  if (entry.facts && !entry.self) {  // what this node says of itself comes from here
     if (!entry.facts->location.empty()) peer.member.location = entry.facts->location;
     peer.member.weight = entry.facts->weight;
     peer.member.protocol_oldest = entry.facts->protocol_oldest;

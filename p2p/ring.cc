@@ -79,6 +79,7 @@ void Ring::place_tokens(std::span<const Member> members) {
   }
   for (const auto& token : sorted) {
     positions_.push_back(token.position);
+    fingerprint_ += token.position;
     owners_.push_back(token.member);
   }
   positions_.push_back(std::numeric_limits<std::uint64_t>::max());

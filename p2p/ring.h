@@ -40,6 +40,8 @@ class Ring {
   explicit Ring(std::span<const Member> members);
 
   std::size_t size() const noexcept { return members_; }
+  /// The same for rings on which every key has the same owners: it differs when a member or its weight does.
+  std::uint64_t fingerprint() const noexcept { return fingerprint_; }
   /// The index (in the span that it was built from) of the key's owner. Requires size() > 0.
   std::uint32_t owner(Key key) const noexcept { return owners_[winner(key)]; }
   /// The owner and the distinct members after it on the ring, in order, that `eligible` lets through, at most `count`.
@@ -53,6 +55,7 @@ class Ring {
   std::vector<std::uint64_t> positions_;  ///< of the tokens, ascending, and one more at the end that is never passed
   std::vector<std::uint32_t> owners_;     ///< of the tokens: the member
   std::vector<std::uint32_t> buckets_;  ///< first token at or after the start of each of the equal parts of the circle
+  std::uint64_t fingerprint_ = 0;       ///< the sum of the positions
   int bucket_shift_ = 0;                ///< position >> bucket_shift_ is its bucket
   std::uint32_t members_ = 0;
 };

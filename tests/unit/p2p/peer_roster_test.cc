@@ -190,6 +190,31 @@ TEST(PeerRoster, ViewsAreBounded) {
   EXPECT_EQ(limit_counter(site.metrics_, "peer_members").Value(), 2);
 }
 
+// A node without a weight of its own has the view's, whatever it has said of itself before.
+TEST(PeerRoster, TakesItsWeightFromTheView) {
+  TableSite site;
+  const auto weight = [&] { return site.table_.snapshot()->find("self")->member.weight; };
+  EXPECT_EQ(weight(), 1);
+  auto view = named({"self", "a"});
+  view[0].weight = 4;
+  view.push_back(member("", {"192.168.1.1:5051"}));
+  site.table_.set_members(view);
+  const auto fingerprint = site.table_.snapshot()->ring().fingerprint();
+  EXPECT_EQ(weight(), 4);
+  site.table_.note_hello_at("192.168.1.1:5051", facts("self"));
+  EXPECT_EQ(weight(), 4);
+  view[0].weight = 2;
+  site.table_.set_members(view);
+  EXPECT_EQ(weight(), 2);
+  EXPECT_NE(site.table_.snapshot()->ring().fingerprint(), fingerprint);
+
+  Member self = member("self", {"self:5051"});
+  self.weight = 3;
+  PeerTable configured(self, {}, site.clock_, site.metrics_);
+  configured.set_members(view);
+  EXPECT_EQ(configured.snapshot()->find("self")->member.weight, 3);
+}
+
 // A node without a location of its own is where the view finds it.
 TEST(PeerRoster, TakesItsLocationFromTheView) {
   TableSite site;

@@ -41,6 +41,24 @@ TEST(Ring, IsAFunctionOfTheNames) {
   for (Key key = 0; key < 2000; ++key) EXPECT_EQ(members[ring.owner(key)].name, reversed[other.owner(key)].name);
 }
 
+// Two rings are told apart by who is in them and with what share, in whatever order they were listed.
+TEST(Ring, FingerprintsAreOfMembersAndWeights) {
+  const auto members = make_members(50);
+  const auto of = [](std::vector<Member> changed) { return Ring(changed).fingerprint(); };
+  auto changed = members;
+  std::ranges::reverse(changed);
+  EXPECT_EQ(of(changed), of(members));
+  changed = members;
+  changed[7].weight = 2;
+  const auto heavy = of(changed);
+  EXPECT_NE(heavy, of(members));
+  std::swap(changed[7].weight, changed[8].weight);
+  EXPECT_NE(of(changed), heavy);
+  changed = members;
+  changed.pop_back();
+  EXPECT_NE(of(changed), of(members));
+}
+
 // Small clusters are the hard case of multi-probe hashing: over 30 clusters of three and of ten, none is out of
 // balance. (Sampling 10,000 keys adds up to four percent to the true 1.1.)
 TEST(Ring, SmallClustersAreBalanced) {
