@@ -232,7 +232,7 @@ Result<> Node::open(const config::Config& config) {
        .announce = [this](p2p::PeerId from, const p2p::Announce& announce) { return coordinate(from, announce); },
        .hello = [this] { return hello(); },
        .on_hello = [this](const p2p::Hello& hello,
-                          const std::string&) { table_.note_hello_at(hello.advertise, hello.facts); },
+                          const std::string&) { table_.note_claim(hello.advertise, hello.facts); },
        .alternatives = [this](const Digest& digest, std::uint32_t stripe) { return alternatives(digest, stripe); },
        .clock = parts_.clock,
        .revoked = [this](std::string_view entry) { return is_revoked(entry); },

@@ -18,8 +18,9 @@ struct PeerTable::Entry {
   std::optional<PeerFacts> facts = {};  ///< of its last hello; they speak before the view
   std::optional<Now> departed = {};     ///< since when no view has it
   PeerHealth health;
-  std::uint32_t stripes = 0;  ///< served and verified
-  std::uint32_t asked = 0;    ///< times its address was asked for its name
+  std::uint32_t stripes = 0;                ///< served and verified
+  std::uint32_t asked = 0;                  ///< times its address was asked for its name
+  std::vector<std::string> contested = {};  ///< of its addresses: another name says that it is there
   double latency_ms = 0;
   double goodput = 0;
   Load load = {};

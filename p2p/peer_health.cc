@@ -32,6 +32,10 @@ void PeerHealth::hello(Time now) noexcept {
   }
 }
 
+void PeerHealth::greeted(Time now, bool fresh, const PeerTableOptions& options) noexcept {
+  if (fresh || tripped_ || silent(now, options)) last_try_ = std::min(last_try_, last_question_);
+}
+
 void PeerHealth::served(Time now) noexcept {
   contact(now);
   if (!tripped_) openings_ = 0;
@@ -75,6 +79,7 @@ PeerState PeerHealth::state(Time now, const PeerTableOptions& options, bool drai
 void PeerHealth::merge(const PeerHealth& other) noexcept {
   last_contact_ = std::max(last_contact_, other.last_contact_);
   last_try_ = std::max(last_try_, other.last_try_);
+  last_question_ = std::max(last_question_, other.last_question_);
   suspended_until_ = std::max(suspended_until_, other.suspended_until_);
   suspensions_ = std::max(suspensions_, other.suspensions_);
 }

@@ -22,15 +22,18 @@ class PeerHealth {
   void contact(Time now) noexcept;
   /// It answered a question that was asked to find out: an open circuit becomes half-open.
   void hello(Time now) noexcept;
+  /// It said hello to us, which does not tell that we reach it. Whom we could not reach, or who is `fresh` (we have not
+  /// asked this process yet), is asked in the next round, but no sooner than an interval after the last question.
+  void greeted(Time now, bool fresh, const PeerTableOptions& options) noexcept;
   /// It served a verified stripe: the circuit's next opening is short again.
   void served(Time now) noexcept;
   /// No answer. True: this one opened the circuit.
   bool failure(Time now, const PeerTableOptions& options) noexcept;
-  /// A new process: what the last one failed to do is forgotten, its offences are not.
+  /// A new process counts as a new peer does: what the last one failed to do is forgotten, its offences are not.
   void restarted(Time now) noexcept;
   /// True: it was not suspended before.
   bool suspend(Time now, const PeerTableOptions& options) noexcept;
-  void probed(Time now) noexcept { last_try_ = now; }
+  void probed(Time now) noexcept { last_try_ = last_question_ = now; }
 
   bool suspended(Time now) const noexcept { return now < suspended_until_; }
   bool circuit_open(Time now) const noexcept { return now < open_until_; }
@@ -43,6 +46,9 @@ class PeerHealth {
   std::uint32_t openings() const noexcept { return openings_; }
   /// When it was last heard of or asked.
   Time last_try() const noexcept { return last_try_; }
+  Time last_contact() const noexcept { return last_contact_; }
+  /// When it was last asked only to find out.
+  Time last_question() const noexcept { return last_question_; }
   /// Takes over what was known of the same peer under another name.
   void merge(const PeerHealth& other) noexcept;
 
@@ -51,6 +57,7 @@ class PeerHealth {
 
   Time last_contact_;
   Time last_try_{};
+  Time last_question_{};
   Time last_failure_{};
   Time open_until_{};
   Time suspended_until_{};

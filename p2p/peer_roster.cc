@@ -35,6 +35,15 @@ std::string PeerTable::name_for(const Member& member) const {
   return {};
 }
 
+/// Whoever membership or a hello says is there.
+std::string PeerTable::known_at(const std::string& address) const {
+  for (const auto& member : view_) {
+    if (std::ranges::find(member.addresses, address) == member.addresses.end()) continue;
+    if (auto name = name_for(member); !name.empty()) return name;
+  }
+  return {};
+}
+
 PeerTable::EntryPtr PeerTable::find(PeerId peer) const {
   const auto it = by_id_.find(peer);
   return it == by_id_.end() ? nullptr : it->second;

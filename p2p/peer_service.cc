@@ -186,7 +186,7 @@ Response Service::hello(const Request& request, const Asker& asker) {
       const auto peers = parts_.table.snapshot();
       if (const auto* peer = peers->find(asker.name)) id = peer->id;
     }
-    if (id != kNoPeer) parts_.table.note_hello(id, said->facts);
+    if (id != kNoPeer) parts_.table.note_greeting(id, said->facts);
   }
   return json_answer(to_json(parts_.hello()));
 }

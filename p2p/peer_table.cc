@@ -115,15 +115,20 @@ void PeerTable::set_revoked(std::vector<std::string> names) {
   tell(std::move(told));
 }
 
-void PeerTable::take_facts(Entry& entry, const PeerFacts& facts, Now now, Told& told) {
+void PeerTable::take_facts(Entry& entry, const PeerFacts& facts, Heard heard, Now now, Told& told) {
   const auto before = entry.facts ? entry.facts->incarnation : 0;
-  if (before != 0 && before != facts.incarnation) {
-    entry.health.restarted(now);
+  const bool restarted = before != 0 && before != facts.incarnation;
+  if (restarted) {
     told.restarted.push_back(entry.id);
     told.on_restart = on_restart_;
-  } else {
+  }
+  const bool fresh = restarted || (heard == Heard::kGreeting && !entry.facts);
+  if (fresh) {
+    entry.health.restarted(now);
+  } else if (heard == Heard::kAnswer) {
     entry.health.hello(now);
   }
+  if (heard == Heard::kGreeting) entry.health.greeted(now, fresh, options_);
   if (entry.facts == facts) return;
   const double weight_before = weight_of(entry);
   entry.facts = facts;
@@ -135,7 +140,7 @@ void PeerTable::note_hello(PeerId peer, const PeerFacts& facts) {
   std::string address;
   change(peer, [&](Entry& entry, Now now, Told& told) {
     if (entry.name == facts.name) {
-      take_facts(entry, facts, now, told);
+      take_facts(entry, facts, Heard::kAnswer, now, told);
     } else if (entry.name_from_view) {
       log::warn("a peer says that it is another one", {{"peer", entry.name}, {"says", facts.name}});
       if (entry.health.failure(now, options_)) circuits_opened_.Increment();
@@ -147,34 +152,68 @@ void PeerTable::note_hello(PeerId peer, const PeerFacts& facts) {
 }
 
 PeerId PeerTable::note_hello_at(const std::string& address, const PeerFacts& facts) {
-  if (facts.name.empty()) return kNoPeer;
   Told told;
   PeerId peer = kNoPeer;
   {
     const std::lock_guard lock(mutex_);
-    const auto now = clock_.steady();
     if (const auto* named = named_by_view(address); named != nullptr && named->name != facts.name) {
       log::warn("a member's address answers with another name",
                 {{"peer", named->name}, {"address", address}, {"says", facts.name}});
       return kNoPeer;
     }
-    EntryPtr entry = find(facts.name, address);
-    if (in_view(address) && name_at_[address] != facts.name) {
-      name_at_[address] = facts.name;
-      members_changed(now, told);
-      if (entry == nullptr && members_changed_) {  // an address that was another's: there is no entry to wait with
-        apply_view(now);
-        rebuild(now, told);
-      }
-      entry = find(facts.name, address);
-    }
-    if (entry == nullptr) return kNoPeer;
-    peer = entry->id;
-    take_facts(*entry, facts, now, told);
-    if (outdated(*entry, now)) rebuild(now, told);
+    peer = take_at(address, facts, Heard::kAnswer, clock_.steady(), told);
   }
   tell(std::move(told));
   return peer;
+}
+
+PeerId PeerTable::note_claim(const std::string& address, const PeerFacts& facts) {
+  Told told;
+  PeerId peer = kNoPeer;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!may_claim(address, facts.name)) return kNoPeer;
+    peer = take_at(address, facts, Heard::kGreeting, clock_.steady(), told);
+  }
+  tell(std::move(told));
+  return peer;
+}
+
+void PeerTable::note_greeting(PeerId peer, const PeerFacts& facts) {
+  change(peer, [&](Entry& entry, Now now, Told& told) {
+    if (entry.name == facts.name) take_facts(entry, facts, Heard::kGreeting, now, told);
+  });
+}
+
+/// Every certificate of the CA can claim any address; only who answers there shows that it is there.
+bool PeerTable::may_claim(const std::string& address, const std::string& name) {
+  const auto known = known_at(address);
+  if (known.empty() || known == name || std::ranges::binary_search(revoked_, known)) return true;
+  const auto it = entries_.find(known);
+  if (it == entries_.end()) return false;
+  auto& entry = *it->second;
+  if (std::ranges::find(entry.contested, address) != entry.contested.end()) return false;
+  log::info("a peer says that it is at another one's address", {{"peer", known}, {"address", address}, {"says", name}});
+  if (!entry.self && !entry.name_from_view) entry.contested.push_back(address);
+  return false;
+}
+
+PeerId PeerTable::take_at(const std::string& address, const PeerFacts& facts, Heard heard, Now now, Told& told) {
+  if (facts.name.empty()) return kNoPeer;
+  EntryPtr entry = find(facts.name, address);
+  if (in_view(address) && name_at_[address] != facts.name) {
+    name_at_[address] = facts.name;
+    members_changed(now, told);
+    if (entry == nullptr && members_changed_) {  // an address that was another's: there is no entry to wait with
+      apply_view(now);
+      rebuild(now, told);
+    }
+    entry = find(facts.name, address);
+  }
+  if (entry == nullptr) return kNoPeer;
+  take_facts(*entry, facts, heard, now, told);
+  if (outdated(*entry, now)) rebuild(now, told);
+  return entry->id;
 }
 
 void PeerTable::note_contact(PeerId peer, std::optional<Load> load) {
@@ -234,7 +273,11 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
   const auto now = clock_.steady();
   std::vector<EntryPtr> named;
   std::vector<EntryPtr> unnamed;
-  const auto due = [&](const Entry& entry) { return now - entry.health.last_try() >= options_.probe_interval; };
+  // Whose address is contested is asked although it may be heard of all the time.
+  const auto since = [](const Entry& entry) {
+    return entry.contested.empty() ? entry.health.last_try() : entry.health.last_question();
+  };
+  const auto due = [&](const Entry& entry) { return now - since(entry) >= options_.probe_interval; };
   for (const auto& entry : order_) {
     if (!entry->self && due(*entry) && state_of(*entry, now) != PeerState::kRevoked) named.push_back(entry);
   }
@@ -244,8 +287,7 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
   }
   std::vector<ProbeTarget> targets;
   const auto take = [&](std::vector<EntryPtr>& entries, std::size_t most) {
-    std::ranges::sort(entries, {},
-                      [](const EntryPtr& entry) { return std::pair(entry->health.last_try(), entry->id); });
+    std::ranges::sort(entries, {}, [&](const EntryPtr& entry) { return std::pair(since(*entry), entry->id); });
     if (entries.size() > most) entries.resize(most);
     for (const auto& entry : entries) {
       const auto& addresses = entry->from_view.addresses;
@@ -255,6 +297,11 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
       if (!addresses.empty()) target.address = addresses[entry->asked++ % addresses.size()];
       target.by_address =
           target.unnamed || (!entry->name_from_view && !target.address.empty() && entry->health.silent(now, options_));
+      if (!entry->contested.empty()) {
+        target.address = std::move(entry->contested.front());
+        entry->contested.erase(entry->contested.begin());
+        target.by_address = true;
+      }
       entry->health.probed(now);
       targets.push_back(std::move(target));
     }
@@ -262,6 +309,21 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
   take(named, named_max);
   take(unnamed, unnamed_max);
   return targets;
+}
+
+std::vector<PeerId> PeerTable::heard_of_last(std::size_t most) const {
+  const std::lock_guard lock(mutex_);
+  const auto now = clock_.steady();
+  std::vector<EntryPtr> entries;
+  for (const auto& entry : order_) {
+    if (!entry->self && state_of(*entry, now) == PeerState::kEligible) entries.push_back(entry);
+  }
+  std::ranges::sort(entries, std::ranges::greater(),
+                    [](const EntryPtr& entry) { return entry->health.last_contact(); });
+  if (entries.size() > most) entries.resize(most);
+  std::vector<PeerId> peers;
+  for (const auto& entry : entries) peers.push_back(entry->id);
+  return peers;
 }
 
 std::size_t PeerTable::unnamed() const {

@@ -167,10 +167,16 @@ class PeerTable {
   /// A membership view, without or with this node. Where it is found in it counts if `self` does not say.
   void set_members(std::vector<Member> members);
   void set_revoked(std::vector<std::string> names);
+  /// It answered our hello.
   void note_hello(PeerId peer, const PeerFacts& facts);
-  /// A hello of whoever is at `address`: names a member that was known by address only, or known by a name that it no
-  /// longer has. Returns its id; kNoPeer: membership knows neither the address nor the name.
+  /// Whoever is at `address` answered our hello: names a member that was known by address only, or known by a name that
+  /// it no longer has. Returns its id; kNoPeer: membership knows neither the address nor the name.
   PeerId note_hello_at(const std::string& address, const PeerFacts& facts);
+  /// It said hello to us. Its facts count; that we reach it is not said by it, so it is no contact.
+  void note_greeting(PeerId peer, const PeerFacts& facts);
+  /// Likewise, whose name is not known, and which says that it is at `address`: believed while no name is known there.
+  /// Else that address is asked soon, and who answers there has it. Returns as `note_hello_at`.
+  PeerId note_claim(const std::string& address, const PeerFacts& facts);
   void note_contact(PeerId peer, std::optional<Load> load = {});  ///< any answer, and the load that it told
   void note_failure(PeerId peer, const Error& error);             ///< no answer, a broken connection, no progress
   void note_stripe(PeerId peer, double first_byte_ms, double bytes_per_second);  ///< served and verified
@@ -180,6 +186,9 @@ class PeerTable {
   /// At most so many members that were neither heard of nor asked within the probe interval, longest ago first; unnamed
   /// ones are asked a second after the first time and then at doubled times. They count as asked now.
   std::vector<ProbeTarget> take_probe_targets(std::size_t named_max, std::size_t unnamed_max);
+
+  /// At most so many eligible others, those first that were heard of last.
+  std::vector<PeerId> heard_of_last(std::size_t most) const;
 
   /// Members whose name no hello has told yet.
   std::size_t unnamed() const;
@@ -191,6 +200,7 @@ class PeerTable {
  private:
   struct Entry;
   struct Told;  ///< what a change has to tell the listeners
+  enum class Heard : std::uint8_t { kAnswer, kGreeting };
   using EntryPtr = std::shared_ptr<Entry>;
   using Now = Clock::Steady;
 
@@ -201,6 +211,7 @@ class PeerTable {
   // Under the lock (peer_roster.cc):
   void apply_view(Now now);
   std::string name_for(const Member& member) const;
+  std::string known_at(const std::string& address) const;
   EntryPtr make_entry(Now now);
   EntryPtr entry_for(const std::string& name, const std::vector<std::string>& addresses, Now now);
   void adopt_unnamed(const EntryPtr& entry, const std::vector<std::string>& addresses);
@@ -214,7 +225,9 @@ class PeerTable {
   EntryPtr find(const std::string& name, const std::string& address) const;
 
   // Under the lock (peer_table.cc):
-  void take_facts(Entry& entry, const PeerFacts& facts, Now now, Told& told);
+  PeerId take_at(const std::string& address, const PeerFacts& facts, Heard heard, Now now, Told& told);
+  bool may_claim(const std::string& address, const std::string& name);
+  void take_facts(Entry& entry, const PeerFacts& facts, Heard heard, Now now, Told& told);
   void members_changed(Now now, Told& told);
   void rebuild(Now now, Told& told);
   Peer describe(const Entry& entry, Now now) const;

@@ -48,6 +48,62 @@ TEST(PeerRoster, AHelloNamesAnAddress) {
   EXPECT_EQ(site.id("node-8"), number);
 }
 
+// Somebody who says hello and tells an address where nobody is known yet is a member at once.
+TEST(PeerRoster, AClaimNamesAnAddress) {
+  TableSite site;
+  site.table_.set_members(at({"10.0.0.8:5051"}));
+  const auto number = pending(site.table_, "10.0.0.8:5051");
+  EXPECT_EQ(site.table_.note_claim("10.0.0.8:5051", facts("node-8")), number);
+  EXPECT_EQ(site.state("node-8"), PeerState::kEligible);
+  EXPECT_EQ(site.table_.note_claim("10.9.9.9:5051", facts("stranger")), kNoPeer);
+}
+
+// Where somebody is known, a claim only makes that address be asked, once an interval, although its peer is heard of
+// all the time; and who answers there has it.
+TEST(PeerRoster, AClaimTakesNoAddress) {
+  TableSite site;
+  const std::string address = "10.0.0.8:5051";
+  site.table_.set_members(at({address, "10.0.0.9:5051"}));
+  site.table_.note_hello_at(address, facts("node-8"));
+  const auto peer = site.id("node-8");
+  site.pass(milliseconds(5'000));
+  const auto claimed = [&] {
+    site.table_.note_contact(peer);
+    EXPECT_EQ(site.table_.note_claim(address, facts("node-9")), kNoPeer);
+    EXPECT_EQ(site.id("node-8"), peer);
+    EXPECT_EQ(site.id("node-9"), kNoPeer);
+    return site.table_.take_probe_targets(10, 0);
+  };
+  const auto targets = claimed();
+  ASSERT_EQ(targets.size(), 1U);
+  EXPECT_EQ(targets[0].peer, peer);
+  EXPECT_EQ(targets[0].address, address);
+  EXPECT_TRUE(targets[0].by_address);
+  EXPECT_EQ(site.table_.note_hello_at(address, facts("node-8")), peer);
+  EXPECT_TRUE(claimed().empty());
+  site.pass(milliseconds(5'000));
+  EXPECT_EQ(claimed().size(), 1U);
+  EXPECT_NE(site.table_.note_hello_at(address, facts("node-9")), kNoPeer);
+  EXPECT_EQ(site.id("node-8"), kNoPeer);
+  EXPECT_NE(site.id("node-9"), kNoPeer);
+}
+
+// Nobody claims this node's address or one that membership names; whose name was revoked has none to lose.
+TEST(PeerRoster, WhatCannotBeClaimed) {
+  TableSite site;
+  auto view = at({"self:5051", "10.0.0.8:5051"});
+  view.push_back(member("a", {"a:5051"}));
+  site.table_.set_members(view);
+  site.table_.note_hello_at("10.0.0.8:5051", facts("node-8"));
+  EXPECT_EQ(site.table_.note_claim("self:5051", facts("thief")), kNoPeer);
+  EXPECT_EQ(site.table_.note_claim("a:5051", facts("thief")), kNoPeer);
+  EXPECT_EQ(site.table_.snapshot()->peers().size(), 3U);
+  for (const auto& target : site.table_.take_probe_targets(10, 0)) EXPECT_FALSE(target.by_address);
+  site.table_.set_revoked({"node-8"});
+  EXPECT_NE(site.table_.note_claim("10.0.0.8:5051", facts("node-9")), kNoPeer);
+  EXPECT_NE(site.id("node-9"), kNoPeer);
+}
+
 // Two addresses that turn out to be one name become one peer; notes under either number reach it.
 TEST(PeerRoster, TwoAddressesOfOneNameMerge) {
   TableSite site;

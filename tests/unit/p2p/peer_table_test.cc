@@ -104,6 +104,65 @@ TEST_F(PeerTableTest, AHelloEndsTheOpenTime) {
   EXPECT_EQ(state("a"), PeerState::kCircuitOpen);
 }
 
+// Who says hello all the time but cannot be reached (a wrong `advertise`, a firewall that lets one direction pass)
+// turns silent like anybody else, is asked once an interval meanwhile, and is back with its first answer.
+TEST_F(PeerTableTest, AGreetingIsNoContact) {
+  const auto a = id("a");
+  const auto asked = [&] { return std::ranges::count(table_.take_probe_targets(10, 10), a, &ProbeTarget::peer) == 1; };
+  for (int i = 0; i < 4; ++i) {
+    table_.note_greeting(a, facts("a"));
+    EXPECT_TRUE(asked());
+    table_.note_greeting(a, facts("a"));
+    EXPECT_FALSE(asked());
+    fail_times(a, 1);
+    pass(milliseconds(5'000));
+  }
+  EXPECT_EQ(state("a"), PeerState::kSilent);
+  table_.note_greeting(a, facts("a"));
+  EXPECT_EQ(state("a"), PeerState::kSilent);
+  table_.note_hello(a, facts("a"));
+  EXPECT_EQ(state("a"), PeerState::kEligible);
+}
+
+// Nor does it close a circuit, open or half-open; but who greets is asked in the next round, though requests that
+// failed meanwhile would put that off.
+TEST_F(PeerTableTest, AGreetingDoesNotCloseTheCircuit) {
+  const auto a = id("a");
+  const auto asked = [&] { return std::ranges::count(table_.take_probe_targets(10, 10), a, &ProbeTarget::peer) == 1; };
+  EXPECT_TRUE(asked());
+  table_.note_hello(a, facts("a"));
+  fail_times(a, 3);
+  table_.note_greeting(a, facts("a"));
+  EXPECT_EQ(state("a"), PeerState::kCircuitOpen);
+  pass(milliseconds(5'000));
+  EXPECT_EQ(state("a"), PeerState::kEligible);
+  table_.note_greeting(a, facts("a"));
+  fail_times(a, 1);
+  EXPECT_EQ(state("a"), PeerState::kCircuitOpen);
+  EXPECT_FALSE(asked());
+  table_.note_greeting(a, facts("a"));
+  EXPECT_TRUE(asked());
+  table_.note_greeting(a, facts("a"));
+  EXPECT_FALSE(asked());
+}
+
+// What a greeting says counts all the same, and a new process begins anew.
+TEST_F(PeerTableTest, AGreetingTellsFactsAndRestarts) {
+  std::vector<PeerId> restarted;
+  table_.on_restart([&](PeerId peer) { restarted.push_back(peer); });
+  const auto a = id("a");
+  auto said = facts("a", 1);
+  said.draining = true;
+  table_.note_greeting(a, said);
+  EXPECT_EQ(state("a"), PeerState::kDraining);
+  fail_times(a, 3);
+  table_.note_greeting(a, facts("a", 2));
+  EXPECT_EQ(restarted, std::vector{a});
+  EXPECT_EQ(state("a"), PeerState::kEligible);
+  table_.note_greeting(a, facts("b"));  // not its name
+  EXPECT_EQ(table_.snapshot()->find(a)->incarnation, 2U);
+}
+
 // Bad bytes suspend for ten minutes, the next time for twenty; several reports of one batch are one offence; a restart
 // of the peer does not clear it.
 TEST_F(PeerTableTest, SuspensionDoubles) {
