@@ -277,7 +277,7 @@ Result<> run_daemon(DaemonOptions options) {
   preheats.close();
   preheat_queue.close();
   const auto drained_by = std::chrono::steady_clock::now() + config.client.drain_timeout;
-  if (ring) ring->leave();
+  if (ring) ring->leave();  // stays a member: clients pull through it until they are gone
   (*server)->drain(config.client.drain_timeout);
   if (ring) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(drained_by - std::chrono::steady_clock::now());

@@ -444,18 +444,21 @@ void Node::published_bad(std::string_view publisher, std::string_view why) {
 }
 
 void Node::leave() {
-  if (!draining_.exchange(true)) membership_->stop();
+  if (!draining_.exchange(true)) prober_->tell();
 }
 
 void Node::drain(std::chrono::milliseconds timeout) {
   leave();
   service_->drain();  // have streams have no end of their own
   server_->drain(timeout);
+  // Not before: peers answer members only, and clients pull through this node until here.
+  membership_->stop();
 }
 
 void Node::close() {
   if (ticking_) *ticking_ = false;
   asio::post(parts_.loops.at(0), [this] { timer_.cancel(); });
+  membership_->stop();
   values_.reset();
   revoked_->stop();
   prober_->stop();

@@ -47,9 +47,11 @@ class RingNode : public FetchPeers {
   virtual void set_preheats(p2p::PeerPreheats& preheats) = 0;
   virtual const std::string& name() const noexcept = 0;
   virtual Result<> start() = 0;
-  /// Tells the others that this node goes away: they choose others from now on. Everything works on.
+  /// Tells the others that this node goes away: they choose others from now on. It stays a member, and everything works
+  /// on.
   virtual void leave() = 0;
-  /// Leaves, if it has not, and finishes what it sends to peers.
+  /// Leaves, if it has not, finishes what it sends to peers, and then is no member any more. Takes as much longer than
+  /// `timeout` as membership needs to say so: with etcd a second at most for each endpoint that does not answer.
   virtual void drain(std::chrono::milliseconds timeout) = 0;
   virtual void close() = 0;
   virtual std::vector<std::string> addresses() const = 0;

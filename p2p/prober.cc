@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kUnnamedInterval{1'000};
 constexpr std::chrono::milliseconds kFirstSpread{500};  ///< of the first round: a node wants to know its cluster soon
+constexpr std::size_t kTellAtOnce = 32;
+constexpr std::chrono::milliseconds kTellTimeout{1'000};
 constexpr std::int64_t kSpreadMin = 8;  ///< fewer hellos than these need not wait for each other so long
 
 }  // namespace
@@ -46,6 +48,8 @@ struct Prober::Impl : std::enable_shared_from_this<Impl> {
   static Task<> run(std::shared_ptr<Impl> self);
   static Task<> round(std::shared_ptr<Impl> self, std::chrono::milliseconds spread);
   static Task<> probe(std::shared_ptr<Impl> self, ProbeTarget target);
+  struct Telling;
+  static Task<> tell_next(std::shared_ptr<Impl> self, std::shared_ptr<Telling> telling);
   void take_answer(const ProbeTarget& target, const Result<Hello>& answer);
 
   const ProberOptions options;
@@ -98,6 +102,21 @@ Task<> Prober::Impl::probe(std::shared_ptr<Impl> self, ProbeTarget target) {
   }
 }
 
+/// Shared by the tasks that tell side by side.
+struct Prober::Impl::Telling {
+  std::vector<PeerId> peers;
+  std::size_t next = 0;
+};
+
+Task<> Prober::Impl::tell_next(std::shared_ptr<Impl> self, std::shared_ptr<Telling> telling) {
+  while (!self->stopped && telling->next < telling->peers.size()) {
+    ProbeTarget target;
+    target.peer = telling->peers[telling->next++];
+    const auto answer = co_await self->client.hello(target.peer, self->own(), kTellTimeout);
+    self->take_answer(target, answer);
+  }
+}
+
 void Prober::Impl::take_answer(const ProbeTarget& target, const Result<Hello>& answer) {
   if (stopped) return;
   if (!answer) {
@@ -135,6 +154,15 @@ void Prober::stop() {
 
 void Prober::wake() {
   asio::post(impl_->loop, [impl = impl_] { impl->timer.cancel(); });
+}
+
+void Prober::tell() {
+  asio::post(impl_->loop, [impl = impl_] {
+    if (impl->stopped) return;
+    const auto telling = std::make_shared<Impl::Telling>(impl->table.heard_of_last(kTellMax));
+    for (std::size_t i = 0; i < std::min(kTellAtOnce, telling->peers.size()); ++i)
+      asio::co_spawn(impl->loop, Impl::tell_next(impl, telling), asio::detached);
+  });
 }
 
 Task<> Prober::round(std::chrono::milliseconds spread) { return Impl::round(impl_, spread); }

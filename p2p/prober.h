@@ -9,6 +9,8 @@
 // end; a hello that is under way then is let run out and ignored.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 
@@ -25,6 +27,10 @@ struct ProberOptions {
   std::size_t probes_per_round = 64;
   std::size_t unnamed_per_round = 128;  ///< members without a name are asked in rounds of their own, one a second
 };
+
+/// How many peers are told at once that this node goes away: with those that it deals with now it has had contact last.
+/// The others hear of it when they ask, or find that nobody answers.
+inline constexpr std::size_t kTellMax = 256;
 
 class Prober {
  public:
@@ -45,6 +51,9 @@ class Prober {
   void stop();
   /// The next round now: membership has new members.
   void wake();
+  /// Says hello to the `kTellMax` eligible members that were heard of last, however lately, and does not wait for their
+  /// answers: what `own` says has changed. Who says nothing for a second has not answered.
+  void tell();
 
   /// One round, its hellos spread over `spread`; returns when the last one was sent. On the loop.
   Task<> round(std::chrono::milliseconds spread);

@@ -77,9 +77,21 @@ class ProberTest : public ::testing::Test, public TableSite {
     loop_.run();
   }
 
+  void tell() {
+    prober_.tell();
+    loop_.restart();
+    loop_.run();
+  }
+  Hello own() const {
+    auto own = hello_of("self");
+    own.facts.draining = draining_;
+    return own;
+  }
+
+  bool draining_ = false;
   Loop loop_;
   FakeClient client_;
-  Prober prober_{options(), table_, client_, [] { return hello_of("self"); }, loop_, metrics_, 1};
+  Prober prober_{options(), table_, client_, [this] { return own(); }, loop_, metrics_, 1};
 };
 
 // A round says hello to everyone who is new, with this node's own facts; who answered is not asked again within the
@@ -167,6 +179,37 @@ TEST_F(ProberTest, TellsRestartsAndAnswers) {
   }
   EXPECT_EQ(restarted, std::vector{id("a")});
   EXPECT_EQ(answers.size(), 4U);
+}
+
+// A node that leaves tells every eligible peer, although all were heard of a moment ago.
+TEST_F(ProberTest, TellsAtOnce) {
+  table_.set_members(named({"a", "b", "c"}));
+  client_.peers = {{id("a"), hello_of("a", 5)}, {id("b"), hello_of("b", 6)}};
+  for (const auto* name : {"a", "b", "c"}) table_.note_contact(id(name));
+  table_.suspend(id("c"), "bad stripe");
+  draining_ = true;
+  tell();
+  std::ranges::sort(client_.asked);
+  auto told = std::vector{id("a"), id("b")};
+  std::ranges::sort(told);
+  EXPECT_EQ(client_.asked, told);
+  for (const auto& said : client_.said) EXPECT_TRUE(said.facts.draining);
+  EXPECT_EQ(table_.snapshot()->find("b")->incarnation, 6U);
+}
+
+// However many they are, so many are told and no more, and those first that were heard of last.
+TEST_F(ProberTest, TellsTheLatest) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kTellMax + 10; ++i) names.push_back("n" + std::to_string(i));
+  table_.set_members(named(names));
+  for (const auto& name : names) {
+    clock_.advance(milliseconds(1));
+    table_.note_contact(id(name));
+  }
+  tell();
+  EXPECT_EQ(client_.asked.size(), kTellMax);
+  EXPECT_EQ(client_.asked.front(), id(names.back()));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(std::ranges::count(client_.asked, id(names[static_cast<std::size_t>(i)])), 0);
 }
 
 // Started, it goes on by itself; `wake` brings the next round at once, and `stop` ends it and lets the loop run out.
