@@ -89,10 +89,12 @@ Slice read_slice(const Json& json) {
     const auto& addresses = json_member(one, "addresses");
     // All of them are the same place, and the first is the one to use.
     if (!addresses.is_array() || addresses.empty()) continue;
+    const auto& conditions = json_member(one, "conditions");
     slice.endpoints.push_back({.address = plain_or_empty(addresses.front()),
                                .node = plain_or_empty(json_member(one, "nodeName")),
                                .zone = plain_or_empty(json_member(one, "zone")),
-                               .terminating = json_flag(json_member(json_member(one, "conditions"), "terminating"))});
+                               .terminating = json_flag(json_member(conditions, "terminating")),
+                               .serving = json_flag(json_member(conditions, "serving"))});
   }
   return slice;
 }

@@ -26,6 +26,7 @@ struct Endpoint {
   std::string node = {};  ///< empty: the API server does not say
   std::string zone = {};
   bool terminating = false;
+  bool serving = false;  ///< the API server says that it answers, also while it is terminating
 };
 struct Port {
   std::string name;

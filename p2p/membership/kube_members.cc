@@ -26,6 +26,7 @@ std::vector<std::string> location_in(const std::string& zone, const Places& plac
 struct Addresses {
   std::set<std::string> v4, v6;
   std::string zone;
+  bool terminating = false;  ///< all of them
 };
 
 void add(const Slice& slice, const std::string& port_name, std::map<std::string, Addresses>& by_node,
@@ -34,12 +35,19 @@ void add(const Slice& slice, const std::string& port_name, std::map<std::string,
   if (port == slice.ports.end()) return;
   for (const auto& endpoint : slice.endpoints) {
     const auto address = join_address(endpoint.address, port->number);
-    if (endpoint.terminating || !check_address(address)) continue;
+    // Unless the API server says that it serves, who is terminating is taken for gone.
+    if ((endpoint.terminating && !endpoint.serving) || !check_address(address)) continue;
     if (endpoint.node.empty()) {
       unnamed.insert(address);
       continue;
     }
     auto& known = by_node[endpoint.node];
+    const bool first = known.v4.empty() && known.v6.empty();
+    if (!first && known.terminating != endpoint.terminating) {
+      if (endpoint.terminating) continue;
+      known = {};
+    }
+    known.terminating = endpoint.terminating;
     (address.starts_with('[') ? known.v6 : known.v4).insert(address);
     if (known.zone.empty()) known.zone = endpoint.zone;
   }

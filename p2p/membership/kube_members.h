@@ -1,7 +1,8 @@
 // From the EndpointSlices of a Service to members: one for each node, with the first address of each of its endpoints
 // (IPv4 before IPv6) and the port of the given name. Endpoints that are not ready count: a node that the control plane
-// does not hear of may well be reachable, and whether it is, peers find out themselves. Endpoints that are terminating
-// do not.
+// does not hear of may well be reachable, and whether it is, peers find out themselves. An endpoint that is terminating
+// counts while it serves, for it finishes what it does for others, and where its node has no other: the next pod is not
+// to share a member with the last one.
 // Thread rule: pure functions.
 #pragma once
 

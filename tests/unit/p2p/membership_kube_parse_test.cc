@@ -12,7 +12,8 @@ kube::Object slice(std::vector<kube::Endpoint> endpoints, std::uint16_t port = 5
   return {.name = "s", .version = "1", .content = kube::Slice{std::move(endpoints), {{"peers", port}}}};
 }
 
-// One member a node, whatever slices its endpoints are in; the terminating are left out, those not ready are not.
+// One member a node, whatever slices its endpoints are in; the terminating that do not serve are left out, those not
+// ready are not.
 TEST(KubeMembers, MergesByNode) {
   const std::map<std::string, kube::Object> slices{
       {"v6", slice({{.address = "fd00::1", .node = "n1"}})},
@@ -22,6 +23,35 @@ TEST(KubeMembers, MergesByNode) {
   EXPECT_EQ(words(members), (Words{"n1", "10.0.0.4:5051"}));
   EXPECT_EQ(members.front().addresses, (Words{"10.0.0.1:5051", "[fd00::1]:5051"}));
   EXPECT_TRUE(kube::members_of(slices, "other", {}).empty());
+}
+
+// Who is terminating but serves is finishing what it does for others, and is a member until the next pod of its node is
+// there.
+TEST(KubeMembers, KeepsTheTerminatingThatServe) {
+  const kube::Endpoint last{.address = "10.0.0.2", .node = "n2", .terminating = true, .serving = true};
+  const kube::Endpoint next{.address = "10.0.0.3", .node = "n2"};
+  const auto addresses = [](std::vector<kube::Endpoint> endpoints) {
+    const auto members = kube::members_of({{"v4", slice(std::move(endpoints))}}, "peers", {});
+    EXPECT_EQ(words(members), (Words{"n2"}));
+    return members.empty() ? Words{} : members.front().addresses;
+  };
+  EXPECT_EQ(addresses({last}), (Words{"10.0.0.2:5051"}));
+  EXPECT_EQ(addresses({last, next}), (Words{"10.0.0.3:5051"}));
+  EXPECT_EQ(addresses({next, last}), (Words{"10.0.0.3:5051"}));
+}
+
+// An API server that does not say whether a terminating endpoint serves has one that does not.
+TEST(KubeJson, ConditionsOfEndpoints) {
+  const auto object = kube::parse_object(
+      R"({"kind":"EndpointSlice","metadata":{"name":"s","resourceVersion":"1"},"endpoints":[)"
+      R"({"addresses":["10.0.0.1"],"conditions":{"ready":false,"serving":true,"terminating":true}},)"
+      R"({"addresses":["10.0.0.2"],"conditions":{"ready":true,"terminating":true}},{"addresses":["10.0.0.3"]}]})");
+  ASSERT_TRUE(object) << object.error().what();
+  const auto& endpoints = std::get<kube::Slice>(object->content).endpoints;
+  ASSERT_EQ(endpoints.size(), 3U);
+  EXPECT_TRUE(endpoints[0].terminating && endpoints[0].serving);
+  EXPECT_TRUE(endpoints[1].terminating && !endpoints[1].serving);
+  EXPECT_FALSE(endpoints[2].terminating);
 }
 
 // A label that is missing ends the location: what is behind it would stand at another width.
