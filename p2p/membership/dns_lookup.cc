@@ -23,6 +23,14 @@ void tidy(std::vector<std::string>& addresses) {
   addresses.erase(std::ranges::unique(addresses).begin(), addresses.end());
 }
 
+/// An answer that names nobody (a CNAME that leads nowhere, a service that is "not here") is no cluster without
+/// members.
+Result<DnsAnswer> checked(DnsAnswer answer) {
+  if (answer.addresses.empty()) return fail(Errc::kNotFound, "the answer has no such records");
+  tidy(answer.addresses);
+  return answer;
+}
+
 std::optional<std::string> literal(int family, const void* bytes, std::uint16_t port) {
   char text[INET6_ADDRSTRLEN];
   if (inet_ntop(family, bytes, text, sizeof text) == nullptr) return std::nullopt;
@@ -98,8 +106,7 @@ Result<DnsAnswer> system_addresses(const std::string& name, std::uint16_t port) 
     if (bytes == nullptr) continue;
     if (auto address = literal(one->ai_family, bytes, port)) answer.addresses.push_back(std::move(*address));
   }
-  tidy(answer.addresses);
-  return answer;
+  return checked(std::move(answer));
 }
 
 /// A and AAAA from one server. A name that has only one of them is well.
@@ -152,8 +159,7 @@ Result<DnsAnswer> read_dns_answer(std::span<const unsigned char> message, int ty
     if (auto address = address_of(parsed, record, port)) answer.addresses.push_back(std::move(*address));
     if (answer.addresses.size() > kMaxMembers) return fail(Errc::kLimit, "too many records");
   }
-  tidy(answer.addresses);
-  return answer;
+  return checked(std::move(answer));
 }
 
 Result<DnsAnswer> look_up(const DnsOptions& options) {

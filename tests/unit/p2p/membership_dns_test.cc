@@ -14,6 +14,7 @@ using Words = std::vector<std::string>;
 using Bytes = std::vector<unsigned char>;
 
 constexpr int kA = 1;
+constexpr int kCname = 5;
 constexpr int kAaaa = 28;
 constexpr int kSrv = 33;
 
@@ -162,6 +163,21 @@ TEST(DnsLookup, Services) {
   EXPECT_EQ(answer->addresses, (Words{"n1.test:7000", "n2.test:7001"}));
 }
 
+// A CNAME that leads nowhere and a service that is "not here" name nobody: no cluster without members.
+TEST(DnsLookup, NobodyIsAnError) {
+  TinyDns dns;
+  dns.set({srv("", 1)});
+  EXPECT_EQ(look_up({.name = "_oxbow._tcp.test", .server = dns.address()}).error().code(), Errc::kNotFound);
+  Bytes message{0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0};
+  const auto add = [&](const Bytes& bytes) { message.insert(message.end(), bytes.begin(), bytes.end()); };
+  add(encode_name("peers.test"));
+  add({0, kA, 0, 1});
+  const auto target = encode_name("gone.test");
+  add({0xc0, 0x0c, 0, kCname, 0, 1, 0, 0, 0, 60, 0, static_cast<unsigned char>(target.size())});
+  add(target);
+  EXPECT_EQ(read_dns_answer(message, kA, 1).error().code(), Errc::kNotFound);
+}
+
 // Errors tell a name that is not there from a server that does not work; garbage is an error, not a view.
 TEST(DnsLookup, Errors) {
   TinyDns dns;
@@ -204,6 +220,21 @@ TEST(DnsMembership, PushesChangesOnly) {
   ASSERT_TRUE(views.reach({"10.0.0.3:5"}));
   EXPECT_TRUE(eventually([&] { return membership->trouble().empty(); }));
   EXPECT_GE(metric(metrics, "oxbow_membership_errors_total", "dns"), 1);
+}
+
+// Nor does a service that says "not here" empty the view.
+TEST(DnsMembership, NobodyKeepsTheLastView) {
+  TinyDns dns;
+  MetricsRegistry metrics;
+  Views views;
+  dns.set({srv("n1.test", 7000)});
+  const auto membership = make_dns_membership(
+      {.name = "_oxbow._tcp.test", .interval = std::chrono::seconds(1), .server = dns.address()}, metrics);
+  ASSERT_TRUE(membership->start(views.callback()));
+  ASSERT_TRUE(views.reach({"n1.test:7000"}));
+  dns.set({srv("", 1)});
+  ASSERT_TRUE(eventually([&] { return !membership->trouble().empty(); }));
+  EXPECT_EQ(views.count(), 1U);
 }
 
 // A name server that says nothing holds a look-up for seconds, and `stop` for none of them: the look-up is left behind.
