@@ -213,9 +213,7 @@ Result<> run_daemon(DaemonOptions options) {
   DigestMemory memory(**store);
   std::optional<PeerKnowledge> peers;
   if (ring) {
-    PeerKnowledge::Options peer_options;
-    peer_options.replicas = config.routing.replicas;
-    peers.emplace(peer_options, *ring, ground.metrics);
+    peers.emplace(PeerKnowledge::Options{}, *ring, ground.metrics);
   }
   Access access(grants, memory, curls, peers ? &*peers : nullptr);
   SmallContents contents(**store, access, ground.metrics);

@@ -23,6 +23,8 @@ class FetchPeers {
 
   virtual std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) = 0;
   virtual std::shared_ptr<const p2p::PeerSnapshot> snapshot() const = 0;
+  /// How many ranked peers of a key know what it names: the settings that hold now.
+  virtual std::uint32_t replicas() const { return 3; }
   /// `changed` (any thread) after every change of the table; ends when what it returns is destroyed.
   virtual std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) = 0;
 

@@ -51,7 +51,7 @@ void PeerKnowledge::count(std::string_view what, bool found) {
 
 std::vector<p2p::PeerId> PeerKnowledge::targets(p2p::Key key) const {
   const auto snapshot = peers_.snapshot();
-  auto chosen = snapshot->ranked(key, options_.replicas);
+  auto chosen = snapshot->ranked(key, peers_.replicas());
   std::erase(chosen, snapshot->self());
   std::vector<p2p::PeerId> others;
   for (const auto& peer : snapshot->peers()) {

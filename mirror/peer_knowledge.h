@@ -31,8 +31,7 @@ struct Outage {
 class PeerKnowledge {
  public:
   struct Options {
-    std::size_t replicas = 3;                ///< ranked peers of the key that are asked
-    std::size_t others = 8;                  ///< and peers at random: with up to 12 nodes that is everybody
+    std::size_t others = 8;                  ///< peers at random, besides the ranked ones of the key
     std::chrono::milliseconds budget{500};   ///< of a question, the bytes of small content too
     std::chrono::milliseconds patience{50};  ///< for further answers once there is one
   };

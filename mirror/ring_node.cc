@@ -15,6 +15,7 @@
 #include "mirror/announcer.h"
 #include "mirror/peer_contents.h"
 #include "mirror/ring_options.h"
+#include "mirror/settings_compare.h"
 #include "p2p/coordinator.h"
 #include "p2p/peer_service.h"
 #include "p2p/prober.h"
@@ -92,6 +93,7 @@ class Node final : public RingNode {
     return p2p::make_strategy(strategy_, std::move(context));
   }
   std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return table_.snapshot(); }
+  std::uint32_t replicas() const override { return replicas_; }
   std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) override;
   Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
   p2p::PeerClient& client() override { return *client_; }
@@ -109,7 +111,6 @@ class Node final : public RingNode {
     std::mutex mutex;
     std::uint64_t next = 1;
     std::map<std::uint64_t, std::function<void()>> all;
-    std::set<std::string> warned;  ///< peers whose other settings were spoken of
   };
   class Listening;
 
@@ -148,6 +149,7 @@ class Node final : public RingNode {
   std::atomic<p2p::StrategyKind> strategy_;
   std::atomic<std::uint32_t> replicas_;
   std::atomic<std::uint64_t> settings_epoch_ = 0;
+  SettingsCompare settings_compare_;  ///< on the prober's loop
   const p2p::Member self_;
   const std::uint64_t incarnation_;
   std::atomic<bool> draining_ = false;
@@ -291,19 +293,23 @@ Result<> Node::start() {
 
 /// Without a place that all agree on, at least say when two do not.
 void Node::compare_settings(const p2p::Hello& other) {
-  if (other.settings_epoch != 0 || settings_epoch_ != 0) return;  // they follow the cluster's, which may be rolling
-  const bool same_replicas = other.replicas == replicas_;
-  if (same_replicas && other.strategy == p2p::to_string(strategy_)) return;
-  {
-    const std::lock_guard lock(listeners_->mutex);
-    if (!listeners_->warned.insert(other.facts.name).second) return;
-  }
-  log::warn("a peer has other settings than this node; both work, and they should be the same",
-            {{"peer", other.facts.name},
-             {"its_strategy", other.strategy},
-             {"own_strategy", p2p::to_string(strategy_)},
-             {"its_replicas", other.replicas},
-             {"own_replicas", replicas_.load()}});
+  const OwnSettings own{std::string(p2p::to_string(strategy_)), replicas_, settings_epoch_};
+  const auto found = settings_compare_.take(own, other, parts_.clock.steady());
+  if (!found) return;
+  const auto* text = "a peer has other settings than this node; both work, and they should be the same";
+  if (*found == SettingsDifference::kEpochs)
+    text = "a peer has the cluster's settings of another epoch; see what its log says of membership and settings";
+  if (*found == SettingsDifference::kNoEpoch)
+    text =
+        "one of a peer and this node does not have the cluster's settings; see that both have the same "
+        "membership, and what the log of the one without an epoch says of it";
+  log::warn(text, {{"peer", other.facts.name},
+                   {"its_strategy", other.strategy},
+                   {"own_strategy", own.strategy},
+                   {"its_replicas", other.replicas},
+                   {"own_replicas", own.replicas},
+                   {"its_epoch", other.settings_epoch},
+                   {"own_epoch", own.epoch}});
 }
 
 void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {

@@ -20,6 +20,8 @@ class KnowingPeers final : public FetchPeers, public p2p::PeerClient {
     bool silent = false;  ///< answers when the asker has given up
   };
 
+  std::atomic<std::uint32_t> ranked = 3;  ///< of the settings
+
   /// `count` peers with the ids 1, 2, …, and this node, the last.
   explicit KnowingPeers(std::size_t count) {
     std::vector<p2p::Peer> peers;
@@ -80,6 +82,7 @@ class KnowingPeers final : public FetchPeers, public p2p::PeerClient {
   }
 
   std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return snapshot_; }
+  std::uint32_t replicas() const override { return ranked; }
   p2p::PeerClient& client() override { return *this; }
   void sent_bad(p2p::PeerId peer, std::string_view) override {
     const std::lock_guard lock(mutex_);
