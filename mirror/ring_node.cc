@@ -200,6 +200,11 @@ std::unique_ptr<storage::Subscription> Node::on_change(std::function<void()> cha
 }
 
 Result<> Node::open(const config::Config& config) {
+  values_ = make_cluster_values(config);
+  revoked_ = std::make_unique<RevokedList>(config, values_.get(),
+                                           [this](std::vector<std::string> names) { revoke(std::move(names)); });
+  if (auto loaded = revoked_->load(); !loaded)
+    return std::unexpected(std::move(loaded.error()).in("peer.revoked_file"));
   p2p::PeerClientOptions client_options{.own_name = self_.name, .tls = nullptr, .http = {}};
   http::ServerConfig server{"peers", {config.peer.listen}, std::nullopt, {}, true};
   server.limits.request_body_bytes = p2p::kMaxMessageBytes;
@@ -247,12 +252,9 @@ Result<> Node::open(const config::Config& config) {
   // What no node can keep whole is kept by span across the cluster: each keeps what it comes first for on the ring.
   parts_.blobs.store().set_span_rank(
       [this](const Digest& digest, std::uint32_t span) { return span_rank(digest, span); });
-  values_ = make_cluster_values(config);
   auto membership = make_membership(config, self_, parts_.metrics);
   if (!membership) return std::unexpected(std::move(membership.error()).in("membership"));
   membership_ = std::move(*membership);
-  revoked_ = std::make_unique<RevokedList>(config, values_.get(),
-                                           [this](std::vector<std::string> names) { revoke(std::move(names)); });
   announcer_ = std::make_shared<Announcer>(
       Announcer::Options{}, parts_.blobs, table_, parts_.loops.at(0),
       [this](p2p::PeerId peer, std::vector<p2p::Announce> announces) { return send(peer, std::move(announces)); },
@@ -291,7 +293,7 @@ Result<> Node::start() {
   return {};
 }
 
-/// Without a place that all agree on, at least say when two do not.
+/// Without a place that all agree on, at least say when two do not; with one, who does not follow it.
 void Node::compare_settings(const p2p::Hello& other) {
   const OwnSettings own{std::string(p2p::to_string(strategy_)), replicas_, settings_epoch_};
   const auto found = settings_compare_.take(own, other, parts_.clock.steady());
@@ -344,7 +346,8 @@ Task<> Node::tick(std::shared_ptr<bool> running) {
 p2p::Hello Node::hello() const {
   p2p::Hello hello;
   const auto snapshot = table_.snapshot();
-  // With a location from membership where the configuration has none.
+  // With a location and a weight from membership where the configuration has none. What membership may say of weights
+  // is more than a hello may, and the ring knows no difference below.
   const auto* self = snapshot->find(snapshot->self());
   const auto weight = std::max(self->member.weight, p2p::Ring::kWeightMin);
   hello.facts = {self_.name,           self->member.location, weight,          p2p::kProtocolOldest,

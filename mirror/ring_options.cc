@@ -108,6 +108,23 @@ RevokedList::RevokedList(const config::Config& config, p2p::ClusterValues* value
 
 RevokedList::~RevokedList() { stop(); }
 
+Result<> RevokedList::load() {
+  if (path_.empty()) return {};
+  auto text = tls::read_file(path_, kMaxRevokedFileBytes);
+  auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error());
+  if (!names) {
+    return fail(names.error().code(), fmt::format("{}; nobody would be refused: copy revoked.json from the CA to {}, "
+                                                  "or write [] to it if nobody is revoked",
+                                                  names.error().what(), path_));
+  }
+  last_text_ = std::move(*text);
+  log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
+  const std::lock_guard guard(mutex_);
+  from_file_ = std::move(*names);
+  publish();
+  return {};
+}
+
 void RevokedList::start() {
   if (values_ != nullptr) {
     values_->watch(std::string(p2p::kRevokedKey), [this](const std::optional<p2p::ClusterValue>& value) {
@@ -139,14 +156,13 @@ void RevokedList::publish() {
 void RevokedList::watch_file(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
-  std::string last;
   bool warned = false;
   while (!stop.stop_requested()) {
     const auto text = tls::read_file(path_, kMaxRevokedFileBytes);
-    if (text && *text == last) {
+    if (text && *text == last_text_) {
       warned = false;
     } else if (auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error()); names) {
-      last = *text;
+      last_text_ = *text;
       warned = false;
       log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
       const std::lock_guard guard(mutex_);

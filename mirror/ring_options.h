@@ -29,8 +29,8 @@ std::unique_ptr<p2p::ClusterValues> make_cluster_values(const config::Config& co
 std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 
 /// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
-/// the provider keeps one. A list that cannot be read keeps the last one.
-/// Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
+/// the provider keeps one. A list that cannot be read keeps the last one; without a first one a node must not start,
+/// for it would refuse nobody. Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
 class RevokedList {
  public:
   using OnList = std::function<void(std::vector<std::string>)>;
@@ -39,6 +39,8 @@ class RevokedList {
               std::chrono::milliseconds look_every = std::chrono::milliseconds(5'000));
   ~RevokedList();
 
+  /// The file as it is now, told at once. Before `start`. Errors: those of reading it; kInvalid, kLimit (no such list).
+  Result<> load();
   void start();
   void stop();
 
@@ -50,7 +52,8 @@ class RevokedList {
   OnList on_list_;
   const std::chrono::milliseconds look_every_;
   p2p::ClusterValues* const values_;
-  std::mutex mutex_;  ///< held while the list is told, so that no older one is told last
+  std::string last_text_;  ///< of the file
+  std::mutex mutex_;       ///< held while the list is told, so that no older one is told last
   std::vector<std::string> from_file_;
   std::vector<std::string> from_cluster_;
   std::jthread thread_;

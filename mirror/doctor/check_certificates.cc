@@ -133,7 +133,8 @@ void look_at_revoked(const Subject& subject, const std::string& name, X509& cert
   const auto list = text ? p2p::parse_revoked(*text) : std::unexpected(text.error());
   if (!list) {
     return out.warn("certificates.revoked_file", fmt::format("peer.revoked_file: {}", list.error().what()),
-                    "Nodes that were shut out are believed here.", "copy revoked.json from the CA to " + file);
+                    "A daemon keeps the last list that it has read, and does not start without one.",
+                    "copy revoked.json from the CA to " + file);
   }
   const auto serial = "serial:" + tls::serial_of(certificate);
   if (std::ranges::find(*list, name) == list->end() && std::ranges::find(*list, serial) == list->end()) return;

@@ -83,5 +83,24 @@ TEST_F(RevokedListTest, FollowsItsFile) {
   EXPECT_EQ(told_.size(), 2U);
 }
 
+// Before anything is served the file has to be there: without it nobody would be refused, and nobody would notice.
+TEST_F(RevokedListTest, IsThereAtTheStart) {
+  RevokedList list(config_, nullptr, [this](std::vector<std::string> names) { told_.push_back(std::move(names)); });
+  const auto absent = list.load();
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code(), Errc::kNotFound);
+  EXPECT_NE(absent.error().what().find(config_.peer.revoked_file), std::string::npos) << absent.error().what();
+  EXPECT_NE(absent.error().what().find("[]"), std::string::npos);
+  write("not a list");
+  EXPECT_FALSE(list.load());
+  EXPECT_TRUE(told_.empty());
+  write(R"(["node-3"])");
+  EXPECT_TRUE(list.load());
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_.front(), std::vector<std::string>{"node-3"});
+  config_.peer.revoked_file.clear();
+  EXPECT_TRUE(RevokedList(config_, nullptr, [](const auto&) {}).load());
+}
+
 }  // namespace
 }  // namespace oxbow::mirror
