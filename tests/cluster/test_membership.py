@@ -4,9 +4,11 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import time
 
 from oxcluster.case import MIB, Scenario, needs_peers
+from oxcluster.pull import finish
 from oxtest import clients
 from oxtest.mirror import ROOT
 from oxtest.process import Process, listening, run
@@ -100,6 +102,22 @@ class WithEtcd(EtcdScenario):
         path, digest, mark = self.pushed(cluster, SIZE)
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:2]), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 2)
+
+    # One that is told to stop while its client pulls stays a member until it has drained: the rest comes from peers too.
+    def test_leaving_in_mid_pull(self):
+        size = 128 * MIB
+        cluster, _ = self.scene(4)
+        self.start_cluster(cluster)
+        *rest, leaver = cluster.nodes
+        path, digest, _ = self.pushed(cluster, size)
+        self.assert_all_whole(cluster.pull_all(path, rest), digest, size)
+        mark = cluster.upstream.mark()
+        pulls = cluster.pulls(path, [leaver])
+        self.while_pulling(pulls, lambda: leaver.downloaded() > 16 * MIB, "a part of it to come")
+        leaver.process.signal(signal.SIGTERM)
+        self.while_pulling(pulls, lambda: all(leaver.name not in node.named("eligible") for node in rest), "the others to hear that it leaves")
+        self.assert_all_whole(finish(pulls), digest, size)
+        self.assert_from_upstream(cluster, mark, size, 0.05, 1, at_least=0)
 
     def joins(self, cluster):
         """A node that is new now is found by all, and gets a blob that they have from them, but for a stripe that it compares with upstream."""
