@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "mirror/ca_command.h"
+#include "mirror/cluster_command.h"
 #include "mirror/daemon.h"
 #include "mirror/doctor/doctor_command.h"
 #include "mirror/doctor/real_system.h"
@@ -149,6 +150,9 @@ int run_cli(int argc, char** argv) {
   TraceCommand trace_command(app);
   arguments.add_to(trace_command.app());
 
+  ClusterCommand cluster_command(app);
+  arguments.add_to(cluster_command.app());
+
   auto* version_command = app.add_subcommand("version", "Print the version");
 
   try {
@@ -181,12 +185,13 @@ int run_cli(int argc, char** argv) {
     std::printf("oxbow %s\n", kVersion);
     return 0;
   }
-  const bool asks = pull_command.parsed() || trace_command.parsed();
+  const bool asks = pull_command.parsed() || trace_command.parsed() || cluster_command.parsed();
   const auto config = load_or_explain(arguments, asks ? Warnings::kHidden : Warnings::kShown);
   if (!config) return 2;
   if (install_command.parsed()) return install_command.run(*config, stdout, stderr);
   if (pull_command.parsed()) return pull_command.run(*config, stdin, stdout, stderr);
   if (trace_command.parsed()) return trace_command.run(*config, stdout, stderr);
+  if (cluster_command.parsed()) return cluster_command.run(*config, stdout, stderr);
   if (show_command->parsed())
     std::fputs(config::show(*config).c_str(), stdout);
   else if (check_command->parsed())

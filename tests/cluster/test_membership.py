@@ -10,7 +10,7 @@ import time
 from oxcluster.case import MIB, Scenario, needs_peers
 from oxcluster.pull import finish
 from oxtest import clients
-from oxtest.mirror import ROOT
+from oxtest.mirror import ROOT, binary
 from oxtest.process import Process, listening, run
 
 SIZE = 16 * MIB
@@ -146,6 +146,10 @@ class SharedValues(EtcdScenario):
     def warned(node, of):
         return re.search(rf"a peer has other settings than this node.*\bpeer={of}\b", node.log())
 
+    @staticmethod
+    def cluster_command(node, *arguments):
+        return run([*node.space.prefix, binary(), "cluster", *arguments, "--config", node.config_path])[1]
+
     def until_settings(self, nodes, *settings):
         self.until(lambda: {self.settings(node) for node in nodes} == {settings}, f"all nodes to go by {settings}")
 
@@ -168,6 +172,11 @@ class SharedValues(EtcdScenario):
             node.wait_for_log("the cluster's settings cannot be used; keeping the last.*no such strategy: no-such")
             self.assertEqual(self.settings(node), ("swarm", 3))
         etcd.operator(put % (3, "ring", 1))
+        self.until_settings(cluster.nodes, "ring", 1)
+        self.assertIn("epoch 3: strategy ring, replicas 1", self.cluster_command(cluster.nodes[0], "settings"))
+        self.cluster_command(cluster.nodes[0], "settings", "--replicas", "2")
+        self.until_settings(cluster.nodes, "ring", 2)
+        self.cluster_command(cluster.nodes[1], "settings", "--replicas", "1")
         self.until_settings(cluster.nodes, "ring", 1)
         late = cluster.add()  # its file says the tests' own strategy
         cluster.start_nodes([late])
