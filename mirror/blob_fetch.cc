@@ -249,16 +249,29 @@ void BlobFetch::reader_left(std::uint64_t id) {
 }
 
 void BlobFetch::remove_reader(std::uint64_t id) {
-  readers_.erase(id);
+  forget_reader(id);
+  for (auto& [running_id, running] : running_) {
+    if (readers_.empty() && running->is_repair()) running->cancel();  // the strategy does not know of them
+  }
+  pump();
+}
+
+void BlobFetch::forget_reader(std::uint64_t id) {
+  if (readers_.erase(id) == 0) return;
   {
     const std::lock_guard lock(mutex_);
     turned_away_.erase(id);
   }
-  for (auto& [running_id, running] : running_) {
-    if (readers_.empty() && running->is_repair()) running->cancel();  // the strategy does not know of them
-  }
   if (readers_.empty()) drop_unvouched();
-  pump();
+}
+
+/// Nothing is on its way any more that could be waited for.
+void BlobFetch::forget_left() {
+  std::vector<std::uint64_t> gone;
+  for (const auto& [id, reader] : readers_) {
+    if (reader.left) gone.push_back(id);
+  }
+  for (const auto id : gone) forget_reader(id);
 }
 
 void BlobFetch::add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const {
@@ -340,7 +353,7 @@ void BlobFetch::pump() {
   }
   in_pump_ = true;
   const auto self = shared_from_this();
-  if (running_.empty()) std::erase_if(readers_, [](const auto& reader) { return reader.second.left != nullptr; });
+  if (running_.empty()) forget_left();
   drop_stalled_forwards();
   const bool may_fetch = pick_reader() != readers_.end();
   if (may_fetch)

@@ -207,6 +207,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void add_reader(std::uint64_t id, Reader reader);
   void reader_left(std::uint64_t id);
   void remove_reader(std::uint64_t id);
+  void forget_reader(std::uint64_t id);
+  void forget_left();
   void pump();
   void apply(const std::vector<p2p::Action>& actions);
   void tell(const p2p::Event& event) {
