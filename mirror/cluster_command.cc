@@ -92,6 +92,7 @@ ClusterCommand::ClusterCommand(CLI::App& app) {
   revoked_ = command_->add_subcommand("revoked", "Names and certificates that all nodes refuse");
   revoked_->add_option("--publish", publish_, "Replace the list by this file, as \"oxbow ca revoke\" writes it")
       ->check(CLI::ExistingFile);
+  for (auto* command : {settings_, revoked_}) command->fallthrough();  // where the configuration is, is the parent's
 }
 
 bool ClusterCommand::parsed() const { return command_->parsed(); }

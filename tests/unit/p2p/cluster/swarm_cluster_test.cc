@@ -276,7 +276,7 @@ TEST(SwarmCluster, MembersComeAndGo) {
     std::optional<std::uint32_t> given_by_draining;
     cluster.at(1'350, [&] { given_by_suspended = cluster.stripes_given(suspended); });
     cluster.at(2'100, [&] { given_by_draining = cluster.stripes_given(drains); });
-    expect_good(cluster, 1.75);
+    expect_good(cluster, 1.50);
     EXPECT_LT(cluster.stripes_of(leaves), 128U) << "it left too late for this test";
     for (std::uint32_t node = 0; node < 8; ++node) {
       if (node != leaves) EXPECT_EQ(cluster.stripes_of(node), 128U) << node;
