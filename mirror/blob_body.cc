@@ -284,7 +284,8 @@ http::Piece BlobBody::from_window(std::size_t max_bytes) {
     if (position_ == read_.size && window_hashes_) journal.end(window_log_, PullState::kVerified);
   } else if (const auto* cut = std::get_if<http::Cut>(&piece)) {
     journal.end(window_log_, PullState::kFailed, cut->error.what());
-    if (cut->error.code() == Errc::kCorrupt && window_peer_bytes_ > 0) blobs_.distrust(read_.digest);
+    if (cut->error.code() == Errc::kCorrupt && window_peers_ && window_peers_->peer_bytes() > 0)
+      blobs_.distrust(read_.digest);
   }
   return piece;
 }

@@ -28,6 +28,11 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     std::erase(arriving_, stripe);
   }
   accepted_[stripe] = true;
+  if (readers_.empty() && !running.is_forward() && !verified_ && unvouched(sender_of(stripe))) {
+    // The last reader left while it was being written.
+    drop_uncompared(stripe);
+    return false;
+  }
   if (!is_doubtful(stripe)) {
     settle_probe(stripe, true);
     return true;
@@ -409,7 +414,7 @@ bool BlobFetch::waits_for_the_whole() const {
 }
 
 void BlobFetch::seek_vouchers() {
-  if (!hints_answered_ || verified_) return;  // another's midstates may come yet
+  if (readers_.empty() || !hints_answered_ || verified_) return;  // another's midstates may come yet
   if (waits_for_the_whole()) {
     pump();  // the readers' windows are all of it now
     return;
@@ -488,12 +493,16 @@ void BlobFetch::drop_unvouched() {
     voucher.probe.reset();
     for (const auto stripe : std::exchange(voucher.waiting, {})) {
       if (voucher.given || !blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
-      log_->replacing(stripe, false);
-      blob_->drop_stripe(stripe);
-      hasher_->rewind(stripe);
+      drop_uncompared(stripe);
       tell(p2p::StripeLost{stripe});
     }
   }
+}
+
+void BlobFetch::drop_uncompared(std::uint32_t stripe) {
+  log_->replacing(stripe, false);
+  blob_->drop_stripe(stripe);
+  hasher_->rewind(stripe);
 }
 
 void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {

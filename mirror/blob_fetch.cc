@@ -341,6 +341,10 @@ std::optional<p2p::Time> BlobFetch::next_widening() const {
   return next;
 }
 
+std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_attached() const {
+  return std::ranges::find_if(readers_, [](const auto& entry) { return !entry.second.refused && !entry.second.left; });
+}
+
 std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_reader() const {
   return std::ranges::find_if(readers_, [](const auto& entry) { return !entry.second.refused; });
 }
@@ -355,10 +359,12 @@ void BlobFetch::pump() {
   const auto self = shared_from_this();
   if (running_.empty()) forget_left();
   drop_stalled_forwards();
+  // Who has left gives no right to ask for more, and takes none from what is on its way.
   const bool may_fetch = pick_reader() != readers_.end();
-  if (may_fetch)
+  const bool may_ask = pick_attached() != readers_.end();
+  if (may_ask)
     start_repairs();
-  else
+  else if (!may_fetch)
     // Whose right they were to be fetched with has gone: the strategy may know others.
     for (const auto stripe : std::exchange(repairing_, {})) {
       if (blob_->has(stripe)) continue;
@@ -371,7 +377,7 @@ void BlobFetch::pump() {
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
     last_progress_ = now();
-  } else if (!whole_ && may_fetch && now() >= backoff_until_) {
+  } else if (!whole_ && may_ask && now() >= backoff_until_) {
     const auto running = upstream_running();
     if (running < context_.limits.upstream_slots) {
       tell(p2p::SlotsFree{p2p::kUpstream, context_.limits.upstream_slots - running});
@@ -429,7 +435,7 @@ std::uint32_t BlobFetch::upstream_running() const {
 /// Null: nobody may fetch there now.
 std::shared_ptr<SpanSource> BlobFetch::source_of(const p2p::Fetch& fetch) {
   if (fetch.source == p2p::kUpstream) {
-    const auto reader = pick_reader();
+    const auto reader = pick_attached();
     return reader == readers_.end() ? nullptr : reader->second.source;
   }
   // What it sent before did not fit; the same again would not either.
@@ -460,7 +466,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
     log_->hedged();
   }
   const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
-  const auto reader = fetch.source == p2p::kUpstream ? pick_reader()->first : 0;
+  const auto reader = fetch.source == p2p::kUpstream ? pick_attached()->first : 0;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
     if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;
     const std::lock_guard lock(mutex_);

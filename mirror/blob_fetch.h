@@ -280,6 +280,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
   void drop_unvouched();
+  void drop_uncompared(std::uint32_t stripe);
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);
@@ -317,8 +318,9 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::optional<p2p::Time> next_widening() const;
   std::uint64_t window_end(std::uint64_t begin, std::uint32_t missing) const;
   void add_missing(std::vector<p2p::StripeRange>& out, ByteRange range) const;
-  /// The first reader whose source has not said no for good.
+  /// The first reader whose source has not said no for good; with whose right upstream may be asked: one that is there.
   std::map<std::uint64_t, Reader>::const_iterator pick_reader() const;
+  std::map<std::uint64_t, Reader>::const_iterator pick_attached() const;
   void wake_readers();
   void settle();
   p2p::Time now() const;

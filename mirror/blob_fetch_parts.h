@@ -121,7 +121,9 @@ class BlobFetch::Running final : public SpanSink {
         }
         request_.reset();
         writer_.reset();
-        outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");
+        // Whoever was cancelled is not to blame besides.
+        if (!outcome_ || *outcome_)
+          outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");
         continue;
       }
       owner_.stripe_arrived(*this, committed);

@@ -80,11 +80,14 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   // From a peer; `on_data` from upstream too:
   void on_head(const p2p::StripeFacts& facts) override {
     hear();
-    unverified_ = source_.order_ == PeerFirstSource::Order::kUpstreamFirst && !facts.verified;
-    if (!unverified_) head();
+    if (source_.order_ == PeerFirstSource::Order::kPeersFirst || facts.verified) return head();
+    // It only passes the stripe on, and nobody could check it here.
+    unwanted_ = true;
+    ++at_;
+    later();
   }
   std::size_t on_data(std::span<const std::byte> bytes) override {
-    if (refused_ || (call_ && unverified_)) return bytes.size();
+    if (refused_ || unwanted_) return bytes.size();
     const auto skipped = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), skip_));
     skip_ -= skipped;
     // A peer gives its stripe to the end, and upstream may give more than it was asked for: the rest is dropped.
@@ -98,12 +101,13 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     return full_ ? skipped + taken : bytes.size();
   }
   void on_done(Result<> outcome, std::vector<std::string>) override {
-    if (outcome && !unverified_) {
+    if (unwanted_) return;
+    if (outcome) {
       arrived();
       patience_ = kPatience;
     } else {
       ++at_;  // not this one again
-      const auto code = outcome ? Errc::kCorrupt : outcome.error().code();
+      const auto code = outcome.error().code();
       may_come_ = may_come_ || code == Errc::kNotFound || code == Errc::kBusy;
     }
     later();
@@ -198,6 +202,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   void next() {
     call_.reset();
     upstream_.reset();
+    unwanted_ = false;
     skip_ = 0;
     watch_.cancel();
     if (range_.empty()) return sink_.on_done({});
@@ -237,7 +242,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
   bool full_ = false;  ///< the sink has not taken all
   bool headed_ = false;
   bool upstream_first_ = source_.order_ == PeerFirstSource::Order::kUpstreamFirst;  ///< and it has not failed yet
-  bool unverified_ = false;  ///< the peer only passes the stripe on, and nobody could check it here
+  bool unwanted_ = false;  ///< what `call_` still gives; `next` is on its way
   std::optional<Error> refused_;
   std::shared_ptr<PeerFirstRequest*> alive_;
   std::unique_ptr<p2p::PeerCall> call_;

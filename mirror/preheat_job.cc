@@ -223,6 +223,7 @@ Task<Result<>> PreheatJob::read_away(std::shared_ptr<SpanSource> source, Digest 
   const auto reader = (*fetch)->attach(source, {.ranges = {{0, size}}, .read_ahead = true}, bell.status());
   for (std::uint64_t position = 0;;) {
     if (ends()) co_return fail(Errc::kCancelled, "cancelled");
+    if (auto refused = reader->refusal()) co_return std::unexpected(std::move(*refused));
     if (position < size) {
       const auto readable = blob->readable(position, size - position);
       // What a peer sent and nobody has checked may still be replaced: the window does not move past it.

@@ -22,7 +22,12 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
       // A 206 without a usable Content-Range cannot be placed.
       refused_ = head.status == 206 ? Error(Errc::kCorrupt, "upstream sent a 206 without a valid Content-Range")
                                     : status_error(head.status, "blob");
-      if (head.status == 401 || head.status == 403) access_.refused(asker_);
+      if (head.status != 401 && head.status != 403) return;
+      // Another host that the registry sends us to, a store of objects, says nothing of who may read the repository.
+      if (head.redirected)
+        refused_ = Error(Errc::kUnavailable, fmt::format("{} answered {} for this blob", head.origin, head.status));
+      else
+        access_.refused(asker_);
     }
   }
 

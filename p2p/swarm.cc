@@ -212,7 +212,7 @@ void Swarm::on(const HaveEnded& event) {
   if (one == nullptr || !one->watched) return;
   one->watched = false;
   if (one->complete) return;
-  if (event.why.code() == Errc::kLimit) {  // this node's own: the peer is well, and its map comes with its answers
+  if (event.why.code() == Errc::kLimit) {  // this node's own: the peer is well, and what is known of it stays
     one->watch_after = now_ + 1s;
     return;
   }

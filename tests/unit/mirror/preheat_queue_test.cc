@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "fake_peers.h"
 #include "service_bench.h"
 
 namespace oxbow::mirror {
@@ -85,6 +86,23 @@ TEST_F(PreheatQueueTest, WhatTheNodeMayNotReadFailsAndSaysWhatToDo) {
   EXPECT_TRUE(report.error.contains("credentials = \"node\"")) << report.error;
   bench_.site.change([&] { bench_.site["app"].readers = {}; });
   EXPECT_EQ(run("one").state, PreheatState::kDone) << "asked again, it begins again";
+}
+
+/// They outlive the fetches.
+struct Peers {
+  FakePeers peers_{{"a"}};
+};
+class PreheatBesidePeers : private Peers, public PreheatQueueTest {
+ protected:
+  PreheatBesidePeers() { bench_.preheat_parts().blobs.set_peers(&peers_); }
+};
+
+// The manifest may be read and a layer may not, and there are peers: the job does not wait for them for ever.
+TEST_F(PreheatBesidePeers, ARefusedLayerEndsTheJob) {
+  bench_.site.set({.refuse_blobs = 403});
+  EXPECT_EQ(run("one").state, PreheatState::kFailed);
+  bench_.site.set({});
+  EXPECT_EQ(run("one").state, PreheatState::kDone);
 }
 
 TEST_F(PreheatQueueTest, AnUnknownRegistryIsAFailureOfThisNode) {

@@ -250,5 +250,29 @@ TEST_F(ServiceBlobTest, ManyReadersOneFetch) {
   EXPECT_EQ(bench_.site.server().body_bytes_sent() - before, content_.size());
 }
 
+// A blob that upstream refuses is refused, and the grant is over: the next request asks anew.
+TEST_F(ServiceBlobTest, ARefusedBlobEndsTheGrant) {
+  ASSERT_EQ(bench_.head(blob()).status, 200);
+  bench_.site.set({.refuse_blobs = 403});
+  EXPECT_EQ(bench_.get(blob()).status, 403);
+  bench_.site.set({});
+  const auto asked = bench_.site.count("HEAD", "/blobs/");
+  EXPECT_TRUE(bench_.get(blob()).body == content_);
+  EXPECT_GT(bench_.site.count("HEAD", "/blobs/"), asked);
+}
+
+// The store of objects that upstream sends us to refuses: it does not speak for upstream, and is asked again.
+TEST_F(ServiceBlobTest, ARefusalElsewhereIsAFailure) {
+  bench_.other.add_blob("app", content_);
+  bench_.other.set({.refuse_blobs = 403});
+  bench_.site.set({.blobs_at = bench_.other.url()});
+  auto answer = bench_.start(blob());
+  while (bench_.other.count("GET", "/blobs/") == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  bench_.other.set({});
+  const auto got = answer.get();
+  EXPECT_EQ(got.status, 200);
+  EXPECT_TRUE(got.body == content_);
+}
+
 }  // namespace
 }  // namespace oxbow::mirror

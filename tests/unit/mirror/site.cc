@@ -83,6 +83,9 @@ Site::Reply Site::manifest(const Repository& repository, std::string reference, 
 Site::Reply Site::blob(const Repository& repository, const std::string& digest, const Seen& seen) {
   const auto found = repository.blobs.find(digest);
   if (found == repository.blobs.end()) return {.status = 404};
+  if (seen.method == "GET" && faults_.refuse_blobs != 0) return {.status = faults_.refuse_blobs, .body = "{}"};
+  if (seen.method == "GET" && !faults_.blobs_at.empty())
+    return {.status = 307, .headers = {{"Location", faults_.blobs_at + seen.target}}};
   auto content = found->second;
   if (faults_.corrupt) content[content.size() / 2] ^= 1;
   if (seen.method == "HEAD") {

@@ -32,6 +32,8 @@ class Site {
     bool no_digest = false;
     bool no_ranges = false;
     bool corrupt = false;
+    int refuse_blobs = 0;    ///< a GET of a blob has this status
+    std::string blobs_at{};  ///< it is sent to this host
     bool no_referrers_api = true;
     std::optional<std::size_t> page{};  ///< tags in one page
   };
