@@ -300,13 +300,14 @@ void BlobBody::enter_window(std::optional<Hasher> hasher) {
   }
   window_hashes_ = hasher.has_value();
   if (blobs_.peers() != nullptr && blobs_.peers()->snapshot()->eligible_others() > 0) {
-    // Without a hash nothing shows that a peer's bytes are right, and after a mismatch it does not show whose were
-    // wrong.
-    using Order = PeerFirstSource::Order;
-    const auto order = window_hashes_ && !blobs_.distrusted(read_.digest) ? Order::kPeersFirst : Order::kUpstreamFirst;
-    if (!window_peers_)
-      window_peers_ =
-          std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size, order);
+    if (!window_peers_) {
+      // Without a hash nothing shows that a peer's bytes are right, and after a mismatch it does not show whose were
+      // wrong.
+      using Order = PeerFirstSource::Order;
+      const bool trusts = window_hashes_ && !blobs_.distrusted(read_.digest);
+      window_peers_ = std::make_shared<PeerFirstSource>(*blobs_.peers(), std::move(source), read_.digest, read_.size,
+                                                        trusts ? Order::kPeersFirst : Order::kUpstreamFirst);
+    }
     source = window_peers_;
   }
   window_ = std::make_unique<WindowStream>(

@@ -10,7 +10,6 @@ namespace oxbow::mirror {
 namespace {
 
 constexpr int kTries = 5;  // against others who change it at the same moment
-constexpr std::size_t kMaxListBytes = 32UL << 20;
 
 constexpr const char* kHelp = R"(
 What all nodes share is in etcd, or in a ConfigMap of Kubernetes; the configuration says where ([membership]).
@@ -22,6 +21,14 @@ Examples:
 A change is refused where somebody else was faster, and tried again on what is there then.
 Exit codes: 0 done, 1 failed, 2 an argument is wrong.
 )";
+
+/// Errors: kInvalid. Its epoch cannot be told then, so another value might be an older one to nodes that can read it.
+Result<std::optional<p2p::ClusterSettings>> parsed_settings(const std::optional<p2p::ClusterValue>& now) {
+  if (!now) return std::nullopt;
+  auto settings = p2p::parse_settings(now->value);
+  if (!settings) return std::unexpected(std::move(settings.error()).in("the settings that are there"));
+  return std::move(*settings);
+}
 
 std::string describe(const p2p::ClusterSettings& settings) {
   return fmt::format("epoch {}: strategy {}, replicas {}", settings.epoch, settings.strategy, settings.replicas);
@@ -48,22 +55,15 @@ Result<> swap(p2p::ClusterValues& values, std::string_view key, Next next) {
 Result<std::optional<p2p::ClusterSettings>> shared_settings(p2p::ClusterValues& values) {
   const auto now = values.get(std::string(p2p::kSettingsKey));
   if (!now) return std::unexpected(now.error());
-  if (!*now) return std::nullopt;
-  auto settings = p2p::parse_settings((*now)->value);
-  if (!settings) return std::unexpected(std::move(settings.error()).in("the settings that are there"));
-  return std::move(*settings);
+  return parsed_settings(*now);
 }
 
 Result<p2p::ClusterSettings> change_settings(p2p::ClusterValues& values, const SettingsChange& change) {
   p2p::ClusterSettings settings;
   auto swapped = swap(values, p2p::kSettingsKey, [&](const auto& now) -> Result<std::string> {
-    settings = {.epoch = 0, .strategy = std::string(p2p::to_string(p2p::StrategyKind::kSwarm)), .replicas = 3};
-    if (now) {
-      auto known = p2p::parse_settings(now->value);
-      // Its epoch cannot be told, so a new value might be an older one to nodes that could read it.
-      if (!known) return std::unexpected(std::move(known.error()).in("the settings that are there"));
-      settings = std::move(*known);
-    }
+    const auto known = parsed_settings(now);
+    if (!known) return std::unexpected(known.error());
+    settings = known->value_or(p2p::ClusterSettings{0, std::string(p2p::to_string(p2p::StrategyKind::kSwarm)), 3});
     ++settings.epoch;
     if (change.strategy) settings.strategy = *change.strategy;
     if (change.replicas) settings.replicas = *change.replicas;
@@ -110,7 +110,7 @@ Result<std::string> ClusterCommand::settings(p2p::ClusterValues& values) const {
 
 Result<std::string> ClusterCommand::revoked(p2p::ClusterValues& values) const {
   if (!publish_.empty()) {
-    const auto text = tls::read_file(publish_, kMaxListBytes);
+    const auto text = tls::read_file(publish_, kMaxRevokedFileBytes);
     if (!text) return std::unexpected(text.error());
     auto count = publish_revoked(values, *text);
     if (!count) return std::unexpected(std::move(count.error()).in(publish_));

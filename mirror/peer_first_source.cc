@@ -127,7 +127,7 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     if (!outcome) {
       if (!std::exchange(upstream_first_, false) || refused_ || !upstream_fails(outcome.error().code()))
         return sink_.on_done(std::move(outcome));
-      return later_look();
+      return later();  // for the rest of this request peers come first
     }
     arrived();
     later();
@@ -188,15 +188,6 @@ class PeerFirstRequest final : public SpanRequest, public p2p::StripeSink, publi
     });
   }
 
-  /// Nothing there now: for the rest of this request peers come first.
-  void later_look() {
-    asio::post(loop_, [alive = alive_] {
-      if (*alive == nullptr) return;
-      (*alive)->upstream_.reset();
-      (*alive)->skip_ = 0;
-      (*alive)->look();
-    });
-  }
   void ask_upstream(std::uint64_t end) { upstream_ = source_.upstream_->request(loop_, {range_.begin, end}, *this); }
 
   void next() {

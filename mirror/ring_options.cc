@@ -11,8 +11,6 @@
 namespace oxbow::mirror {
 namespace {
 
-constexpr std::size_t kMaxRevokedFileBytes = 32UL << 20;  // as many entries as are taken, of the longest names
-
 std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? name.data() : "localhost";
@@ -110,13 +108,19 @@ RevokedList::~RevokedList() { stop(); }
 
 Result<> RevokedList::load() {
   if (path_.empty()) return {};
+  const auto taken = take_file();
+  if (taken) return {};
+  return fail(taken.error().code(), fmt::format("{}; nobody would be refused: copy revoked.json from the CA to {}, "
+                                                "or write [] to it if nobody is revoked",
+                                                taken.error().what(), path_));
+}
+
+Result<> RevokedList::take_file() {
   auto text = tls::read_file(path_, kMaxRevokedFileBytes);
-  auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error());
-  if (!names) {
-    return fail(names.error().code(), fmt::format("{}; nobody would be refused: copy revoked.json from the CA to {}, "
-                                                  "or write [] to it if nobody is revoked",
-                                                  names.error().what(), path_));
-  }
+  if (!text) return std::unexpected(std::move(text.error()));
+  if (*text == last_text_) return {};
+  auto names = p2p::parse_revoked(*text);
+  if (!names) return std::unexpected(std::move(names.error()));
   last_text_ = std::move(*text);
   log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
   const std::lock_guard guard(mutex_);
@@ -158,19 +162,11 @@ void RevokedList::watch_file(const std::stop_token& stop) {
   std::condition_variable_any wake;
   bool warned = false;
   while (!stop.stop_requested()) {
-    const auto text = tls::read_file(path_, kMaxRevokedFileBytes);
-    if (text && *text == last_text_) {
+    if (const auto taken = take_file(); taken) {
       warned = false;
-    } else if (auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error()); names) {
-      last_text_ = *text;
-      warned = false;
-      log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
-      const std::lock_guard guard(mutex_);
-      from_file_ = std::move(*names);
-      publish();
     } else if (!std::exchange(warned, true)) {
       log::warn("the list of revoked identities cannot be used; keeping the last",
-                {{"path", path_}, log::Field(names.error())});
+                {{"path", path_}, log::Field(taken.error())});
     }
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, look_every_, [] { return false; });

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +29,9 @@ std::unique_ptr<p2p::ClusterValues> make_cluster_values(const config::Config& co
 
 std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 
+/// A list of revoked identities: as many entries as are taken, of the longest names.
+inline constexpr std::size_t kMaxRevokedFileBytes = 32UL << 20;
+
 /// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
 /// the provider keeps one. A list that cannot be read keeps the last one; without a first one a node must not start,
 /// for it would refuse nobody. Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
@@ -45,6 +49,8 @@ class RevokedList {
   void stop();
 
  private:
+  /// What is in the file now, told where it has changed.
+  Result<> take_file();
   void watch_file(const std::stop_token& stop);
   void publish();
 
@@ -52,8 +58,8 @@ class RevokedList {
   OnList on_list_;
   const std::chrono::milliseconds look_every_;
   p2p::ClusterValues* const values_;
-  std::string last_text_;  ///< of the file
-  std::mutex mutex_;       ///< held while the list is told, so that no older one is told last
+  std::optional<std::string> last_text_;  ///< of the file; nothing: not read yet
+  std::mutex mutex_;                      ///< held while the list is told, so that no older one is told last
   std::vector<std::string> from_file_;
   std::vector<std::string> from_cluster_;
   std::jthread thread_;

@@ -102,14 +102,6 @@ TEST_F(PeerContentsTest, CutWhenItStopsArriving) {
   peers_.script.otherwise = {p2p::kUpstream};
   source_->hold_after(100'000);
   std::unique_ptr<BlobBody> reader;
-  const auto on_loop = [&](std::function<void()> job) {
-    std::promise<void> done;
-    asio::post(loops_.at(0), [&] {
-      job();
-      done.set_value();
-    });
-    done.get_future().wait();
-  };
   on_loop([&] { reader = std::make_unique<BlobBody>(*blobs_, loops_.at(0), range(0, kStripe)); });
   std::optional<p2p::PeerContent::StripeAnswer> answer;
   ASSERT_TRUE(eventually([&] {

@@ -140,14 +140,6 @@ TEST_F(PeerFetchTest, UncomparedStripesGoWithTheLastReader) {
   wrong_at(kA, 1);
   source_->hold();
   std::unique_ptr<BlobBody> reader;
-  const auto on_loop = [&](const std::function<void()>& job) {
-    std::promise<void> done;
-    asio::post(loops_.at(0), [&] {
-      job();
-      done.set_value();
-    });
-    done.get_future().wait();
-  };
   on_loop([&] { reader = std::make_unique<BlobBody>(*blobs_, loops_.at(0), range(0, 4 * kStripe)); });
   EXPECT_TRUE(eventually([&] { return source_->requests() > 0 && store_->lookup(digest_)->stripes_present() == 3; }));
   on_loop([&] { reader.reset(); });

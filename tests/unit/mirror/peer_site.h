@@ -59,6 +59,16 @@ class PeerSite : public ::testing::Test {
     }
   }
 
+  /// On the first loop, to its end.
+  void on_loop(const std::function<void()>& job) {
+    std::promise<void> done;
+    asio::post(loops_.at(0), [&] {
+      job();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
   BlobRead whole() { return {digest_, content_.size(), {{0, content_.size()}}, true, {}, source_}; }
   BlobRead range(std::uint64_t begin, std::uint64_t end) {
     return {digest_, content_.size(), {{begin, end}}, false, {}, source_};
