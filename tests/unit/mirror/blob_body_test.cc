@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <future>
+#include <optional>
 
 #include "body_reader.h"
 #include "fake_source.h"
@@ -24,19 +25,26 @@ class BlobBodyTest : public ::testing::Test {
     limits_.backoff_min = std::chrono::milliseconds(5);
     limits_.backoff_max = std::chrono::milliseconds(20);
     open();
-    loops_.start();
   }
   ~BlobBodyTest() override {
-    settle();
-    pool_.join();
-    loops_.finish(std::chrono::seconds(2));
-    blobs_.reset();
-    store_->close();
-    store_.reset();
+    close();
     std::filesystem::remove_all(directory_);
   }
 
+  /// As the daemon stops: a fetch may still be waiting for what is on its way, and its prefix be hashed.
+  void close() {
+    settle();
+    pool_->join();
+    loops_->finish(std::chrono::seconds(2));
+    blobs_.reset();
+    store_->close();
+    store_.reset();
+  }
+
   void open() {
+    pool_.emplace(2);
+    loops_.emplace(2);
+    loops_->start();
     storage::Config config;
     config.directory = directory_;
     config.budget_bytes = budget_;
@@ -44,15 +52,15 @@ class BlobBodyTest : public ::testing::Test {
     auto store = storage::Store::open(config, clock_, metrics_);
     ASSERT_TRUE(store) << store.error().what();
     store_ = std::move(*store);
-    blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+    blobs_ = std::make_unique<Blobs>(*store_, *pool_, clock_, metrics_, limits_);
   }
 
   /// Waits for what is posted on every loop: the ends of readers and fetches.
   void settle() {
     for (int round = 0; round < 3; ++round) {
-      for (std::size_t i = 0; i < loops_.size(); ++i) {
+      for (std::size_t i = 0; i < loops_->size(); ++i) {
         std::promise<void> reached;
-        asio::post(loops_.at(i), [&] { reached.set_value(); });
+        asio::post(loops_->at(i), [&] { reached.set_value(); });
         reached.get_future().wait();
       }
     }
@@ -64,9 +72,9 @@ class BlobBodyTest : public ::testing::Test {
 
   std::future<Got> read_async(BlobRead read, std::size_t loop = 0, std::size_t stop_after = SIZE_MAX) {
     auto promise = std::make_shared<std::promise<std::shared_ptr<Reader>>>();
-    asio::post(loops_.at(loop), [&, promise, loop, stop_after, read = std::move(read)]() mutable {
-      auto body = std::make_unique<BlobBody>(*blobs_, loops_.at(loop), std::move(read));
-      promise->set_value(std::make_shared<Reader>(loops_.at(loop), std::move(body), stop_after));
+    asio::post(loops_->at(loop), [&, promise, loop, stop_after, read = std::move(read)]() mutable {
+      auto body = std::make_unique<BlobBody>(*blobs_, loops_->at(loop), std::move(read));
+      promise->set_value(std::make_shared<Reader>(loops_->at(loop), std::move(body), stop_after));
     });
     return promise->get_future().get()->run();
   }
@@ -79,8 +87,8 @@ class BlobBodyTest : public ::testing::Test {
   SystemClock clock_;
   MetricsRegistry metrics_;
   FetchLimits limits_;
-  WorkPool pool_{2};
-  Loops loops_{2};
+  std::optional<WorkPool> pool_;
+  std::optional<Loops> loops_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<Blobs> blobs_;
 };
@@ -141,7 +149,8 @@ TEST_F(BlobBodyTest, AbandonedReadStopsAndKeeps) {
 TEST_F(BlobBodyTest, WhatIsOnItsWayAsTheLastReaderLeavesIsKept) {
   limits_.lingers = std::chrono::milliseconds(5'000);
   limits_.cautious_for = std::chrono::milliseconds(60'000);  // one stripe is wanted
-  blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+  close();
+  open();
   const auto content = pattern(64 * kMiB);
   const auto digest = Digest::sha256(content);
   auto source = std::make_shared<FakeSource>(content);
@@ -150,15 +159,14 @@ TEST_F(BlobBodyTest, WhatIsOnItsWayAsTheLastReaderLeavesIsKept) {
   settle();
   EXPECT_LT(source->bytes_given(), Geometry(content.size()).stripe_bytes());
   source->release();
-  const auto stored = store_->lookup(digest);
-  ASSERT_TRUE(eventually([&] { return stored->has(0) && blobs_->running_count() == 0; }));
+  ASSERT_TRUE(eventually([&] { return store_->lookup(digest)->has(0) && blobs_->running_count() == 0; }));
   EXPECT_EQ(source->requests(), 1);
   EXPECT_TRUE(read(whole(content, source)).bytes == content);
   EXPECT_EQ(source->bytes_given(), content.size());
 
-  settle();
+  close();
   limits_.lingers = std::chrono::milliseconds(50);
-  blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits_);
+  open();
   const auto other = pattern(64 * kMiB, 2);
   source = std::make_shared<FakeSource>(other);
   source->hold_after(200'000);
@@ -287,9 +295,7 @@ TEST_F(BlobBodyTest, AnotherReadersRightsServeAll) {
 
 // A blob that can never be kept is served through a window, and still verified.
 TEST_F(BlobBodyTest, WindowWhenItCannotBeKept) {
-  blobs_.reset();
-  store_->close();
-  store_.reset();
+  close();
   budget_ = kMiB;
   open();
   const auto content = pattern(12 * kMiB);
@@ -309,12 +315,10 @@ TEST_F(BlobBodyTest, RestartFetchesOnlyWhatIsMissing) {
   const auto content = pattern(32 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   read(whole(content, source), 0, 12 * kMiB);
-  settle();
+  ASSERT_TRUE(eventually([&] { return blobs_->running_count() == 0; }));
   const auto present = store_->lookup(Digest::sha256(content))->stripes_present();
   ASSERT_GT(present, 0U);
-  blobs_.reset();
-  store_->close();
-  store_.reset();
+  close();
   open();
   auto after = std::make_shared<FakeSource>(content);
   EXPECT_TRUE(read(whole(content, after)).bytes == content);
@@ -328,10 +332,7 @@ TEST_F(BlobBodyTest, RottenStripeIsFetchedAgain) {
   const auto content = pattern(8 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   read(whole(content, source));
-  settle();
-  blobs_.reset();
-  store_->close();
-  store_.reset();
+  close();
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ + "/blobs")) {
     if (!entry.is_regular_file()) continue;
     auto* file = std::fopen(entry.path().c_str(), "r+");
