@@ -28,11 +28,6 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     std::erase(arriving_, stripe);
   }
   accepted_[stripe] = true;
-  if (readers_.empty() && !running.is_forward() && !verified_ && unvouched(sender_of(stripe))) {
-    // The last reader left while it was being written.
-    drop_uncompared(stripe);
-    return false;
-  }
   if (!is_doubtful(stripe)) {
     settle_probe(stripe, true);
     return true;
@@ -493,16 +488,12 @@ void BlobFetch::drop_unvouched() {
     voucher.probe.reset();
     for (const auto stripe : std::exchange(voucher.waiting, {})) {
       if (voucher.given || !blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
-      drop_uncompared(stripe);
+      log_->replacing(stripe, false);
+      blob_->drop_stripe(stripe);
+      hasher_->rewind(stripe);
       tell(p2p::StripeLost{stripe});
     }
   }
-}
-
-void BlobFetch::drop_uncompared(std::uint32_t stripe) {
-  log_->replacing(stripe, false);
-  blob_->drop_stripe(stripe);
-  hasher_->rewind(stripe);
 }
 
 void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {

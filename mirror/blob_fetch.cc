@@ -239,13 +239,23 @@ void BlobFetch::reader_left(std::uint64_t id) {
   if (reader == readers_.end()) return;
   const bool alone =
       std::ranges::all_of(readers_, [id](const auto& one) { return one.first == id || one.second.left; });
-  if (!alone || running_.empty() || stopped_) return remove_reader(id);
-  const auto timer = std::make_shared<asio::steady_timer>(context_.home, context_.limits.lingers);
-  timer->async_wait([self = shared_from_this(), id](const boost::system::error_code& cancelled) {
-    if (!cancelled) self->remove_reader(id);
-  });
-  reader->second.left = timer;
+  if (!alone || running_.empty()) return remove_reader(id);
+  linger(id, stopped_ ? std::chrono::milliseconds(0) : context_.limits.lingers);
   pump();
+}
+
+/// Not while a stripe's last bytes are on their way into the file: it would be kept, and nobody would know any more
+/// whether it was compared with anything.
+void BlobFetch::linger(std::uint64_t id, std::chrono::milliseconds time) {
+  const auto timer = std::make_shared<asio::steady_timer>(context_.home, time);
+  timer->async_wait([self = shared_from_this(), id](const boost::system::error_code& cancelled) {
+    if (cancelled || !self->readers_.contains(id)) return;
+    const bool committing =
+        std::ranges::any_of(self->running_, [](const auto& running) { return running.second->committing(); });
+    if (committing) return self->linger(id, kProgressEvery);
+    self->remove_reader(id);
+  });
+  readers_.at(id).left = timer;
 }
 
 void BlobFetch::remove_reader(std::uint64_t id) {
@@ -465,7 +475,9 @@ void BlobFetch::start(p2p::Fetch fetch) {
     hedged_[fetch.stripes.begin] = true;
     log_->hedged();
   }
-  const std::uint64_t hedge_begin = fetch.hedge_of ? late->second->position() : 0;
+  // Of what nothing vouches for, no part is gone on with.
+  const bool goes_on = fetch.hedge_of && !unvouched(late->second->source()) && !unvouched(fetch.source);
+  const std::uint64_t hedge_begin = goes_on ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_attached()->first : 0;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
     if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;

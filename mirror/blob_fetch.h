@@ -206,6 +206,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   // On the home loop:
   void add_reader(std::uint64_t id, Reader reader);
   void reader_left(std::uint64_t id);
+  void linger(std::uint64_t id, std::chrono::milliseconds time);
   void remove_reader(std::uint64_t id);
   void forget_reader(std::uint64_t id);
   void forget_left();
@@ -280,7 +281,6 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
   void drop_unvouched();
-  void drop_uncompared(std::uint32_t stripe);
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);

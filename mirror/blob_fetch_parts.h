@@ -45,7 +45,7 @@ class BlobFetch::Running final : public SpanSink {
       request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
       return;
     }
-    auto writer = owner_.blob_->begin_stripe(fetch_.stripes.begin);
+    auto writer = claim(fetch_.stripes.begin);
     if (!writer && writer.error().code() == Errc::kBusy) {
       // An earlier request's last bytes are still on their way into the file: asking now would ask for them twice.
       return finish(std::unexpected(std::move(writer.error())));
@@ -120,7 +120,7 @@ class BlobFetch::Running final : public SpanSink {
           continue;
         }
         request_.reset();
-        writer_.reset();
+        discard(std::exchange(writer_, nullptr));
         // Whoever was cancelled is not to blame besides.
         if (!outcome_ || *outcome_)
           outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");
@@ -191,7 +191,24 @@ class BlobFetch::Running final : public SpanSink {
 
  private:
   /// A writer for the stripe at position_, or skipping when the stripe is here already. False after a disk failure.
-  bool open_writer() { return take_writer(owner_.blob_->begin_stripe(geometry_.stripe_at(position_))); }
+  bool open_writer() { return take_writer(claim(geometry_.stripe_at(position_))); }
+
+  /// A stripe of a peer that nothing vouches for is that peer's alone, or nobody could tell later who has to be vouched
+  /// for: it does not go on with what others have left, and leaves nothing to be gone on with.
+  Result<std::unique_ptr<storage::StripeWriter>> claim(std::uint32_t stripe) {
+    auto writer = owner_.blob_->begin_stripe(stripe);
+    if (!writer || (*writer)->position() == (*writer)->stripe().begin || !owner_.unvouched(fetch_.source))
+      return writer;
+    discard(std::move(*writer));
+    return owner_.blob_->begin_stripe(stripe);
+  }
+
+  void discard(std::unique_ptr<storage::StripeWriter> writer) {
+    if (!writer) return;
+    const auto stripe = geometry_.stripe_at(writer->stripe().begin);
+    writer->discard();
+    owner_.hasher_->rewind(stripe);  // it may have hashed a part of it
+  }
 
   bool take_writer(Result<std::unique_ptr<storage::StripeWriter>> writer) {
     const auto stripe = geometry_.stripe_at(position_);
@@ -278,7 +295,7 @@ class BlobFetch::Running final : public SpanSink {
     if (!writer_) {
       if (const auto late = owner_.running_.find(*fetch_.hedge_of); late != owner_.running_.end())
         late->second->cancel();
-      auto writer = owner_.blob_->begin_stripe(stripe);
+      auto writer = claim(stripe);
       if (!writer) {
         if (writer.error().code() == Errc::kBusy) return;  // its last bytes are still on their way into the file
         if (writer.error().code() == Errc::kCancelled) return finish({});
@@ -309,6 +326,7 @@ class BlobFetch::Running final : public SpanSink {
   void finish(Result<> outcome) {
     if (outcome_) return;
     outcome_ = std::move(outcome);
+    if (owner_.unvouched(fetch_.source)) discard(std::exchange(writer_, nullptr));
     writer_.reset();  // an unfinished stripe stays where it stopped
     owner_.progress_->wake();
   }

@@ -49,7 +49,7 @@ std::uint64_t BlobFile::readable(std::uint64_t offset, std::uint64_t max) const 
     const std::lock_guard lock(mutex_);
     if (has(stripe)) continue;
     if (const auto found = slots_.find(stripe); found != slots_.end()) {
-      at = std::max(at, std::min(end, found->second.arriving->watermark()));
+      at = std::max(at, std::min(end, found->second.readable_end()));
     }
     break;
   }
@@ -65,7 +65,7 @@ bool BlobFile::covers(ByteRange range) const {
     if (!has(stripe)) {
       const auto found = slots_.find(stripe);
       if (found == slots_.end()) return false;
-      end = found->second.arriving->watermark();
+      end = found->second.readable_end();
       if (end < std::min(range.end, stripe_range(stripe).end)) return false;
     }
     at = end;

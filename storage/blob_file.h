@@ -117,6 +117,9 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
     bool has_writer = false;
     std::uint64_t admitted_bytes = 0;  ///< with the store: in flight
     std::uint64_t kept_bytes = 0;      ///< with the store: stored as an unfinished part
+    bool discarded = false;            ///< goes as soon as nothing of it is on its way
+    /// To where a reader may read.
+    std::uint64_t readable_end() const { return discarded ? arriving->stripe().begin : arriving->watermark(); }
   };
   struct Check {
     std::vector<std::move_only_function<void(Result<>)>> waiters;
@@ -136,6 +139,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   Result<std::unique_ptr<StripeWriter>> claim(std::uint32_t stripe, std::shared_ptr<Arriving>& arriving,
                                               std::uint64_t& to_admit, std::uint64_t& stored);
   void release_writer(std::uint32_t stripe);
+  void discard(std::uint32_t stripe);
   void fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving);
   void send(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::shared_ptr<OpenFile> file);
   void landed(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::int64_t result);

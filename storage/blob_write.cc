@@ -40,6 +40,11 @@ class StripeWriterImpl final : public StripeWriter {
     if (std::exchange(held_, false)) blob_->fly(stripe_, arriving_);
   }
 
+  void discard() override {
+    held_ = false;
+    blob_->discard(stripe_);
+  }
+
  private:
   std::shared_ptr<BlobFile> blob_;
   const std::uint32_t stripe_;
@@ -77,6 +82,7 @@ Result<std::unique_ptr<StripeWriter>> BlobFile::claim(std::uint32_t stripe, std:
   const auto [at, fresh] = slots_.try_emplace(stripe);
   Slot& slot = at->second;
   if (fresh) slot.arriving = std::make_shared<Arriving>(room_.arena, stripe_range(stripe));
+  if (slot.discarded) return fail(Errc::kBusy, "what came of the stripe is being discarded");
   if (slot.has_writer || !slot.arriving->restart()) return fail(Errc::kBusy, "the stripe has a writer");
   // All bytes are in the queue already: it commits by itself.
   if (slot.arriving->accepted() == slot.arriving->stripe().end) return fail(Errc::kBusy, "the stripe is being written");
@@ -98,6 +104,20 @@ void BlobFile::release_writer(std::uint32_t stripe) {
     if (const auto found = slots_.find(stripe); found != slots_.end()) found->second.has_writer = false;
   }
   settle_if_idle(stripe);
+}
+
+void BlobFile::discard(std::uint32_t stripe) {
+  bool wake_arena = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = slots_.find(stripe);
+    OXBOW_INVARIANT(found != slots_.end() && found->second.has_writer);
+    Slot& slot = found->second;
+    OXBOW_INVARIANT(slot.arriving->accepted() < slot.arriving->stripe().end);
+    slot.discarded = true;
+    wake_arena = slot.arriving->refuse(Error(Errc::kCancelled, "the stripe's part was discarded")).wake_arena;
+  }
+  if (wake_arena) room_.submit([&room = room_] { room.arena.waiters().wake_all(); });
 }
 
 void BlobFile::fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) {
@@ -172,12 +192,13 @@ void BlobFile::settle_if_idle(std::uint32_t stripe) {
     if (found == slots_.end() || found->second.has_writer || !found->second.arriving->idle()) return;
     Slot& slot = found->second;
     if (slot.arriving->watermark() == slot.arriving->stripe().end) return;  // its commit is on the way
+    const auto begin = slot.arriving->stripe().begin;
     if (slot.admitted_bytes > 0) {
       admitted = std::exchange(slot.admitted_bytes, 0);
-      kept = slot.arriving->watermark() - slot.arriving->stripe().begin;
+      kept = slot.readable_end() - begin;
       slot.kept_bytes = kept;
     }
-    if (slot.arriving->watermark() == slot.arriving->stripe().begin) slots_.erase(found);
+    if (slot.readable_end() == begin) slots_.erase(found);
   }
   if (admitted > 0) room_.host->settle(*this, admitted, kept);
 }

@@ -133,10 +133,7 @@ TEST_F(PeerFetchTest, TheLiarIsNamedOnce) {
 // The last reader leaves while a peer's stripe is being compared with upstream: nobody knows then what was not
 // compared, so it is not kept.
 TEST_F(PeerFetchTest, UncomparedStripesGoWithTheLastReader) {
-  peers_.set_vetted(false);
-  peers_.reply.neighbours = {{"a", true, 8}};
-  peers_.script.reply_first = true;
-  peers_.script.otherwise = {kA};
+  nothing_vouches_for_a();
   wrong_at(kA, 1);
   source_->hold();
   std::unique_ptr<BlobBody> reader;
@@ -145,6 +142,50 @@ TEST_F(PeerFetchTest, UncomparedStripesGoWithTheLastReader) {
   on_loop([&] { reader.reset(); });
   EXPECT_TRUE(eventually([&] { return blobs_->running(digest_) == nullptr; }));
   EXPECT_EQ(store_->lookup(digest_)->stripes_present(), 0U);
+}
+
+// The same while they are still on their way into the file.
+TEST_F(PeerFetchTest, UncomparedStripesThatLandLateGoToo) {
+  nothing_vouches_for_a();
+  wrong_at(kA, 1);
+  faults_->hold();
+  std::unique_ptr<BlobBody> reader;
+  on_loop([&] { reader = std::make_unique<BlobBody>(*blobs_, loops_.at(0), range(kStripe, 2 * kStripe)); });
+  EXPECT_TRUE(eventually([&] { return peers_.bytes_given() == kStripe; }));
+  on_loop([&] { reader.reset(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20) + blobs_->limits().lingers);
+  faults_->let_go();
+  EXPECT_TRUE(eventually([&] { return blobs_->running(digest_) == nullptr; }));
+  const auto blob = store_->lookup(digest_);
+  EXPECT_TRUE(eventually([&] {
+    const auto writer = blob->begin_stripe(1);
+    return writer || writer.error().code() != Errc::kBusy;
+  }));
+  EXPECT_FALSE(blob->has(1));
+}
+
+// What it has begun nobody goes on with: nobody could say later who has to be vouched for.
+TEST_F(PeerFetchTest, ThePartOfAnUnvouchedPeerIsNotKept) {
+  nothing_vouches_for_a();
+  wrong_at(kA, 1);
+  peers_.script.sources[1] = {kA, p2p::kUpstream};
+  peers_.peer(kA).dies_after = 131'072;
+  const auto got = read(range(kStripe, 2 * kStripe));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(kStripe, kStripe));
+  EXPECT_EQ(source_->bytes_given(), kStripe);
+}
+
+// Nor does it go on with what another has begun, with a checksum that fits the whole.
+TEST_F(PeerFetchTest, AnUnvouchedPeerFinishesNothing) {
+  nothing_vouches_for_a();
+  peers_.script.sources[1] = {kB, kA};
+  peers_.peer(kA).content[kStripe + 200'000] ^= 1;
+  peers_.peer(kB).dies_after = 131'072;
+  const auto got = read(range(kStripe, 2 * kStripe));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(kStripe, kStripe));
+  EXPECT_EQ(source_->bytes_given(), kStripe);
 }
 
 // Upstream finishes what a liar has begun: the first-hand word speaks against that stripe too.

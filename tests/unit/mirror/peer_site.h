@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "../storage/support.h"
 #include "body_reader.h"
 #include "fake_peers.h"
 #include "fake_source.h"
@@ -26,7 +27,9 @@ class PeerSite : public ::testing::Test {
     config.directory = directory_;
     config.budget_bytes = budget;
     config.floor_bytes = 0;
-    store_ = storage::Store::open(config, clock_, metrics_).value();
+    storage::Parts parts;
+    parts.wrap_engine = [this](auto real) { return storage::faulty_engine(faults_, std::move(real)); };
+    store_ = storage::open_store(config, std::move(parts), clock_, metrics_).value();
     FetchLimits limits;
     limits.no_progress = std::chrono::milliseconds(5'000);
     limits.refused = std::chrono::milliseconds(300);
@@ -39,6 +42,7 @@ class PeerSite : public ::testing::Test {
     loops_.start();
   }
   ~PeerSite() override {
+    faults_->let_go();
     settle();
     pool_.join();
     loops_.finish(std::chrono::seconds(2));
@@ -89,6 +93,13 @@ class PeerSite : public ::testing::Test {
   }
   Got read(BlobRead what, std::size_t stop_after = SIZE_MAX) { return finish(read_async(std::move(what), stop_after)); }
 
+  /// A says that it has everything, and nothing vouches for it.
+  void nothing_vouches_for_a() {
+    peers_.set_vetted(false);
+    peers_.reply.neighbours = {{"a", true, 8}};
+    peers_.script.reply_first = true;
+    peers_.script.otherwise = {kA};
+  }
   void wrong_at(p2p::PeerId peer, std::uint32_t stripe) { peers_.peer(peer).content[stripe * kStripe + 1000] ^= 1; }
   /// A lies about stripe 2; C tells first-hand what it hashes to, and B has it.
   void lie_against_a_first_hand_word() {
@@ -116,6 +127,7 @@ class PeerSite : public ::testing::Test {
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>(content_);
   FakePeers peers_{{"a", "b", "c"}};
   std::string directory_;
+  std::shared_ptr<storage::Faults> faults_ = std::make_shared<storage::Faults>();
   SystemClock clock_;
   MetricsRegistry metrics_;
   WorkPool pool_{2};

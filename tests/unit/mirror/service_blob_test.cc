@@ -1,6 +1,7 @@
 // Blobs above 64 KiB through the whole service: sizes, ranges, registries that tell little, and lies about the size.
 #include <gtest/gtest.h>
 
+#include "body_reader.h"
 #include "service_bench.h"
 
 namespace oxbow::mirror {
@@ -267,7 +268,7 @@ TEST_F(ServiceBlobTest, ARefusalElsewhereIsAFailure) {
   bench_.other.set({.refuse_blobs = 403});
   bench_.site.set({.blobs_at = bench_.other.url()});
   auto answer = bench_.start(blob());
-  while (bench_.other.count("GET", "/blobs/") == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  ASSERT_TRUE(eventually([&] { return bench_.other.count("GET", "/blobs/") > 0; }));
   bench_.other.set({});
   const auto got = answer.get();
   EXPECT_EQ(got.status, 200);

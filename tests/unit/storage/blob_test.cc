@@ -134,6 +134,38 @@ TEST_P(BlobTest, AHalfWrittenStripeIsResumed) {
   EXPECT_EQ(blob->begin_stripe(0).error().code(), Errc::kCancelled);
 }
 
+// Or nothing of it is kept: it can't be read any more, its room is free, and the next writer begins at the begin, once
+// what was on its way has landed.
+TEST_P(BlobTest, AnUnfinishedStripeIsDiscarded) {
+  const auto content = pattern(700'000, 3);
+  const auto other = pattern(700'000, 4);
+  const auto blob = reserve(content.size());
+  auto first = blob->begin_stripe(0);
+  ASSERT_TRUE(first);
+  ASSERT_TRUE((*first)->write(std::span(other).first(1000)));
+  ASSERT_TRUE(wait_for([&] { return blob->readable(0, 5000) == 1000; }));
+  fixture_.faults->hold();
+  ASSERT_TRUE((*first)->write(std::span(other).subspan(1000, 1000)));
+  (*first)->discard();
+  EXPECT_FALSE((*first)->write(std::span(other).subspan(2000, 1000)));
+  EXPECT_EQ(blob->readable(0, 5000), 0U);
+  EXPECT_FALSE(blob->acquire({0, 1000}));
+  first->reset();
+  EXPECT_EQ(blob->begin_stripe(0).error().code(), Errc::kBusy);
+  fixture_.faults->let_go();
+  std::unique_ptr<StripeWriter> second;
+  ASSERT_TRUE(wait_for([&] {
+    if (auto writer = blob->begin_stripe(0)) second = std::move(*writer);
+    return second != nullptr;
+  }));
+  EXPECT_EQ(store().usage().stored_bytes, 0U);
+  EXPECT_EQ(second->position(), 0U);
+  ASSERT_TRUE(second->write(content));
+  ASSERT_TRUE(wait_for([&] { return blob->has(0); }));
+  EXPECT_EQ(blob->stripe_checksum(0), checksum(content));
+  EXPECT_EQ(read_range(*blob, whole(*blob)).value(), content);
+}
+
 // An unfinished part counts as stored while it is kept, and a restart forgets it: nothing unchecked is ever believed.
 TEST_P(BlobTest, AnUnfinishedStripeIsForgottenByARestart) {
   const auto content = pattern(700'000, 3);

@@ -34,7 +34,8 @@ class ModelTest : public ::testing::TestWithParam<unsigned> {
     const std::uint64_t at = (*writer)->position();
     const std::uint64_t left = (*writer)->stripe().end - at;
     const std::uint64_t count = pick(3) == 0 ? pick(left) + 1 : left;
-    (*writer)->write(std::span(content_of(blob)).subspan(at, count));
+    const bool taken = (*writer)->write(std::span(content_of(blob)).subspan(at, count));
+    if ((!taken || count < left) && pick(3) == 0) (*writer)->discard();
   }
 
   void check_readable(std::uint64_t blob) {
