@@ -48,8 +48,6 @@ PeerTable::PeerTable(Member self, PeerTableOptions options, const Clock& clock, 
 
 PeerTable::~PeerTable() = default;
 
-std::shared_ptr<const PeerSnapshot> PeerTable::snapshot() const noexcept { return std::atomic_load(&snapshot_); }
-
 void PeerTable::on_change(OnChange listener) {
   const std::lock_guard lock(mutex_);
   on_change_.push_back(std::move(listener));
@@ -397,7 +395,7 @@ void PeerTable::rebuild(Now now, Told& told) {
   }
   if (index_ == nullptr) index_ = std::make_shared<PeerIndex>(peers);
   auto next = std::make_shared<const PeerSnapshot>(std::move(peers), ++revision_, index_);
-  std::atomic_store(&snapshot_, std::shared_ptr<const PeerSnapshot>(next));
+  snapshot_.publish(next);
   built_ = now;
   measures_changed_ = false;
   count_states();

@@ -1,7 +1,5 @@
-// The peer table (a selection cache): which peers may be selected, as an immutable snapshot,
-// rebuilt on every change of a state (measures wait for the next tick) and at least every 30 s. To take hold of it
-// costs one of libstdc++'s mutexes for the copy of a pointer (std::atomic_load of a shared_ptr), never the table's own
-// lock; what is in it is read without any.
+// The peer table (a selection cache): which peers may be selected, as an immutable snapshot that is read without locks
+// (core/published.h), rebuilt on every change of a state (measures wait for the next tick) and at least every 30 s.
 // Thread rule: PeerTable from any thread; snapshots are immutable. Lifetime: a snapshot is shared by who reads it.
 #pragma once
 
@@ -20,6 +18,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/metrics.h"
+#include "core/published.h"
 #include "p2p/load.h"
 #include "p2p/ring.h"
 
@@ -154,7 +153,7 @@ class PeerTable {
   PeerTable(const PeerTable&) = delete;
   PeerTable& operator=(const PeerTable&) = delete;
 
-  std::shared_ptr<const PeerSnapshot> snapshot() const noexcept;
+  std::shared_ptr<const PeerSnapshot> snapshot() const noexcept { return snapshot_.read(); }
   /// Called after every change with the new snapshot, on the thread that made the change, never under a lock: of two
   /// changes at once the older may be told later (`revision` tells). Registered at start.
   using OnChange = std::function<void(const std::shared_ptr<const PeerSnapshot>&)>;
@@ -262,7 +261,7 @@ class PeerTable {
   bool members_changed_ = false;   ///< the next tick applies them
   std::vector<OnChange> on_change_;
   std::vector<OnRestart> on_restart_;
-  std::shared_ptr<const PeerSnapshot> snapshot_;  ///< read and swapped with std::atomic_load/atomic_store
+  Published<PeerSnapshot> snapshot_;
 };
 
 }  // namespace oxbow::p2p
