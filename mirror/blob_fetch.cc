@@ -471,13 +471,18 @@ void BlobFetch::start(p2p::Fetch fetch) {
     const auto why = fetch.source == p2p::kUpstream || !possible ? Errc::kCancelled : Errc::kCorrupt;
     return end_soon(oxbow::fail(why, "this fetch is not possible now"));
   }
+  std::optional<Running::Tail> tail;
   if (fetch.hedge_of) {
+    const auto stripe = blob_->geometry().stripe(fetch.stripes.begin);
+    // Of what nothing vouches for, no part is gone on with.
+    const bool goes_on = !unvouched(late->second->source()) && !unvouched(fetch.source);
+    const auto begin = goes_on ? std::max(stripe.begin, late->second->position()) : stripe.begin;
+    auto memory = context_.hedge_memory.take(stripe.end - begin);
+    if (!memory) return end_soon(oxbow::fail(Errc::kCancelled, "no memory for the tail of a hedge"));
+    tail.emplace(begin, std::move(*memory));
     hedged_[fetch.stripes.begin] = true;
     log_->hedged();
   }
-  // Of what nothing vouches for, no part is gone on with.
-  const bool goes_on = fetch.hedge_of && !unvouched(late->second->source()) && !unvouched(fetch.source);
-  const std::uint64_t hedge_begin = goes_on ? late->second->position() : 0;
   const auto reader = fetch.source == p2p::kUpstream ? pick_attached()->first : 0;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
     if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;
@@ -486,7 +491,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
   }
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
-  entry.begin(hedge_begin);
+  entry.begin(std::move(tail));
 }
 
 /// Hashing a few kilobytes wakes a thread as dearly as hashing many; the end of a stripe never waits.

@@ -28,6 +28,7 @@
 #include "core/task.h"
 #include "core/waker.h"
 #include "mirror/fetch_peers.h"
+#include "mirror/hedge_memory.h"
 #include "mirror/peer_links.h"
 #include "mirror/prefix_hasher.h"
 #include "mirror/pull_journal.h"
@@ -82,6 +83,7 @@ struct FetchLimits {
   std::chrono::milliseconds probe{2'000};  ///< for upstream to begin to answer with a stripe that a peer is compared by
   std::uint64_t held_whole_bytes = 8ULL * 1024 * 1024;  ///< blobs up to this wait for their hash rather than a voucher
   std::uint64_t window_memory = 256ULL * 1024 * 1024;   ///< of all readers whose bytes cannot be kept (`limits.memory`)
+  std::uint64_t hedge_memory = 64ULL * 1024 * 1024;     ///< of the tails of all hedges of the node
   /// When the last reader leaves nothing new is asked for, but what is on its way has this long to come: clients hang
   /// up on open ranges and come back for the next, and what was sent to nobody would be sent again.
   std::chrono::milliseconds lingers{250};
@@ -138,6 +140,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     FetchLimits limits;
     storage::Store& store;
     PullJournal& journal;
+    HedgeMemory& hedge_memory;
     FetchPeers* peers = nullptr;  ///< null: no ring
     bool continues = false;       ///< for a reader that begins within the blob; for the journal
   };

@@ -35,13 +35,21 @@ class BlobFetch::Running final : public SpanSink {
         gathering_(fetch.source == p2p::kUpstream || is_forward() ? kGatherAtOnce : kGatherStripe),
         first_hand_(fetch.source != p2p::kUpstream && owner.trust_.is_first_hand(fetch.source, fetch.stripes.begin)) {}
 
-  void begin(std::uint64_t hedge_begin) {
+  /// Where a hedge begins, and the room for its bytes.
+  struct Tail {
+    std::uint64_t begin;
+    HedgeMemory::Hold memory;
+  };
+
+  void begin(std::optional<Tail> tail) {
     position_ = geometry_.stripe(fetch_.stripes.begin).begin;
     end_ = geometry_.stripe(fetch_.stripes.end - 1).end;
     started_ = last_byte_ = owner_.now();
     if (!gathering_.first_at_once) written_at_ = started_;
-    if (fetch_.hedge_of) {
-      held_begin_ = position_ = std::max(position_, hedge_begin);
+    if (tail) {
+      tail_.emplace(std::move(*tail));
+      position_ = tail_->begin;
+      held_.reserve(end_ - position_);
       request_ = source_->request(owner_.context_.home, {position_, end_}, *this);
       return;
     }
@@ -305,9 +313,9 @@ class BlobFetch::Running final : public SpanSink {
       owner_.on_writing(stripe, fetch_.source, writer_->position() == writer_->stripe().begin);
     }
     const auto at = writer_->position();
-    if (at < held_begin_) return finish(oxbow::fail(Errc::kCancelled, "the late stripe was begun anew"));
+    if (at < tail_->begin) return finish(oxbow::fail(Errc::kCancelled, "the late stripe was begun anew"));
     std::span<const std::byte> rest(held_);
-    rest = rest.subspan(std::min<std::size_t>(at - held_begin_, rest.size()));
+    rest = rest.subspan(std::min<std::size_t>(at - tail_->begin, rest.size()));
     while (!rest.empty()) {
       // In parts, as the write arena has room.
       const auto part = rest.first(std::min<std::size_t>(rest.size(), 64UL * 1024));
@@ -351,8 +359,8 @@ class BlobFetch::Running final : public SpanSink {
   bool vouched_ = false;
   const bool first_hand_;  ///< as it had said when it was asked
   std::optional<Checksum> claimed_;
+  std::optional<Tail> tail_;  ///< of a hedge
   std::vector<std::byte> held_;
-  std::uint64_t held_begin_ = 0;
   bool landing_ = false;
   std::uint64_t received_ = 0;
   p2p::Time first_byte_{0};

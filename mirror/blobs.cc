@@ -29,6 +29,7 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       limits_(limits),
       journal_(clock),
       window_memory_(limits.window_memory, limit_counter(metrics, "memory")),
+      hedge_memory_(limits.hedge_memory, limit_counter(metrics, "hedge_memory")),
       served_{&client_bytes(metrics).Add({{"source", "storage"}}), &client_bytes(metrics).Add({{"source", "peer"}}),
               &client_bytes(metrics).Add({{"source", "upstream"}})},
       window_readers_(counter_family(metrics, "oxbow_window_readers_total",
@@ -96,7 +97,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, peers_, continues},
+  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, hedge_memory_, peers_, continues},
                                 std::move(*blob), std::move(strategy));
   fetches_[digest] = made;
   return made;

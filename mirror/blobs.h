@@ -28,6 +28,7 @@ class Blobs final : public FetchObserver {
   const FetchLimits& limits() const noexcept { return limits_; }
   PullJournal& journal() noexcept { return journal_; }
   WindowMemory& window_memory() noexcept { return window_memory_; }
+  const HedgeMemory& hedge_memory() const noexcept { return hedge_memory_; }
 
   /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
   /// kInvalid (of another size here, by the word of another repository) mean window mode. `continues`: as
@@ -62,6 +63,7 @@ class Blobs final : public FetchObserver {
   FetchLimits limits_;
   PullJournal journal_;
   WindowMemory window_memory_;
+  HedgeMemory hedge_memory_;
   FetchPeers* peers_ = nullptr;
   std::array<Counter*, 3> served_;
   Counter& window_readers_;

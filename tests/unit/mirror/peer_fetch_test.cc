@@ -397,7 +397,26 @@ TEST_F(PeerFetchTest, HedgeWins) {
   expect_right(read(whole()));
   settle();
   EXPECT_EQ(peers_.calls_open(), 0);
+  EXPECT_EQ(blobs_->hedge_memory().used(), 0U);
   EXPECT_LE(peers_.bytes_given(), content_.size() + 100'000);  // what the late one had brought by then
+}
+
+// Without memory for its tail there is no hedge: the late one goes on.
+TEST_F(PeerFetchTest, NoMemoryNoHedge) {
+  auto limits = blobs_->limits();
+  limits.hedge_memory = kStripe - 100'001;
+  blobs_ = std::make_unique<Blobs>(*store_, pool_, clock_, metrics_, limits);
+  blobs_->set_peers(&peers_);
+  auto& hits = limit_counter(metrics_, "hedge_memory");
+  peers_.script.otherwise = {kA};
+  peers_.script.hedges[1] = kB;
+  peers_.peer(kA).stalls_after[1] = 100'000;
+  auto reading = read_async(whole());
+  EXPECT_TRUE(eventually([&] { return hits.Value() == 1; }));
+  peers_.release(kA);
+  expect_right(finish(std::move(reading)));
+  EXPECT_EQ(std::ranges::count(peers_.asked(), kB), 0);
+  EXPECT_EQ(blobs_->hedge_memory().used(), 0U);
 }
 
 // The late one recovers first: the hedge is ended.
