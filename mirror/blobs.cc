@@ -97,8 +97,9 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }
-  auto made = BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, hedge_memory_, peers_, continues},
-                                std::move(*blob), std::move(strategy));
+  auto made =
+      BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, hedge_memory_, peers_, continues},
+                        std::move(*blob), std::move(strategy));
   fetches_[digest] = made;
   return made;
 }
