@@ -182,6 +182,7 @@ void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
   if (event.update.load) one->load_at = now_;
+  if (event.update.map && !one->mapped) one->denied_until = Time{0};  // it has come to know the blob
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
   if (neighbours_.apply(*one, event.update)) last_spread_ = now_;
   if (one->complete && one->watched) {
@@ -218,10 +219,12 @@ void Swarm::on(const HaveEnded& event) {
   }
   neighbours_.forget_map(*one);
   wishes_changed_ = true;
-  if (event.why.code() == Errc::kNotFound)
+  if (event.why.code() == Errc::kNotFound) {
     one->watch_after = now_ + 300ms;
-  else
+    denied(*one);
+  } else {
     peer_failed(*one, 500ms, event.why.code() != Errc::kTimeout);
+  }
 }
 
 void Swarm::on(const Replied& event) {

@@ -77,6 +77,7 @@ class Swarm final : public Strategy {
   void sync_neighbour(SwarmNeighbour& neighbour);
   void watch(SwarmNeighbour& neighbour);
   void refresh_neighbours();
+  void denied(SwarmNeighbour& neighbour);
   void peer_failed(SwarmNeighbour& neighbour, std::chrono::milliseconds for_at_least, bool broken);
   void peer_fetch_ended(const Running& fetch, const FetchEnded& event);
   void stripe_from_peer(const Running& fetch);

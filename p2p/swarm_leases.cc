@@ -152,7 +152,10 @@ void Swarm::announce(Interest interest) {
     for (const auto& lease : leases_) message.leases.push_back({lease.span, bytes_of_span(lease.span)});
     const auto report = [&](PeerId id) {
       const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
-      if (peer != nullptr && message.unreachable.size() < kReported) message.unreachable.push_back(peer->member.name);
+      if (peer == nullptr || message.unreachable.size() >= kReported) return;
+      const auto& name = peer->member.name;
+      if (std::ranges::find(message.unreachable, name) == message.unreachable.end())
+        message.unreachable.push_back(name);
     };
     for (const auto& one : silent_) report(one.peer);
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
@@ -161,6 +164,10 @@ void Swarm::announce(Interest interest) {
       const auto silent = now_ - std::max({one.asked_since, one.load_at, one.moved_at});
       const bool no_answer = one.away || (one.watched && !one.mapped);
       if (no_answer && silent > (one.away && one.broken ? kBroken : kSilent)) report(one.id);
+    }
+    // What is asked for is nowhere by what they themselves say. Last: who has only just come knows no blob yet either.
+    for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+      if (now_ < neighbours_.at(place).denied_until) report(neighbours_.at(place).id);
     }
     joined_ = true;
     asked_ = coordinator_;
@@ -264,7 +271,8 @@ void Swarm::review_leases() {
 bool Swarm::maps_awaited() const {
   for (std::size_t place = 0; place < neighbours_.size(); ++place) {
     const auto& one = neighbours_.at(place);
-    if (one.watched && !one.mapped && !one.away && now_ - one.asked_since < kFirstMap) return true;
+    const bool silent = one.watched && !one.mapped && !one.away && now_ >= one.denied_until;
+    if (silent && now_ - one.asked_since < kFirstMap) return true;
   }
   return false;
 }

@@ -188,6 +188,59 @@ TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
   EXPECT_EQ(all<WatchHave>(tell(TimerFired{})).size(), 1U);
 }
 
+// A holder that is empty says so: the coordinator hears that it does not count, or it would grant no lease of what only
+// that one is said to have, and its word is not taken again for a while.
+TEST_F(SwarmTest, AHolderWithoutTheBlobIsReported) {
+  begin({0, 8});
+  const auto name = peers_->find(ranked_[1])->member.name;
+  const auto asked = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(asked.size(), 8U);
+  const auto no = fail(Errc::kNotFound, "not here");
+  EXPECT_EQ(all<WatchHave>(tell(FetchEnded{asked[0].id, no})).size(), 1U);
+  tell(HaveEnded{ranked_[1], Error(Errc::kNotFound, "not known")});
+  for (std::size_t i = 1; i < asked.size(); ++i) tell(FetchEnded{asked[i].id, no});
+  now_ += 1'000ms;
+  const auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{name});
+  EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0}));
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0}, {holder(ranked_[1])})}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, kUpstream);
+  EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
+}
+
+// What a holder has lost one span of it still has the rest of; it is reported all the same, for the coordinator takes
+// that span to be there.
+TEST_F(SwarmTest, AHolderWithoutOneSpanGivesTheRest) {
+  begin({0, 16});
+  auto asked = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  ASSERT_EQ(asked.size(), 10U);
+  std::uint32_t rest = 0;
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    if (asked[i].stripes.begin >= 8) {
+      ++rest;
+      continue;
+    }
+    const auto more = all<Fetch>(tell(FetchEnded{asked[i].id, fail(Errc::kNotFound, "not here")}));
+    asked.insert(asked.end(), more.begin(), more.end());
+  }
+  EXPECT_EQ(rest, 8U);
+  HaveUpdate update;
+  update.map = HaveMap(256, true);
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) update.map->clear(stripe);
+  tell(HaveChanged{ranked_[1], update});
+  now_ += 1'000ms;
+  const auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[1])->member.name});
+  EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0}));
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0}, {holder(ranked_[1])})}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, kUpstream);
+  EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
+}
+
 // A silent coordinator is left for its successor, which hears of it and of the leases that this node holds.
 TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   begin({0, 40});

@@ -110,6 +110,8 @@ void Cluster::give_all(std::uint32_t node) {
   coordinator.on_announce(Time{0}, node + 1, announce, *nodes_[coordinator_of()]->peers);
 }
 
+void Cluster::empty(std::uint32_t node) { nodes_[node]->have = HaveMap(geometry_.stripes()); }
+
 std::uint32_t Cluster::coordinator_of() const { return ranked().front(); }
 
 std::vector<std::uint32_t> Cluster::ranked() const {

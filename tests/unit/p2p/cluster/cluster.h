@@ -50,6 +50,7 @@ class Cluster {
   void start(std::uint32_t node, double at_ms, bool may_fetch = true);
   void start_all(double at_ms = 0, double apart_ms = 0);
   void give_all(std::uint32_t node);  ///< it has the blob, and has announced it
+  void empty(std::uint32_t node);     ///< it has nothing any more, and has told nobody
   void at(double ms, std::function<void()> what);
   void kill(std::uint32_t node);            ///< its process is gone: connections break
   void hang(std::uint32_t node);            ///< it accepts and never answers

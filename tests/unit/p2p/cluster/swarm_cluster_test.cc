@@ -104,6 +104,16 @@ TEST(SwarmCluster, TheOnlyHolderIsKilled) {
   expect_good(cluster, 1.0);
 }
 
+// The coordinator knows one holder of everything, and that one has lost it: the others have to tell, or no lease would
+// be given until the coordinator forgets the holder.
+TEST(SwarmCluster, TheOnlyHolderIsEmpty) {
+  Cluster cluster(of(6, 64), swarm);
+  cluster.give_all(1);
+  cluster.empty(1);
+  for (const std::uint32_t node : {0U, 2U, 3U}) cluster.start(node, 0);
+  expect_good(cluster, 1.0001, 8'000);
+}
+
 // The coordinator dies: its successor is rebuilt from announcements, and leases that others hold are claimed there.
 TEST(SwarmCluster, TheCoordinatorIsKilled) {
   for (const std::uint64_t seed : {1U, 2U}) {
