@@ -209,9 +209,11 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   next_announce_ = now_ + std::clamp<std::chrono::milliseconds>(reply.again, 50ms, 10'000ms);
   if (!reading_ || finished_) return;
   for (const auto span : reply.lost) {
+    if (!has_lease(span)) continue;
     drop_lease(span, false);
     for (auto& fetch : running_) {
-      if (fetch.source == kUpstream && spans_.of(fetch.stripes.begin) == span) cancel(fetch);
+      // What goes on without a lease does so because the coordinator was of no help.
+      if (fetch.source == kUpstream && !fetch.unleased && spans_.of(fetch.stripes.begin) == span) cancel(fetch);
     }
   }
   for (const auto& grant : reply.granted) {

@@ -241,6 +241,24 @@ TEST_F(SwarmTest, AHolderWithoutOneSpanGivesTheRest) {
   EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
 }
 
+// What a coordinator says is lost was a lease; what this node fetches without one, because nothing came for long, is
+// nothing that it could end.
+TEST_F(SwarmTest, AFetchWithoutALeaseIsNotLost) {
+  begin({0, 8});
+  std::optional<Fetch> fetch;
+  for (int i = 0; i < 10 && !fetch; ++i) {
+    now_ += 1'000ms;
+    const auto got = all<Fetch>(tell(TimerFired{}));
+    if (!got.empty()) fetch = got.front();
+    if (!fetch) tell(Replied{ranked_[0], reply({})});
+  }
+  ASSERT_TRUE(fetch);
+  EXPECT_EQ(fetch->source, kUpstream);
+  auto answer = reply({});
+  answer.lost = {0};
+  EXPECT_TRUE(all<CancelFetch>(tell(Replied{ranked_[0], answer})).empty());
+}
+
 // A silent coordinator is left for its successor, which hears of it and of the leases that this node holds.
 TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   begin({0, 40});
