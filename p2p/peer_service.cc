@@ -7,6 +7,7 @@
 #include "core/encoding.h"
 #include "core/geometry.h"
 #include "core/log.h"
+#include "p2p/have_seats.h"
 #include "p2p/have_stream.h"
 #include "p2p/peer_answer.h"
 #include "p2p/peer_route.h"
@@ -50,13 +51,15 @@ class Service final : public PeerService {
         sent_(counter_family(metrics, "oxbow_peer_bytes_total", "Bytes of stripes moved between peers")
                   .Add({{"direction", "out"}})),
         have_streams_hits_(limit_counter(metrics, "peer_have_streams")),
+        have_share_hits_(limit_counter(metrics, "peer_have_streams_to_one_peer")),
         rate_(options.upload_bandwidth, limit_counter(metrics, "peer_upload_bandwidth")),
         slots_({options.upload_slots, options.same_stripe, options.upload_waiting},
                {.used = gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
                 .all_hits = limit_counter(metrics, "peer_upload_slots"),
                 .same_hits = limit_counter(metrics, "peer_uploads_of_one_stripe"),
                 .share_hits = limit_counter(metrics, "peer_uploads_to_one_peer")},
-               parts_.clock) {}
+               parts_.clock),
+        have_seats_({options.have_streams, options.have_streams_each}) {}
 
   Task<Response> handle(Request request) override {
     const auto route = parse_peer_route(request.path);
@@ -94,12 +97,12 @@ class Service final : public PeerService {
   prometheus::Family<Counter>& requests_;
   Counter& sent_;
   Counter& have_streams_hits_;
+  Counter& have_share_hits_;
   UploadRate rate_;
   UploadSlots slots_;
   StripeReceivers receivers_;
   std::atomic<bool> draining_ = false;
-  /// Its use count less one is the number of open have streams.
-  std::shared_ptr<void> have_streams_ = std::make_shared<char>();
+  HaveSeats have_seats_;
 };
 
 bool Service::revoked(std::string_view name, std::string_view serial) const {
@@ -280,9 +283,11 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
 }
 
 Response Service::have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop) {
-  if (draining_ || have_streams_.use_count() > static_cast<long>(options_.have_streams)) {
-    if (!draining_) have_streams_hits_.Increment();
-    return error_answer(503, "BUSY", draining_ ? "going away" : "too many have streams are open");
+  if (draining_) return error_answer(503, "BUSY", "going away");
+  auto seat = have_seats_.take(asker.id);
+  if (!seat.counted) {
+    (seat.share_used ? have_share_hits_ : have_streams_hits_).Increment();
+    return error_answer(503, "BUSY", "too many have streams are open");
   }
   auto watch = parts_.content.watch_have(digest);
   if (!watch) return error_answer(404, "NOT_FOUND", "the blob is not known here");
@@ -293,7 +298,7 @@ Response Service::have(const Request& request, const Digest& digest, const Asker
              .load = [this] { return slots_.load(); },
              .allowed = [this, name = asker.name,
                          serial = request.peer_serial.value_or("")] { return !draining_ && !revoked(name, serial); },
-             .counted = have_streams_,
+             .counted = std::move(seat.counted),
              .clock = parts_.clock});
   return response;
 }

@@ -25,6 +25,9 @@ struct PeerServiceOptions {
   std::uint64_t upload_bandwidth = 0;  ///< bytes per second to all peers together; 0: unlimited
   std::uint32_t alternatives = 4;      ///< named by a busy answer
   std::uint32_t have_streams = 4'096;  ///< open at once
+  /// Of them to one peer: twice what a peer follows (PeerClientOptions), for those of its last process may still be
+  /// open.
+  std::uint32_t have_streams_each = 1'024;
 };
 
 /// A coordinator with its lock, and what this node says in a hello. `hello` is called per request.

@@ -213,7 +213,9 @@ void Swarm::on(const HaveEnded& event) {
   if (one == nullptr || !one->watched) return;
   one->watched = false;
   if (one->complete) return;
-  if (event.why.code() == Errc::kLimit) {  // this node's own: the peer is well, and what is known of it stays
+  // No room for one more stream, here or there: the peer is well, and what is known of it stays. One that goes away
+  // says the same, but ends its streams first, and with that its map is forgotten.
+  if (event.why.code() == Errc::kLimit || event.why.code() == Errc::kBusy) {
     one->watch_after = now_ + 1s;
     return;
   }

@@ -442,6 +442,38 @@ TEST_P(PairTest, OwnHaveStreamsAreBounded) {
   pair.drop(third.call);
 }
 
+// A peer is given its share of the have streams and no more, whatever it follows itself; that is no fault of either.
+TEST_P(PairTest, HaveStreamsToOnePeerAreBounded) {
+  auto given = options();
+  given.service.have_streams_each = 1;
+  Pair pair(given);
+  const Stripes stripes(pair);
+  std::promise<void> begun;
+  std::promise<Error> ended;
+  bool first = true;
+  auto call = pair.on_loop([&] {
+    return pair.client->watch_have(
+        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
+        [&](const HaveUpdate&) {
+          if (std::exchange(first, false)) begun.set_value();
+        },
+        [](const Error&) {});
+  });
+  ASSERT_EQ(begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  auto another = pair.on_loop([&] {
+    return pair.client->watch_have(
+        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(), [](const HaveUpdate&) {},
+        [&](Error error) { ended.set_value(std::move(error)); });
+  });
+  auto refused = ended.get_future();
+  ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(refused.get().code(), Errc::kBusy);
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_have_streams_to_one_peer\"}"), 1);
+  EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
+  pair.drop(call);
+  pair.drop(another);
+}
+
 // Draining ends have streams, which would never end by themselves.
 TEST_P(PairTest, DrainingEndsHaveStreams) {
   Pair pair(options());

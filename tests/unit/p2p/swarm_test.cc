@@ -188,6 +188,41 @@ TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
   EXPECT_EQ(all<WatchHave>(tell(TimerFired{})).size(), 1U);
 }
 
+// Neither does one that the peer has no room for.
+TEST_F(SwarmTest, APeerWithoutRoomForAHaveStreamIsWell) {
+  begin({0, 8});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
+  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {other})})).size(), 1U);
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(2);
+  const auto got = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_TRUE(all<CancelFetch>(tell(HaveEnded{ranked_[1], Error(Errc::kBusy, "too many are open")})).empty());
+  EXPECT_EQ(all<Fetch>(tell(FetchEnded{got[0].id, fail(Errc::kCancelled, "ended")})).size(), 1U);
+  now_ += 999ms;
+  EXPECT_TRUE(all<WatchHave>(tell(TimerFired{})).empty());
+  now_ += 1ms;
+  EXPECT_EQ(all<WatchHave>(tell(TimerFired{})).size(), 1U);
+}
+
+// A peer that goes away ends its have streams and opens no more: nothing that it had counts any more.
+TEST_F(SwarmTest, APeerThatGoesAwayIsNoSource) {
+  begin({0, 8});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
+  tell(Replied{ranked_[0], reply({}, {other})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(2);
+  const auto got = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(got.size(), 1U);
+  tell(HaveEnded{ranked_[1], Error(Errc::kNotFound, "the stream has ended")});
+  EXPECT_TRUE(all<Fetch>(tell(FetchEnded{got[0].id, fail(Errc::kCancelled, "ended")})).empty());
+  now_ += 500ms;
+  EXPECT_EQ(all<WatchHave>(tell(TimerFired{})).size(), 1U);
+  EXPECT_TRUE(all<Fetch>(tell(HaveEnded{ranked_[1], Error(Errc::kBusy, "going away")})).empty());
+}
+
 // A holder that is empty says so: the coordinator hears that it does not count, or it would grant no lease of what only
 // that one is said to have, and its word is not taken again for a while.
 TEST_F(SwarmTest, AHolderWithoutTheBlobIsReported) {
