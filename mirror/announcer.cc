@@ -97,6 +97,7 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
     return now() + options_.again - std::chrono::milliseconds(static_cast<std::int64_t>(jitter()) % quarter);
   };
   all_due_ = next_round();
+  look_due_ = now() + options_.look;
   while (!stopped_) {
     timer_.expires_after(options_.gather);
     boost::system::error_code ignored;
@@ -111,6 +112,12 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
       if (check) check_due_.reset();  // another wish that comes from here on stands
     }
     take_restarted();
+    // Before the others: what is gone is not told again, and would be forgotten with that.
+    if (check || now() >= std::min(all_due_, look_due_)) {
+      look_due_ = now() + options_.look;
+      co_await take_back();
+      if (stopped_) co_return;
+    }
     const bool all = now() >= all_due_;
     if (all) all_due_ = next_round();
     bool told = true;
@@ -160,6 +167,43 @@ Task<bool> Announcer::send(Batch batch) {
     if (told) names.push_back(batch.name);
   }
   co_return told;
+}
+
+/// Nothing of it is here, and it is not being fetched: whoever fetches announces by itself, and would lose its leases.
+bool Announcer::is_gone(const Digest& digest) const {
+  if (blobs_.running(digest)) return false;
+  const auto blob = blobs_.store().peek(digest);
+  return !blob || blob->gone() || blob->stripes_present() == 0;
+}
+
+/// A coordinator counts a holder for minutes after its last word, and gives nobody a lease of what it is said to have.
+/// Said once: who does not hear it hears of it from those that ask here in vain.
+Task<> Announcer::take_back() {
+  std::map<p2p::Key, std::vector<p2p::Announce>> by_name;
+  std::erase_if(told_, [&](const auto& entry) {
+    const auto& [digest, names] = entry;
+    if (!is_gone(digest)) return false;
+    p2p::Announce announce;
+    announce.digest = digest;
+    announce.interest = p2p::Interest::kLeft;
+    announce.want_neighbours = false;
+    announce.know_midstates = true;
+    for (const auto name : names) by_name[name].push_back(announce);
+    return true;
+  });
+  if (by_name.empty()) co_return;
+  const auto snapshot = table_.snapshot();
+  for (const auto& peer : snapshot->peers()) {
+    const auto found = by_name.find(p2p::key_of(peer.member.name));
+    if (found == by_name.end() || peer.state != p2p::PeerState::kEligible) continue;
+    auto& announces = found->second;
+    for (std::size_t first = 0; first < announces.size() && !stopped_; first += options_.batch) {
+      const auto end =
+          announces.begin() + static_cast<std::ptrdiff_t>(std::min(first + options_.batch, announces.size()));
+      const std::vector<p2p::Announce> batch(announces.begin() + static_cast<std::ptrdiff_t>(first), end);
+      if (!co_await send_(peer.id, batch)) break;
+    }
+  }
 }
 
 Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates, To to) {

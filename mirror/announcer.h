@@ -1,8 +1,8 @@
 // Tells the coordinators of blobs what this node holds: soon after a blob has verified or its readers have left; after
 // a start, a change of the ring or the restart of a peer those who are coordinators now and have not been told; and
-// everybody again now and then, because coordinators forget. In batches, one request for many blobs; each blob to its
-// coordinator and that one's successor, so that either may go.
-// Thread rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
+// everybody again now and then, because coordinators forget. What has been purged or evicted is taken back. In batches,
+// one request for many blobs; each blob to its coordinator and that one's successor, so that either may go. Thread
+// rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
 #pragma once
 
 #include <atomic>
@@ -26,6 +26,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
     std::chrono::milliseconds gather{200};     ///< before news are sent
     std::chrono::milliseconds settle{2'000};   ///< after the first of some changes of the ring
     std::chrono::milliseconds again{300'000};  ///< everything, jittered by a quarter
+    std::chrono::milliseconds look{5'000};     ///< between looks for what was told of and is gone
     std::size_t batch = 128;                   ///< blobs in one request
     std::size_t told = 2;                      ///< peers a blob is announced to
   };
@@ -50,6 +51,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   /// False: somebody could not be told.
   Task<bool> say(std::vector<Digest> digests, bool with_midstates, To to);
   Task<bool> send(Batch batch);
+  Task<> take_back();
+  bool is_gone(const Digest& digest) const;
   void take_restarted();
   void try_again_in(std::chrono::milliseconds wait);
   /// With midstates: they are long, and told once.
@@ -65,7 +68,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Send send_;
   std::string name_;
   asio::steady_timer timer_;
-  std::chrono::milliseconds all_due_{0};  ///< everybody, again
+  std::chrono::milliseconds all_due_{0};   ///< everybody, again
+  std::chrono::milliseconds look_due_{0};  ///< for what is gone
   /// Who has been told of a blob, by the keys of their names. Of the loop.
   std::unordered_map<Digest, std::vector<p2p::Key>, Digest::Hash> told_;
   std::unordered_set<Digest, Digest::Hash> owed_;  ///< somebody was not told of them: the next time with midstates too

@@ -1,6 +1,8 @@
 // Who is told what this node holds, and when.
 #include "mirror/announcer.h"
 
+#include <set>
+
 #include "p2p/peer_table.h"
 #include "peer_site.h"
 
@@ -156,6 +158,33 @@ TEST_F(AnnouncerTest, MidstatesAreOwedToWhoCouldNotBeTold) {
   announcer_->holds(digest_);
   ASSERT_TRUE(eventually([&] { return !told().empty(); }));
   EXPECT_EQ(told().front().second.midstates, (p2p::MidstateList{"self", midstates_of(content_)}));
+}
+
+// What was told of and is gone is taken back, once, from those who were told.
+TEST_F(AnnouncerTest, WhatHasGoneIsTakenBack) {
+  options_.look = std::chrono::milliseconds(20);
+  options_.settle = std::chrono::hours(1);
+  expect_right(read(whole()));
+  settle();
+  ring({"a", "b", "c"});
+  start();
+  announcer_->holds(digest_);
+  ASSERT_TRUE(eventually([&] { return told().size() == 2; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  EXPECT_EQ(told().size(), 2U);
+  store_->purge(digest_);
+  ASSERT_TRUE(eventually([&] { return told().size() >= 4; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  const auto heard = told();
+  ASSERT_EQ(heard.size(), 4U);
+  std::set<p2p::PeerId> held;
+  std::set<p2p::PeerId> left;
+  for (const auto& [peer, announce] : heard) {
+    EXPECT_EQ(announce.digest, digest_);
+    (announce.interest == p2p::Interest::kLeft ? left : held).insert(peer);
+  }
+  EXPECT_EQ(left.size(), 2U);
+  EXPECT_EQ(left, held);
 }
 
 // News of a blob that is not here any more are no news.
