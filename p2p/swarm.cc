@@ -182,7 +182,6 @@ void Swarm::on(const HaveChanged& event) {
   auto* one = neighbours_.find(event.peer);
   if (one == nullptr) return;
   if (event.update.load) one->load_at = now_;
-  if (event.update.map && !one->mapped) one->denied_until = Time{0};  // it has come to know the blob
   wishes_changed_ = wishes_changed_ || !event.update.lost.empty() || event.update.map;
   if (neighbours_.apply(*one, event.update)) last_spread_ = now_;
   if (one->complete && one->watched) {
