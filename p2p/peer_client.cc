@@ -246,7 +246,7 @@ Task<Result<BlobFacts>> Client::facts(PeerId peer, Digest digest, bool with_mids
   const auto path = fmt::format("blobs/{}{}", digest.to_string(), with_midstates ? "?midstates=1" : "");
   const auto body = co_await ask(peer, request(Method::kGet, path), http::Patience(timeout), kMaxMessageBytes);
   if (!body) co_return std::unexpected(body.error());
-  co_return parse_blob_facts(*body);
+  co_return parse_blob_facts(*body, digest.algorithm());
 }
 
 Task<Result<Hello>> Client::hello(PeerId peer, Hello own, std::chrono::milliseconds quiet) {

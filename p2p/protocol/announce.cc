@@ -99,7 +99,10 @@ std::vector<LeaseProgress> read_leases(Fields& fields, std::uint32_t last_span) 
   if (list == nullptr) return leases;
   for (const auto& entry : *list) {
     Fields inner(entry);
-    leases.push_back({inner.number32("span", last_span), inner.number("bytes", UINT64_MAX)});
+    // As in the other lists of spans: one outside the blob is wrong, not too much.
+    const auto span = inner.number("span", UINT64_MAX);
+    if (span > last_span) inner.refuse(Errc::kInvalid, "span", "not one of the blob");
+    leases.push_back({static_cast<std::uint32_t>(span), inner.number("bytes", UINT64_MAX)});
     fields.note(inner);
   }
   return leases;
@@ -121,7 +124,8 @@ Result<Announce> read_announce(const Json& json) {
   announce.leases = read_leases(fields, subject->last_span);
   announce.released = fields.numbers("released", kMaxSpanList, subject->last_span);
   announce.unreachable = fields.texts("unreachable", kMaxUnreachable, kMaxNameBytes);
-  if (const auto* list = fields.object("midstates")) announce.midstates = read_midstates(fields, *list, subject->size);
+  if (const auto* list = fields.object("midstates"))
+    announce.midstates = read_midstates(fields, *list, subject->digest.algorithm(), subject->size);
   return fields.finish(std::move(announce));
 }
 
@@ -174,7 +178,8 @@ Result<AnnounceReply> read_reply(const Json& json) {
   reply.neighbours = read_neighbours(fields);
   reply.granted = read_grants(fields, subject->last_span);
   reply.lost = fields.numbers("lost", kMaxSpanList, subject->last_span);
-  if (const auto* list = fields.object("midstates")) reply.midstates = read_midstates(fields, *list, subject->size);
+  if (const auto* list = fields.object("midstates"))
+    reply.midstates = read_midstates(fields, *list, subject->digest.algorithm(), subject->size);
   reply.again = std::chrono::milliseconds(static_cast<std::int64_t>(fields.number("again_ms", kMaxAgainMs, 1'000)));
   reply.fresh = fields.flag("fresh");
   reply.wanters = fields.number32("wanters", kMaxCount);

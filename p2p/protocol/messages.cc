@@ -153,7 +153,7 @@ std::string to_json(const BlobFacts& facts) {
   return dump(json);
 }
 
-Result<BlobFacts> parse_blob_facts(std::string_view json) {
+Result<BlobFacts> parse_blob_facts(std::string_view json, Digest::Algorithm algorithm) {
   const auto message = parse_message(json, kMaxMessageBytes);
   if (!message) return std::unexpected(message.error());
   Fields fields(*message);
@@ -164,7 +164,8 @@ Result<BlobFacts> parse_blob_facts(std::string_view json) {
   auto have = HaveMap::decode(fields.text("have", kMaxHaveLineBytes), Geometry(facts.size).stripes());
   if (!have) return std::unexpected(have.error());
   facts.have = std::move(*have);
-  if (const auto* list = fields.object("midstates")) facts.midstates = read_midstates(fields, *list, facts.size);
+  if (const auto* list = fields.object("midstates"))
+    facts.midstates = read_midstates(fields, *list, algorithm, facts.size);
   return fields.finish(std::move(facts));
 }
 

@@ -171,7 +171,8 @@ Result<std::vector<AnnounceReply>> parse_announce_replies(std::string_view json)
 std::string to_json_line(const HaveUpdate& update);
 Result<HaveUpdate> parse_have_update(std::string_view line, std::uint32_t stripes);
 std::string to_json(const BlobFacts& facts);
-Result<BlobFacts> parse_blob_facts(std::string_view json);
+/// Of a blob whose digest is of `algorithm`.
+Result<BlobFacts> parse_blob_facts(std::string_view json, Digest::Algorithm algorithm);
 /// `used/slots/waiting`, the field `oxbow-load`.
 std::string to_text(const Load& load);
 Result<Load> parse_load(std::string_view text);

@@ -10,6 +10,10 @@ namespace {
 constexpr std::size_t kSha256Bytes = 32;
 constexpr std::size_t kSha512Bytes = 64;
 
+constexpr std::size_t bytes_of(Digest::Algorithm algorithm) noexcept {
+  return algorithm == Digest::Algorithm::kSha256 ? kSha256Bytes : kSha512Bytes;
+}
+
 }  // namespace
 
 Json midstates_json(const MidstateList& list) {
@@ -20,7 +24,8 @@ Json midstates_json(const MidstateList& list) {
   return Json{{"publisher", list.publisher}, {"state_bytes", state_bytes}, {"states", base64_encode(all)}};
 }
 
-std::optional<MidstateList> read_midstates(Fields& fields, const Json& json, std::uint64_t size) {
+std::optional<MidstateList> read_midstates(Fields& fields, const Json& json, Digest::Algorithm algorithm,
+                                           std::uint64_t size) {
   Fields inner(json);
   MidstateList list;
   list.publisher = inner.name("publisher");
@@ -29,6 +34,9 @@ std::optional<MidstateList> read_midstates(Fields& fields, const Json& json, std
   const std::size_t count = size == 0 ? 0 : Geometry(size).stripes() - 1;
   if (state_bytes != kSha256Bytes && state_bytes != kSha512Bytes) {
     inner.refuse(Errc::kInvalid, "state_bytes", "neither 32 nor 64");
+  } else if (count > 0 && state_bytes != bytes_of(algorithm)) {
+    // Without a state there is nothing to be of a wrong length, and a writer of none cannot tell which it would be.
+    inner.refuse(Errc::kInvalid, "state_bytes", "not those of the digest's algorithm");
   } else if (!all || all->size() != count * state_bytes) {
     inner.refuse(Errc::kInvalid, "states", "not one for each stripe but the first");
   }

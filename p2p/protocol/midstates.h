@@ -10,7 +10,9 @@
 namespace oxbow::p2p {
 
 Json midstates_json(const MidstateList& list);
-/// Of a blob of `size` bytes: one state for each stripe but the first. What is wrong is noted in `fields`.
-std::optional<MidstateList> read_midstates(Fields& fields, const Json& json, std::uint64_t size);
+/// Of a blob of `size` bytes with a digest of `algorithm`: one state for each stripe but the first, as long as the
+/// algorithm's are. What is wrong is noted in `fields`.
+std::optional<MidstateList> read_midstates(Fields& fields, const Json& json, Digest::Algorithm algorithm,
+                                           std::uint64_t size);
 
 }  // namespace oxbow::p2p

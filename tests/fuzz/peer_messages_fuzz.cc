@@ -38,9 +38,12 @@ void check_messages(std::string_view text) {
     for (const auto& one : *replies) require(one.neighbours.size() <= kMaxNeighbours);
     check_stable(*replies, parse_announce_replies);
   }
-  if (const auto facts = parse_blob_facts(text)) {
-    require(facts->have.size() == oxbow::Geometry(facts->size).stripes());
-    check_stable(*facts, parse_blob_facts);
+  for (const auto algorithm : {oxbow::Digest::Algorithm::kSha256, oxbow::Digest::Algorithm::kSha512}) {
+    const auto parse = [algorithm](std::string_view json) { return parse_blob_facts(json, algorithm); };
+    if (const auto facts = parse(text)) {
+      require(facts->have.size() == oxbow::Geometry(facts->size).stripes());
+      check_stable(*facts, parse);
+    }
   }
   if (const auto known = parse_known_facts(text)) {
     require(!known->size || is_blob_size(*known->size));

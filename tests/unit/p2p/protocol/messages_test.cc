@@ -135,6 +135,12 @@ TEST(Messages, BoundsAreHeld) {
   EXPECT_TRUE(announce(""));
   EXPECT_TRUE(announce(R"(,"size":67108864,"have":"none","ask":[15])"));
   EXPECT_FALSE(announce(R"(,"size":67108864,"have":"none","ask":[16])"));
+  EXPECT_TRUE(announce(R"(,"size":67108864,"have":"none","leases":[{"span":15}])"));
+  for (const auto* list : {R"("ask":[16])", R"("released":[16])", R"("leases":[{"span":16}])"}) {
+    const auto outside = announce(R"(,"size":67108864,"have":"none",)" + std::string(list));
+    ASSERT_FALSE(outside) << list;
+    EXPECT_EQ(outside.error().code(), Errc::kInvalid) << list;
+  }
   EXPECT_FALSE(announce(R"(,"size":67108864)"));
   EXPECT_FALSE(announce(R"(,"size":-1)"));
   EXPECT_EQ(announce(R"(,"size":18446744073709551615)").error().code(), Errc::kLimit);
@@ -158,6 +164,45 @@ TEST(Messages, MidstatesMustFitTheBlob) {
   auto announce = full_announce();
   announce.midstates = midstates(126);
   EXPECT_FALSE(parse_announces(to_json(std::vector{announce})));
+}
+
+// States of the other algorithm's length are refused in announcements, replies and facts. None are of either's length.
+TEST(Messages, MidstatesMustFitTheDigest) {
+  const std::string content = "blob";
+  const auto sha512 = Digest::of(Digest::Algorithm::kSha512, std::as_bytes(std::span(content)));
+  const MidstateList long_ones{.publisher = "node-3", .states = std::vector(127, std::string(64, 'm'))};
+  const auto announced = [](const Digest& digest, std::uint64_t size, const MidstateList& list) {
+    Announce announce;
+    announce.digest = digest;
+    announce.size = size;
+    announce.have = HaveMap(Geometry(size).stripes());
+    announce.midstates = list;
+    return parse_announces(to_json(std::vector{announce}));
+  };
+  const auto replied = [](const Digest& digest, const MidstateList& list) {
+    AnnounceReply reply;
+    reply.digest = digest;
+    reply.size = 64 * kMiB;
+    reply.midstates = list;
+    return parse_announce_replies(to_json(std::vector{reply}));
+  };
+  const auto told = [](const Digest& digest, const MidstateList& list) {
+    const BlobFacts facts{.size = 64 * kMiB, .verified = true, .have = HaveMap(128), .midstates = list};
+    return parse_blob_facts(to_json(facts), digest.algorithm());
+  };
+
+  const auto refused = announced(kDigest, 64 * kMiB, long_ones);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::kInvalid);
+  EXPECT_FALSE(announced(sha512, 64 * kMiB, midstates(127)));
+  EXPECT_TRUE(announced(kDigest, 64 * kMiB, midstates(127)));
+  EXPECT_TRUE(announced(sha512, 64 * kMiB, long_ones));
+  EXPECT_TRUE(announced(sha512, 1'000, midstates(0)));
+
+  EXPECT_FALSE(replied(kDigest, long_ones));
+  EXPECT_TRUE(replied(sha512, long_ones));
+  EXPECT_FALSE(told(kDigest, long_ones));
+  EXPECT_TRUE(told(sha512, long_ones));
 }
 
 // What a writer cannot put into one message is left out rather than refused by the reader.
@@ -216,13 +261,13 @@ TEST(Messages, HaveLines) {
 TEST(Messages, FactsLoadsAndSlices) {
   BlobFacts facts{.size = 3 * kMiB, .verified = true, .have = HaveMap(6), .midstates = midstates(5)};
   facts.have.set(2);
-  const auto got = parse_blob_facts(to_json(facts));
+  const auto got = parse_blob_facts(to_json(facts), kDigest.algorithm());
   ASSERT_TRUE(got) << got.error().what();
   EXPECT_EQ(got->size, facts.size);
   EXPECT_TRUE(got->verified);
   EXPECT_EQ(got->have, facts.have);
   EXPECT_EQ(got->midstates, facts.midstates);
-  EXPECT_FALSE(parse_blob_facts(R"({"size":3145728})"));
+  EXPECT_FALSE(parse_blob_facts(R"({"size":3145728})", kDigest.algorithm()));
 
   const Load load{.used = 8, .slots = 8, .waiting = 3};
   EXPECT_EQ(parse_load(to_text(load)), load);
