@@ -28,7 +28,21 @@ TEST(Ring, PlacesAreFixedForever) {
   EXPECT_EQ(key_of(digest), 17379029102201435597U);
   EXPECT_EQ(key_of(digest, 7), 16932947294486373096U);
   EXPECT_EQ(key_of("docker.io/library/alpine:3"), 14039497996296069107U);
+  EXPECT_EQ(key_of("docker.io library/alpine 3"), 15595391760271963551U);
   EXPECT_EQ(ring.walk(key_of(digest), 5, kAll), (std::vector<std::uint32_t>{24, 28, 30, 64, 0}));
+  EXPECT_EQ(ring.walk(key_of(digest, 7), 5, kAll), (std::vector<std::uint32_t>{42, 57, 22, 19, 73}));
+  EXPECT_EQ(ring.walk(key_of("docker.io library/alpine 3"), 5, kAll), (std::vector<std::uint32_t>{42, 50, 54, 91, 68}));
+}
+
+// So are those of members with other weights, which have more tokens or fewer.
+TEST(Ring, PlacesOfWeightsAreFixedForever) {
+  const auto walk_with = [](std::size_t member, double weight) {
+    auto members = make_members(100);
+    members[member].weight = weight;
+    return Ring(members).walk(key_of(Digest::sha256("oxbow")), 5, kAll);
+  };
+  EXPECT_EQ(walk_with(99, 4), (std::vector<std::uint32_t>{24, 99, 28, 30, 64}));
+  EXPECT_EQ(walk_with(24, 0.25), (std::vector<std::uint32_t>{62, 74, 29, 0, 70}));
 }
 
 // The order in which membership lists its members does not change who owns a key.
