@@ -1,4 +1,4 @@
-// The messages of a preheat (docs/peer-protocol.md): a node is asked to fetch an image with its own rights.
+// The messages of a preheat (docs/peer-protocol-images.md): a node is asked to fetch an image with its own rights.
 // Thread rule: plain values.
 #pragma once
 
