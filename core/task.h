@@ -69,7 +69,10 @@ class WorkPool {
   explicit WorkPool(std::size_t threads) : pool_(threads) {}
   ~WorkPool() { pool_.join(); }
 
-  void submit(Callback job) { asio::post(pool_, std::move(job)); }
+  /// After `join` the job is dropped at once: it may hold what is about to end.
+  void submit(Callback job) {
+    if (!joined_) asio::post(pool_, std::move(job));
+  }
 
   /// Runs `job` on the pool and resumes the awaiting coroutine on its own executor with what `job` returned.
   template <typename Job>
@@ -78,7 +81,10 @@ class WorkPool {
   }
 
   /// Waits for what was submitted; nothing can be submitted afterwards.
-  void join() { pool_.join(); }
+  void join() {
+    joined_ = true;
+    pool_.join();
+  }
 
  private:
   template <typename Job>
@@ -87,6 +93,7 @@ class WorkPool {
   }
 
   asio::thread_pool pool_;
+  std::atomic<bool> joined_ = false;
 };
 
 /// Awaits a callback API: `start` is given a function that takes a T, from any thread, once; the coroutine goes on with

@@ -28,12 +28,20 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     std::erase(arriving_, stripe);
   }
   accepted_[stripe] = true;
+  if (running.relayed()) origins_[stripe] = kSeveral;
+  const bool waits = !verified_ && !running.is_forward() && unvouched(sender_of(stripe));
+  const auto status = this->status();
+  if (waits && (status.failure || status.disk_failure)) {  // nobody will compare it any more
+    log_->replacing(stripe, false);
+    blob_->drop_stripe(stripe);
+    hasher_->rewind(stripe);
+    return false;
+  }
   if (!is_doubtful(stripe)) {
     settle_probe(stripe, true);
     return true;
   }
   const auto actual = blob_->stripe_checksum(stripe);
-  if (running.relayed()) origins_[stripe] = kSeveral;
   sender_answers_[stripe] = running.answers();
   // Also where upstream has finished what another had begun.
   const bool agreed = !actual || trust_.agrees(stripe, answering(stripe), *actual, running.claimed());
@@ -44,11 +52,10 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     hasher_->rewind(stripe);
     return false;
   }
-  if (relinked_[stripe]) {
-    check_stripe(stripe, LinkBy::kOwn);
-  } else if (!verified_ && !running.is_forward() && unvouched(sender_of(stripe))) {
+  if (relinked_[stripe]) check_stripe(stripe, LinkBy::kOwn);
+  if (waits) {
     await_voucher(sender_of(stripe), stripe);
-  } else {
+  } else if (!relinked_[stripe]) {
     clear(stripe, running.is_forward());
   }
   return true;
@@ -126,7 +133,8 @@ void BlobFetch::check_awaited() {
   if (!trust_.has_hint()) return;
   const auto& geometry = blob_->geometry();
   const auto check = [this](std::uint32_t stripe) {
-    if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe))
+    if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe) &&
+        !unvouched(sender_of(stripe)))
       check_stripe(stripe, LinkBy::kHint);
   };
   if (readers_.empty()) {
@@ -248,10 +256,11 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
   replace({stripe});
 }
 
-/// What is here needs no further check.
+/// What is here needs no further check, but for that by upstream.
 void BlobFetch::clear_marks() {
   for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
-    if (marks_.at(i) == StripeMark::kUnchecked && blob_->has(i)) marks_.set(i, StripeMark::kChecked);
+    if (marks_.at(i) != StripeMark::kUnchecked || !blob_->has(i)) continue;
+    if (verified_ || (accepted_[i] && !unvouched(sender_of(i)))) marks_.set(i, StripeMark::kChecked);
   }
 }
 
@@ -276,9 +285,19 @@ void BlobFetch::start_repairs() {
   if (whole_ || now() < backoff_until_) return;
   for (const auto stripe : std::vector(repairing_)) {
     if (upstream_running() >= context_.limits.upstream_slots) return;
-    if (!running_.contains(kRepairId | stripe))
-      start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
+    if (running_.contains(kRepairId | stripe)) continue;
+    for (auto& [peer, voucher] : vouchers_) {
+      if (voucher.probe == stripe) voucher.probe_ends = std::max(voucher.probe_ends, now() + context_.limits.probe);
+    }
+    start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
   }
+}
+
+/// False: upstream cannot be asked now.
+bool BlobFetch::finish_by_upstream(std::uint32_t stripe) {
+  if (now() < backoff_until_ || pick_attached() == readers_.end()) return false;
+  if (std::ranges::find(repairing_, stripe) == repairing_.end()) repairing_.push_back(stripe);
+  return true;
 }
 
 /// A first-hand checksum may come later than the bytes.
@@ -301,10 +320,14 @@ void BlobFetch::on_heard(const p2p::Event& event) {
     const auto members = context_.peers->snapshot();
     for (const auto& other : replied->reply->neighbours) {
       if (members->find(other.name) == nullptr) continue;
-      if (!other.complete)
-        wanters_.insert(other.name);
-      else if (std::ranges::find(complete_neighbours_, other.name) == complete_neighbours_.end())
+      // Its first word counts: what it says later does not free it of being compared.
+      if (wanters_.contains(other.name) ||
+          std::ranges::find(complete_neighbours_, other.name) != complete_neighbours_.end())
+        continue;
+      if (other.complete)
         complete_neighbours_.push_front(other.name);
+      else
+        wanters_.insert(other.name);
     }
     if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates, false);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
@@ -380,7 +403,8 @@ bool BlobFetch::unvouched(p2p::PeerId sender) const {
   if (const auto voucher = vouchers_.find(sender); voucher != vouchers_.end() && voucher->second.given) return false;
   const auto snapshot = context_.peers->snapshot();
   const auto* peer = snapshot->find(sender);
-  if (peer == nullptr || peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
+  if (peer == nullptr) return vouchers_.contains(sender);
+  if (peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
   // Who was seen to fetch the blob has it from the same places as this node.
   if (wanters_.contains(peer->member.name)) return false;
   return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
@@ -472,7 +496,7 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
     for (const auto other : waiting) {
       const auto sum = blob_->stripe_checksum(other);
       if (!sum || sender_of(other) != peer) continue;
-      trust_.doubt(other, answering(other), *sum, false);
+      trust_.doubt(other, answering(other), *sum, marks_.at(other) != StripeMark::kUnchecked);
       log_->replacing(other, true);
       blob_->drop_stripe(other);
       hasher_->rewind(other);
@@ -483,17 +507,20 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
 }
 
 /// Nobody reads any more, so nothing can be compared; and after this fetch nobody knows what was not.
-void BlobFetch::drop_unvouched() {
+std::vector<std::uint32_t> BlobFetch::drop_unvouched() {
+  std::vector<std::uint32_t> dropped;
   for (auto& [peer, voucher] : vouchers_) {
     voucher.probe.reset();
     for (const auto stripe : std::exchange(voucher.waiting, {})) {
       if (voucher.given || !blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
       log_->replacing(stripe, false);
       blob_->drop_stripe(stripe);
+      blob_->forget_midstates(stripe + 1);  // also where the hasher does not run any more
       hasher_->rewind(stripe);
-      tell(p2p::StripeLost{stripe});
+      dropped.push_back(stripe);
     }
   }
+  return dropped;
 }
 
 void BlobFetch::release(const std::vector<std::uint32_t>& stripes) {

@@ -272,7 +272,8 @@ void BlobFetch::forget_reader(std::uint64_t id) {
     const std::lock_guard lock(mutex_);
     turned_away_.erase(id);
   }
-  if (readers_.empty()) drop_unvouched();
+  if (!readers_.empty()) return;
+  for (const auto stripe : drop_unvouched()) tell(p2p::StripeLost{stripe});
 }
 
 /// Nothing is on its way any more that could be waited for.
@@ -465,7 +466,8 @@ void BlobFetch::start(p2p::Fetch fetch) {
     return end_soon(oxbow::fail(Errc::kOutOfRange, "the whole blob is coming"));
   const auto late = fetch.hedge_of ? running_.find(*fetch.hedge_of) : running_.end();
   const bool needed = !readers_.empty() || (fetch.id & kForwardId) != 0;
-  const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || late != running_.end());
+  const bool may_hedge = fetch.hedge_of && late != running_.end() && !unvouched(fetch.source);
+  const bool possible = !status().disk_failure && needed && (!fetch.hedge_of || may_hedge);
   auto source = possible ? source_of(fetch) : nullptr;
   if (!source) {
     const auto why = fetch.source == p2p::kUpstream || !possible ? Errc::kCancelled : Errc::kCorrupt;
@@ -475,7 +477,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
   if (fetch.hedge_of) {
     const auto stripe = blob_->geometry().stripe(fetch.stripes.begin);
     // Of what nothing vouches for, no part is gone on with.
-    const bool goes_on = !unvouched(late->second->source()) && !unvouched(fetch.source);
+    const bool goes_on = !unvouched(late->second->source());
     const auto begin = goes_on ? std::max(stripe.begin, late->second->position()) : stripe.begin;
     auto memory = context_.hedge_memory.take(stripe.end - begin);
     if (!memory) return end_soon(oxbow::fail(Errc::kCancelled, "no memory for the tail of a hedge"));
@@ -489,6 +491,7 @@ void BlobFetch::start(p2p::Fetch fetch) {
     const std::lock_guard lock(mutex_);
     coming_.push_back(stripe);
   }
+  if (unvouched(fetch.source)) vouchers_[fetch.source];  // who leaves the cluster meanwhile stays one
   auto running = std::make_unique<Running>(*this, fetch, std::move(source), reader);
   auto& entry = *running_.emplace(fetch.id, std::move(running)).first->second;
   entry.begin(std::move(tail));
@@ -642,7 +645,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
         fail(outcome.error());
         return;
       }
-    } else if (outcome.error().code() != Errc::kOutOfRange) {
+    } else if (outcome.error().code() != Errc::kOutOfRange && outcome.error().code() != Errc::kBusy) {
       backoff_ = std::clamp(backoff_ * 2, context_.limits.backoff_min, context_.limits.backoff_max);
       backoff_until_ = now() + backoff_;
     }
@@ -702,6 +705,7 @@ void BlobFetch::fail(Error error) {
     const std::lock_guard lock(mutex_);
     if (status_.failure) return;
   }
+  drop_unvouched();  // before another fetch of the blob may begin
   context_.journal.end(log_, PullState::kFailed, error.what());
   {
     const std::lock_guard lock(mutex_);
@@ -722,6 +726,7 @@ void BlobFetch::fail_disk(Error error) {
     const std::lock_guard lock(mutex_);
     if (status_.disk_failure) return;
   }
+  drop_unvouched();
   context_.journal.end(log_, PullState::kFailed, fmt::format("it cannot be kept on this disk: {}", error.what()));
   {
     const std::lock_guard lock(mutex_);
@@ -732,9 +737,15 @@ void BlobFetch::fail_disk(Error error) {
     const auto self = weak.lock();
     if (!self) return;
     self->stop();
-    // Each ends as itself: peers wait for stripes that were arriving here, and for answers.
-    while (!self->running_.empty())
-      self->ended(self->running_.begin()->first, oxbow::fail(Errc::kCancelled, "stopped"));
+    // Each ends as itself: peers wait for stripes that were arriving here, and for answers. What is on its way into the
+    // file may get there all the same: then it is looked at first.
+    std::vector<p2p::FetchId> ids;
+    for (const auto& [id, running] : self->running_) {
+      if (!running->committing()) ids.push_back(id);
+    }
+    for (const auto id : ids) {
+      if (self->running_.contains(id)) self->ended(id, oxbow::fail(Errc::kCancelled, "stopped"));
+    }
     self->wake_readers();
   });
 }

@@ -260,6 +260,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// strategy picks.
   void replace(const std::vector<std::uint32_t>& stripes, bool doubted = true);
   void start_repairs();
+  bool finish_by_upstream(std::uint32_t stripe);
   void clear_marks();
   void on_heard(const p2p::Event& event);
   void wait_for_room();
@@ -283,7 +284,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void end_late_probes();
   std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
-  void drop_unvouched();
+  std::vector<std::uint32_t> drop_unvouched();
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);

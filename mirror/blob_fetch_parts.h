@@ -115,12 +115,17 @@ class BlobFetch::Running final : public SpanSink {
     while (!committing_.empty()) {
       auto& [stripe, writer] = committing_.front();
       if (const auto error = writer->error()) {
+        committing_.clear();
         owner_.fail_disk(*error);
-        return;
+        break;
       }
-      if (!owner_.blob_->has(stripe)) break;
+      if (!writer->committed()) break;
       const auto committed = stripe;
       committing_.pop_front();
+      if (!owner_.blob_->has(committed)) {  // it has gone since
+        owner_.tell(p2p::StripeLost{committed});
+        continue;
+      }
       if (!owner_.accept(*this, committed)) {
         if (fetch_.source == p2p::kUpstream) {
           // It only finished what another had begun: that stripe is asked for again, and this goes on.
@@ -128,7 +133,8 @@ class BlobFetch::Running final : public SpanSink {
           continue;
         }
         request_.reset();
-        discard(std::exchange(writer_, nullptr));
+        if (begun_here_) discard(std::exchange(writer_, nullptr));
+        writer_.reset();
         // Whoever was cancelled is not to blame besides.
         if (!outcome_ || *outcome_)
           outcome_ = oxbow::fail(Errc::kCorrupt, "the stripe does not match what is known of it");
@@ -202,15 +208,17 @@ class BlobFetch::Running final : public SpanSink {
   bool open_writer() { return take_writer(claim(geometry_.stripe_at(position_))); }
 
   /// A stripe of a peer that nothing vouches for is that peer's alone, or nobody could tell later who has to be vouched
-  /// for: it does not go on with what others have left, and leaves nothing to be gone on with.
+  /// for. What others have left is for upstream to finish, unless that fails.
   Result<std::unique_ptr<storage::StripeWriter>> claim(std::uint32_t stripe) {
     auto writer = owner_.blob_->begin_stripe(stripe);
-    if (!writer || (*writer)->position() == (*writer)->stripe().begin || !owner_.unvouched(fetch_.source))
-      return writer;
-    discard(std::move(*writer));
-    return owner_.blob_->begin_stripe(stripe);
+    const bool goes_on = writer && (*writer)->position() > (*writer)->stripe().begin;
+    if (goes_on && owner_.unvouched(fetch_.source) && owner_.finish_by_upstream(stripe))
+      return oxbow::fail(Errc::kBusy, "others have begun the stripe, and nothing vouches for this peer");
+    begun_here_ = writer && !goes_on;
+    return writer;
   }
 
+  /// Nobody was given anything of it.
   void discard(std::unique_ptr<storage::StripeWriter> writer) {
     if (!writer) return;
     const auto stripe = geometry_.stripe_at(writer->stripe().begin);
@@ -334,7 +342,7 @@ class BlobFetch::Running final : public SpanSink {
   void finish(Result<> outcome) {
     if (outcome_) return;
     outcome_ = std::move(outcome);
-    if (owner_.unvouched(fetch_.source)) discard(std::exchange(writer_, nullptr));
+    if (begun_here_ && owner_.unvouched(fetch_.source)) discard(std::exchange(writer_, nullptr));
     writer_.reset();  // an unfinished stripe stays where it stopped
     owner_.progress_->wake();
   }
@@ -352,6 +360,7 @@ class BlobFetch::Running final : public SpanSink {
   const WriteGathering gathering_;
   std::size_t gathered_bytes_ = 0;  ///< taken by the writer, not on their way into the file
   p2p::Time written_at_{0};
+  bool begun_here_ = false;  ///< the stripe of writer_: nothing of it is another's
   bool skipping_ = false;
   std::uint64_t skip_to_ = 0;
   bool paused_ = false;

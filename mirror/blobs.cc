@@ -74,6 +74,12 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
       if (running->blob().geometry().blob_bytes() == size) return running;
       return fail(Errc::kInvalid, "the blob is being fetched with another size");
     }
+    // It has failed and is still here: what it had not checked must not be taken for checked by the next one.
+    for (std::uint32_t stripe = 0; stripe < running->blob().geometry().stripes(); ++stripe) {
+      if (running->marks().at(stripe) != StripeMark::kUnchecked) continue;
+      running->blob().drop_stripe(stripe);
+      running->blob().forget_midstates(stripe + 1);
+    }
   }
   auto blob = store_.reserve(digest, size);
   if (!blob && blob.error().code() == Errc::kInvalid) {

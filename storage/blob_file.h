@@ -138,7 +138,8 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   // Writing.
   Result<std::unique_ptr<StripeWriter>> claim(std::uint32_t stripe, std::shared_ptr<Arriving>& arriving,
                                               std::uint64_t& to_admit, std::uint64_t& stored);
-  void release_writer(std::uint32_t stripe);
+  void release_writer(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving);
+  bool is_arriving(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) const;
   void discard(std::uint32_t stripe);
   void fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving);
   void send(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::shared_ptr<OpenFile> file);

@@ -10,7 +10,7 @@ class StripeWriterImpl final : public StripeWriter {
       : blob_(std::move(blob)), stripe_(stripe), arriving_(std::move(arriving)) {}
   ~StripeWriterImpl() override {
     flush();
-    blob_->release_writer(stripe_);
+    blob_->release_writer(stripe_, arriving_);
   }
   StripeWriterImpl(const StripeWriterImpl&) = delete;
   StripeWriterImpl& operator=(const StripeWriterImpl&) = delete;
@@ -18,6 +18,9 @@ class StripeWriterImpl final : public StripeWriter {
   std::uint64_t position() const noexcept override { return arriving_->accepted(); }
   ByteRange stripe() const noexcept override { return arriving_->stripe(); }
   std::optional<Error> error() const override { return arriving_->error(); }
+  bool committed() const override {
+    return arriving_->watermark() == arriving_->stripe().end && !blob_->is_arriving(stripe_, arriving_);
+  }
 
   bool write(std::span<const std::byte> bytes, WriteWhen when) override {
     switch (arriving_->take(bytes)) {
@@ -97,13 +100,21 @@ Result<std::unique_ptr<StripeWriter>> BlobFile::claim(std::uint32_t stripe, std:
   return std::make_unique<StripeWriterImpl>(shared_from_this(), stripe, slot.arriving);
 }
 
-void BlobFile::release_writer(std::uint32_t stripe) {
+void BlobFile::release_writer(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) {
   {
     const std::lock_guard lock(mutex_);
     --active_;
-    if (const auto found = slots_.find(stripe); found != slots_.end()) found->second.has_writer = false;
+    // The stripe may have committed, gone, and got another writer since.
+    const auto found = slots_.find(stripe);
+    if (found != slots_.end() && found->second.arriving == arriving) found->second.has_writer = false;
   }
   settle_if_idle(stripe);
+}
+
+bool BlobFile::is_arriving(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = slots_.find(stripe);
+  return found != slots_.end() && found->second.arriving == arriving;
 }
 
 void BlobFile::discard(std::uint32_t stripe) {

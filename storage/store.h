@@ -75,6 +75,8 @@ class StripeWriter {
   virtual bool write(std::span<const std::byte> bytes, WriteWhen when = WriteWhen::kNow) = 0;
   virtual void flush() = 0;
   virtual std::optional<Error> error() const = 0;
+  /// The stripe has committed, also if it has been dropped or evicted since.
+  virtual bool committed() const = 0;
   /// Nothing of the unfinished stripe is kept, whoever wrote it: it is not readable any more, and once nothing of it is
   /// on its way into the file the next writer begins at the stripe's begin (kBusy until then). Before the stripe's last
   /// byte; this writer takes no more.

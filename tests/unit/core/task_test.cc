@@ -81,6 +81,16 @@ TEST(WorkPoolTest, RunsElsewhereAndComesBack) {
   EXPECT_NE(seen.job, seen.before);
 }
 
+// After the pool has ended nothing holds what a job would have held.
+TEST(WorkPoolTest, DropsJobsAfterItsEnd) {
+  WorkPool pool(1);
+  pool.join();
+  auto held = std::make_shared<int>(1);
+  const std::weak_ptr<int> watched = held;
+  pool.submit([held = std::move(held)] {});
+  EXPECT_TRUE(watched.expired());
+}
+
 Task<std::string> run_throwing(WorkPool& pool) {
   try {
     co_await pool.run([]() -> int { throw std::runtime_error("boom"); });

@@ -230,7 +230,13 @@ void FakePeers::set_vetted(bool vetted) {
   add("self");
   for (const auto& name : names_) add(name);
   std::ranges::sort(all, {}, [](const p2p::Peer& peer) { return peer.member.name; });
-  snapshot_ = std::make_shared<p2p::PeerSnapshot>(std::move(all), 1);
+  snapshot_.publish(std::make_shared<p2p::PeerSnapshot>(std::move(all), 1));
+}
+
+void FakePeers::leave(p2p::PeerId id) {
+  auto all = snapshot()->peers();
+  std::erase_if(all, [id](const auto& peer) { return peer.id == id; });
+  snapshot_.publish(std::make_shared<p2p::PeerSnapshot>(std::move(all), 2));
 }
 
 std::unique_ptr<p2p::Strategy> FakePeers::make_strategy(p2p::StrategyContext context) {

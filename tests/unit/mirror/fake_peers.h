@@ -70,7 +70,9 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
 
   // FetchPeers
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override;
-  std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return snapshot_; }
+  std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return snapshot_.read(); }
+  /// It is no member any more.
+  void leave(p2p::PeerId id);
   std::unique_ptr<storage::Subscription> on_change(std::function<void()>) override { return nullptr; }
   Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
   p2p::PeerClient& client() override { return *this; }
@@ -124,7 +126,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::map<p2p::PeerId, FakePeer> peers_;
   std::vector<Stream> streams_;
   const std::vector<std::string> names_;
-  std::shared_ptr<const p2p::PeerSnapshot> snapshot_;
+  Published<p2p::PeerSnapshot> snapshot_;
   std::vector<p2p::PeerId> bad_senders_;
   std::vector<std::string> bad_publishers_;
   std::vector<p2p::PeerId> alternatives_heard_;

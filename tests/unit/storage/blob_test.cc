@@ -166,6 +166,24 @@ TEST_P(BlobTest, AnUnfinishedStripeIsDiscarded) {
   EXPECT_EQ(read_range(*blob, whole(*blob)).value(), content);
 }
 
+// A writer may live longer than its stripe, which has another writer by then.
+TEST_P(BlobTest, AnOldWriterTakesNothingFromTheNext) {
+  const auto content = pattern(700'000, 3);
+  const auto blob = reserve(content.size());
+  auto first = blob->begin_stripe(0);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE((*first)->committed());
+  ASSERT_TRUE((*first)->write(content));
+  ASSERT_TRUE(wait_for([&] { return (*first)->committed(); }));
+  EXPECT_TRUE(blob->has(0));
+  blob->drop_stripe(0);
+  EXPECT_TRUE((*first)->committed());
+  auto second = blob->begin_stripe(0);
+  ASSERT_TRUE(second);
+  first->reset();
+  EXPECT_EQ(blob->begin_stripe(0).error().code(), Errc::kBusy);
+}
+
 // An unfinished part counts as stored while it is kept, and a restart forgets it: nothing unchecked is ever believed.
 TEST_P(BlobTest, AnUnfinishedStripeIsForgottenByARestart) {
   const auto content = pattern(700'000, 3);
