@@ -35,6 +35,7 @@ Blobs::Blobs(storage::Store& store, WorkPool& pool, const Clock& clock, MetricsR
       window_readers_(counter_family(metrics, "oxbow_window_readers_total",
                                      "Readers served through a window in memory because the bytes could not be kept")
                           .Add({})),
+      relayed_hits_(limit_counter(metrics, "relayed_blobs")),
       corrupt_upstream_(verify_failures(metrics).Add({{"source", "upstream"}})),
       corrupt_peer_(verify_failures(metrics).Add({{"source", "peer"}})),
       upstream_seconds_(fetch_seconds(metrics, "upstream")),
@@ -67,12 +68,75 @@ bool Blobs::distrusted(const Digest& digest) {
 
 Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint64_t size, Loop& home, bool continues) {
   const std::lock_guard lock(mutex_);
-  auto& known = fetches_[digest];
-  if (auto running = known.lock()) {
+  return fetch_locked(digest, size, home, continues, false);
+}
+
+Result<std::shared_ptr<BlobFetch>> Blobs::relay(const Digest& digest, std::uint64_t size, Loop& home) {
+  std::shared_ptr<BlobFetch> fetch;
+  RelayedBlobs::Use use;
+  {
+    const std::lock_guard lock(mutex_);
+    auto made = fetch_locked(digest, size, home, false, true);
+    if (!made) return made;
+    fetch = std::move(*made);
+    use = relayed_.use(digest);
+  }
+  if (!use) return fetch;
+  auto* const bare = fetch.get();
+  return std::shared_ptr<BlobFetch>(
+      std::make_shared<std::pair<std::shared_ptr<BlobFetch>, RelayedBlobs::Use>>(std::move(fetch), std::move(use)),
+      bare);
+}
+
+void Blobs::relay_failed(const Digest& digest, std::shared_ptr<BlobFetch> relay) {
+  relay.reset();
+  const std::lock_guard lock(mutex_);
+  if (!relayed_.is_idle(digest)) return;
+  const auto blob = store_.peek(digest);
+  if (blob && blob->stripes_present() > 0) return;
+  if (blob) store_.purge(digest);
+  relayed_.remove(digest);
+  fetches_.erase(digest);
+}
+
+bool Blobs::drop_relayed_locked(const Digest& digest) {
+  const auto known = fetches_.find(digest);
+  if (known != fetches_.end() && !known->second.expired()) return false;
+  const auto blob = store_.peek(digest);
+  if (blob && blob->state() == storage::BlobState::kPartial) store_.purge(digest);
+  return true;
+}
+
+Result<std::shared_ptr<storage::Blob>> Blobs::reserve_locked(const Digest& digest, std::uint64_t size, bool relayed) {
+  const bool is_new = relayed && !store_.peek(digest);
+  const auto drop = [this](const Digest& oldest) { return drop_relayed_locked(oldest); };
+  if (is_new && !relayed_.add(digest, Geometry(size).stripes(), drop)) {
+    relayed_hits_.Increment();
+    return fail(Errc::kBusy, "too much is kept for other nodes");
+  }
+  auto blob = store_.reserve(digest, size);
+  if (!blob && blob.error().code() == Errc::kInvalid && !relayed) {
+    // A manifest, or a peer along a path, may have claimed the other size. Which of the two is right is not known, but
+    // what has not hashed to its digest, and nobody fetches, is only a cache: it keeps no other reader out.
+    const auto stored = store_.lookup(digest);
+    if (stored && stored->state() == storage::BlobState::kPartial) {
+      store_.purge(digest);
+      blob = store_.reserve(digest, size);
+    }
+  }
+  if (!blob && is_new) relayed_.remove(digest);
+  return blob;
+}
+
+Result<std::shared_ptr<BlobFetch>> Blobs::fetch_locked(const Digest& digest, std::uint64_t size, Loop& home,
+                                                       bool continues, bool relayed) {
+  // Somebody with a right wants it: it is no more kept for others alone.
+  const bool was_relayed = !relayed && relayed_.remove(digest);
+  if (auto running = fetches_[digest].lock()) {
     const auto status = running->status();
     if (!status.failure && !status.disk_failure && !running->blob().gone()) {
       if (running->blob().geometry().blob_bytes() == size) return running;
-      return fail(Errc::kInvalid, "the blob is being fetched with another size");
+      if (!was_relayed) return fail(Errc::kInvalid, "the blob is being fetched with another size");
     }
     // It has failed and is still here: what it had not checked must not be taken for checked by the next one.
     for (std::uint32_t stripe = 0; stripe < running->blob().geometry().stripes(); ++stripe) {
@@ -81,15 +145,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch(const Digest& digest, std::uint6
       running->blob().forget_midstates(stripe + 1);
     }
   }
-  auto blob = store_.reserve(digest, size);
-  if (!blob && blob.error().code() == Errc::kInvalid) {
-    // A manifest may have claimed the other size. Nothing came of it, so nothing speaks for it.
-    const auto stored = store_.lookup(digest);
-    if (stored && stored->stripes_present() == 0 && stored->state() == storage::BlobState::kPartial) {
-      store_.purge(digest);
-      blob = store_.reserve(digest, size);
-    }
-  }
+  auto blob = reserve_locked(digest, size, relayed);
   if (!blob) {
     fetches_.erase(digest);
     return std::unexpected(std::move(blob.error()));

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "mirror/blob_fetch.h"
+#include "mirror/relayed_blobs.h"
 #include "mirror/window_stream.h"
 
 namespace oxbow::mirror {
@@ -30,11 +31,16 @@ class Blobs final : public FetchObserver {
   WindowMemory& window_memory() noexcept { return window_memory_; }
   const HedgeMemory& hedge_memory() const noexcept { return hedge_memory_; }
 
-  /// The running fetch of this blob, else a new one that lives on `home`. Errors: as Store::reserve; kNoSpace, kIo and
-  /// kInvalid (of another size here, by the word of another repository) mean window mode. `continues`: as
-  /// BlobFetch::Context.
+  /// The running fetch of this blob, else a new one that lives on `home`; for a reader with a right of its own. Errors:
+  /// as Store::reserve; kNoSpace, kIo and kInvalid (verified here with another size, or being fetched with one) mean
+  /// window mode. `continues`: as BlobFetch::Context.
   Result<std::shared_ptr<BlobFetch>> fetch(const Digest& digest, std::uint64_t size, Loop& home,
                                            bool continues = false);
+  /// The same for a peer's request along a path. What only such requests brought here is bounded (RelayedBlobs), and
+  /// counts as in use while what this returned lives. Errors: also kBusy (no room for more of it).
+  Result<std::shared_ptr<BlobFetch>> relay(const Digest& digest, std::uint64_t size, Loop& home);
+  /// The request got nothing: the blob goes if only such requests brought it here, none is left and no stripe has come.
+  void relay_failed(const Digest& digest, std::shared_ptr<BlobFetch> relay);
 
   /// The fetch of this blob that runs now, if one does.
   std::shared_ptr<BlobFetch> running(const Digest& digest);
@@ -57,6 +63,11 @@ class Blobs final : public FetchObserver {
   void on_blob_corrupt(const Digest& digest, const Error& error) override;
 
  private:
+  Result<std::shared_ptr<BlobFetch>> fetch_locked(const Digest& digest, std::uint64_t size, Loop& home, bool continues,
+                                                  bool relayed);
+  Result<std::shared_ptr<storage::Blob>> reserve_locked(const Digest& digest, std::uint64_t size, bool relayed);
+  bool drop_relayed_locked(const Digest& digest);
+
   storage::Store& store_;
   WorkPool& pool_;
   const Clock& clock_;
@@ -67,12 +78,14 @@ class Blobs final : public FetchObserver {
   FetchPeers* peers_ = nullptr;
   std::array<Counter*, 3> served_;
   Counter& window_readers_;
+  Counter& relayed_hits_;
   Counter& corrupt_upstream_;
   Counter& corrupt_peer_;
   Histogram& upstream_seconds_;
   Histogram& peer_seconds_;
   std::mutex mutex_;
   std::unordered_map<Digest, std::weak_ptr<BlobFetch>, Digest::Hash> fetches_;
+  RelayedBlobs relayed_;
   std::deque<Digest> distrusted_;
 };
 

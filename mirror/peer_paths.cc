@@ -7,8 +7,6 @@
 namespace oxbow::mirror {
 namespace {
 
-/// Peers after this one in a request: the client asks the first of three.
-
 using std::chrono::milliseconds;
 
 }  // namespace
@@ -38,7 +36,8 @@ Task<Result<p2p::PeerContent::StripeAnswer>> PeerContents::stripe_along(Digest d
     co_return fail(Errc::kUnavailable, "this node stands in its own path");
   if (const auto known = blobs_.store().peek(digest); known && known->geometry().blob_bytes() != blob_bytes)
     co_return this->stripe(digest, blob_bytes, stripe, offset, loop);
-  auto fetch = blobs_.fetch(digest, blob_bytes, loop);
+  auto fetch = blobs_.relay(digest, blob_bytes, loop);
+  if (!fetch && fetch.error().code() == Errc::kBusy) co_return std::unexpected(std::move(fetch.error()));
   if (!fetch) co_return fail(Errc::kUnavailable, fmt::format("nothing can be kept here: {}", fetch.error().what()));
   Passing passing{std::move(*fetch), stripe,       std::move(ask), {},
                   peers->snapshot(), p2p::kNoPeer, false,          &blobs_.clock()};
@@ -46,7 +45,10 @@ Task<Result<p2p::PeerContent::StripeAnswer>> PeerContents::stripe_along(Digest d
   if (const auto* client = passing.peers->find(passing.ask.client)) passing.client = client->id;
   passing.may_wait = !passing.ask.client.empty() && passing.ask.client < name_;
   const auto found = passing.ask.path.empty() ? co_await act_as_owner(passing) : co_await pass_on(passing);
-  if (!found) co_return std::unexpected(found.error());
+  if (!found) {
+    blobs_.relay_failed(digest, std::move(passing.fetch));
+    co_return std::unexpected(found.error());
+  }
 
   auto blob = passing.fetch->shared_blob();
   const auto range = blob->geometry().stripe(stripe);

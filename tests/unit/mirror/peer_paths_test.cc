@@ -18,6 +18,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMiB = 1024UL * 1024;
 constexpr p2p::PeerId kSelf = 5;
+constexpr std::uint64_t kClaimed = 16 * kMiB;
 
 /// Peers that answer as the test says, each time they are asked.
 class PathPeers final : public FetchPeers, public p2p::PeerClient {
@@ -210,6 +211,10 @@ class PeerPathsTest : public ::testing::Test {
     const auto range = Geometry(content_.size()).stripe(stripe);
     return content_.substr(range.begin + offset, range.size() - offset);
   }
+  std::optional<Errc> refusal_of(const Digest& digest, Along ask) {
+    const auto answer = scratch_.run(contents_.stripe_along(digest, kClaimed, 0, 0, std::move(ask)));
+    return answer ? std::nullopt : std::optional(answer.error().code());
+  }
   bool has(std::uint32_t stripe) {
     const auto blob = scratch_.store().lookup(digest_);
     return blob && blob->has(stripe);
@@ -301,6 +306,59 @@ TEST_F(PeerPathsTest, TheHolderDoesNotGive) {
   EXPECT_EQ(scratch_.run(get(0, path({}, "node-7"))).error().code(), Errc::kBusy);
   peers_.answers(1, {Errc::kUnavailable});
   EXPECT_EQ(scratch_.run(get(0, path({}, "node-7"))).error().code(), Errc::kNotFound);
+}
+
+// What nobody has leaves nothing here, whatever size the asker says it has.
+TEST_F(PeerPathsTest, WhatGotNothingIsNotKept) {
+  peers_.answers(2, {Errc::kUnavailable});
+  for (int i = 0; i < 100; ++i) {
+    const auto digest = Digest::sha256(fmt::format("nothing {}", i));
+    EXPECT_EQ(refusal_of(digest, path({}, "", 0)), Errc::kBusy);
+    EXPECT_EQ(refusal_of(digest, path({"node-2"})), Errc::kUnavailable);
+    EXPECT_EQ(refusal_of(digest, path({}, "node-1")), Errc::kNotFound);
+  }
+  EXPECT_TRUE(scratch_.store().list().empty());
+  EXPECT_EQ(blobs_.running_count(), 0U);
+}
+
+// A blob that this node's own client has asked for stays.
+TEST_F(PeerPathsTest, AFailedPathLeavesAClientsBlobAlone) {
+  const auto own = blobs_.fetch(digest_, content_.size(), scratch_.loop());
+  ASSERT_TRUE(own);
+  EXPECT_EQ(scratch_.run(get(0, path({}, "", 0))).error().code(), Errc::kBusy);
+  EXPECT_FALSE((*own)->blob().gone());
+  EXPECT_EQ(blobs_.running(digest_), *own);
+}
+
+// Peers that ask along a path for a blob of another size, and send a stripe of it, do not keep it out: not what has
+// come, nor what is coming. They themselves do not end what has another size here.
+TEST_F(PeerPathsTest, AnotherSizeAlongAPathKeepsNobodyOut) {
+  peers_.answers(2, {});
+  ASSERT_TRUE(scratch_.run(get(0, path({"node-2"}))));
+  ASSERT_TRUE(has(0));
+  const auto size = content_.size() - 1'000;
+  EXPECT_EQ(scratch_.run(contents_.stripe_along(digest_, size, 1, 0, path({"node-2"}))).error().code(), Errc::kInvalid);
+  EXPECT_FALSE(blobs_.relay(digest_, size, scratch_.loop()));
+  ASSERT_TRUE(has(0));
+  const auto relay = blobs_.relay(digest_, content_.size(), scratch_.loop());
+  ASSERT_TRUE(relay);
+  const auto own = blobs_.fetch(digest_, size, scratch_.loop());
+  ASSERT_TRUE(own) << own.error().what();
+  EXPECT_EQ((*own)->blob().geometry().blob_bytes(), size);
+  EXPECT_TRUE((*relay)->blob().gone());
+  // Of two clients the first has it while it is fetched.
+  EXPECT_FALSE(blobs_.fetch(digest_, content_.size(), scratch_.loop()));
+}
+
+// The same for what was here before a restart, of which nobody knows who asked for it.
+TEST_F(PeerPathsTest, AnUncheckedBlobOfAnotherSizeIsOnlyACache) {
+  peers_.answers(2, {});
+  ASSERT_TRUE(scratch_.run(get(0, path({"node-2"}))));
+  ASSERT_TRUE(blobs_.fetch(digest_, content_.size(), scratch_.loop()));
+  Blobs later(scratch_.store(), scratch_.pool(), clock_, scratch_.metrics(), {});
+  EXPECT_FALSE(later.relay(digest_, 1'000, scratch_.loop()));
+  EXPECT_TRUE(later.fetch(digest_, 1'000, scratch_.loop()));
+  scratch_.stop();
 }
 
 // No loops: a node that stands in its own path refuses.
