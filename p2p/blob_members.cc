@@ -14,7 +14,7 @@ std::size_t bytes_of(const HaveMap& have) { return have.words().size_bytes(); }
 }  // namespace
 
 BlobMembers::BlobMembers(LeaseSpans spans, std::uint64_t bytes)
-    : blob_bytes(bytes), lease_spans_(spans), stripes_(Geometry(bytes).stripes()), stripe_holders_(stripes_) {}
+    : blob_bytes(bytes), lease_spans_(spans), stripes_(Geometry(bytes).stripes()) {}
 
 BlobMember* BlobMembers::find(PeerId id) {
   const auto found = members_.find(id);
@@ -50,6 +50,7 @@ void BlobMembers::remove(PeerId id) {
 
 void BlobMembers::count_stripes(const HaveMap& have, std::int32_t sign) {
   const auto words = have.words();
+  if (!words.empty()) stripe_holders_.resize(stripes_);
   for (std::uint32_t word = 0; word < words.size(); ++word) {
     for (auto bits = words[word]; bits != 0; bits &= bits - 1) {
       auto& holders = stripe_holders_[word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits))];
@@ -86,7 +87,8 @@ void BlobMembers::update(BlobMember& member, const Announce& announce, Time now)
   const bool fits = announce.have.size() == stripes_;
   member.complete = fits && announce.have.complete();
   have_bytes_ -= bytes_of(member.have);
-  member.have = fits && !member.complete ? announce.have : HaveMap();
+  // Nothing takes no memory, however large the blob is said to be.
+  member.have = fits && !member.complete && announce.have.count() > 0 ? announce.have : HaveMap();
   have_bytes_ += bytes_of(member.have);
   count(member, +1);
 }
@@ -138,7 +140,7 @@ bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId>
   const auto end = lease_spans_.end(span, stripes_);
   for (auto stripe = lease_spans_.begin(span); stripe < end; ++stripe) {
     if (own != nullptr && (own->complete || own->have.has(stripe))) continue;
-    std::uint32_t holders = complete_ + stripe_holders_[stripe];
+    std::uint32_t holders = complete_ + (stripe_holders_.empty() ? 0 : stripe_holders_[stripe]);
     for (const auto id : without) {
       const auto* member = member_of(id);
       if (member != nullptr && holders > 0 && (member->complete || member->have.has(stripe))) --holders;
@@ -154,7 +156,7 @@ bool BlobMembers::holds(const BlobMember& member, std::uint32_t span) const noex
 }
 
 bool BlobMembers::is_rare(std::uint32_t span) const noexcept {
-  if (complete_ > 0) return false;
+  if (complete_ > 0 || stripe_holders_.empty()) return false;
   const auto begin = lease_spans_.begin(span);
   const auto end = lease_spans_.end(span, stripes_);
   std::uint32_t alone = 0;

@@ -122,7 +122,7 @@ class BlobMembers {
   std::unordered_map<PeerId, BlobMember> members_;
   std::size_t have_bytes_ = 0;                 ///< of the members' maps
   std::vector<PeerId> order_;                  ///< for random picks
-  std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members
+  std::vector<std::uint32_t> stripe_holders_;  ///< without the complete members; empty: no other has anything
   std::uint32_t complete_ = 0;
   std::uint32_t wanters_ = 0;
   std::uint32_t fetchers_ = 0;  ///< wanters that may fetch from upstream

@@ -413,7 +413,7 @@ Coordinator::~Coordinator() = default;
 AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& announce, const PeerSnapshot& peers) {
   if (announce.interest == Interest::kLeft || announce.size == 0 || !counts(from, peers))
     return impl_->answer_outsider(from, announce, peers);
-  auto& blob = impl_->blobs.heard(announce.digest, announce.size, now);
+  auto& blob = impl_->blobs.heard(announce.digest, announce.size, from, now);
   const auto& options = impl_->options;
   const bool unheard_of = blob.size() == 0;
   blob.heard = now;

@@ -31,9 +31,11 @@ struct CoordinatorOptions {
   std::chrono::milliseconds again_holder{300'000};  ///< between a holder's
   std::chrono::milliseconds fresh_for{5'000};       ///< after its own start, for blobs that it learns of
   std::chrono::milliseconds settle{1'200};  ///< after a take-over nothing new is granted: holders claim theirs first
-  std::size_t blobs = 65'536;  ///< known at most, one of two sizes counted twice; the one longest unheard of goes first
-  /// Of all of them; the same goes first. A stripe takes 4, 80 more (sha512: 112) where midstates are known, and an
-  /// eighth of a byte for each member that has a part of the blob. Members themselves have the bounds below.
+  std::size_t blobs = 65'536;  ///< known at most, one of two sizes counted twice; the one longest unheard of goes
+                               ///< first, its own where a member has introduced more than a quarter of the limit
+  /// Of all of them; the same goes first. Once somebody has a part of a blob, a stripe takes 4, 80 more (sha512: 112)
+  /// where midstates are known, and an eighth of a byte for each member that has a part of the blob. Members themselves
+  /// have the bounds below.
   std::size_t memory_bytes = 128UL * 1024 * 1024;
   /// Remembered at most; random ones go first, wanters last. One that fetches and is forgotten is given what others
   /// hold, so it is more than the nodes of the largest cluster; 250 bytes each.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <map>
+#include <unordered_map>
 
 #include "core/digest.h"
 #include "p2p/blob_members.h"
@@ -29,8 +30,8 @@ class CoordinatorBlobs {
   BlobMembers* find_any(const Digest& digest);
   /// It leaves the digest's swarms of all sizes.
   void remove_member(const Digest& digest, PeerId peer);
-  /// Known from now on, and the one last heard of. `size`: not 0.
-  BlobMembers& heard(const Digest& digest, std::uint64_t size, Time now);
+  /// Known from now on, and the one last heard of. `size`: not 0. `from`: who is charged with it if it was not known.
+  BlobMembers& heard(const Digest& digest, std::uint64_t size, PeerId from, Time now);
 
   /// After a change of the one last heard of: the others make room for it. One that is larger than the limit is known
   /// alone. Whoever announces many large blobs that nobody has takes no more memory than this.
@@ -65,13 +66,20 @@ class CoordinatorBlobs {
   struct Entry {
     Key key;
     BlobMembers blob;
+    PeerId introduced_by = kNoPeer;
     std::size_t counted = 0;  ///< of bytes_
+  };
+  struct Introduced {
+    std::size_t blobs = 0;
+    std::size_t bytes = 0;
   };
   using Entries = std::list<Entry>;
 
   template <typename Visit>
   void each_size(const Digest& digest, Visit visit);
   void recount(Entry& entry);
+  /// Of those before `end`, which is not the first.
+  Entries::iterator to_forget(PeerId introducer, Entries::iterator end);
   Entries::iterator forget(Entries::iterator entry);
 
   const Limits limits_;
@@ -79,6 +87,7 @@ class CoordinatorBlobs {
   Entries by_age_;  ///< longest unheard of first
   std::map<Key, Entries::iterator> by_key_;
   std::size_t bytes_ = 0;
+  std::unordered_map<PeerId, Introduced> introduced_;
   CoordinatorForgotten forgotten_;
 };
 

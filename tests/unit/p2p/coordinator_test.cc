@@ -591,6 +591,7 @@ TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
   for (int blob = 0; blob < 20; ++blob) {
     auto announce = wanting();
     announce.digest = Digest::sha256(fmt::format("blob {}", blob));
+    announce.have.set(0);
     small.on_announce(now_, 1, announce, *peers_);
     EXPECT_LE(small.blobs(), 3U);
   }
@@ -603,8 +604,47 @@ TEST_F(CoordinatorTest, BoundsTheStripesItRemembers) {
   giant.digest = Digest::sha256(std::string_view("giant"));
   giant.size = 16'000 * kMiB;  // 2,000 stripes
   giant.have = HaveMap(Geometry(giant.size).stripes());
+  giant.have.set(0);
   small.on_announce(now_, 1, giant, *peers_);
   EXPECT_EQ(small.blobs(), 1U);
+}
+
+// Nothing of a blob takes nothing, however large it is said to be.
+TEST_F(CoordinatorTest, NothingOfAGiantTakesNoMemory) {
+  tell(1, holding(HaveMap(256, true)));
+  for (int blob = 0; blob < 200; ++blob) {
+    auto giant = wanting();
+    giant.digest = Digest::sha256(fmt::format("giant {}", blob));
+    giant.size = 1'600'000 * kMiB;  // 200,000 stripes
+    giant.have = HaveMap(Geometry(giant.size).stripes());
+    tell(2, giant);
+  }
+  EXPECT_EQ(coordinator_.memory_bytes(), 0U);
+  const auto reply = tell(3, wanting());
+  ASSERT_EQ(reply.neighbours.size(), 1U);
+  EXPECT_EQ(reply.neighbours[0].name, "node-1");
+}
+
+// Who introduces more than a quarter of what a limit allows makes nobody forget what others told.
+TEST_F(CoordinatorTest, OneMemberFloodsOnlyItsOwn) {
+  for (const bool few : {false, true}) {
+    CoordinatorOptions options;
+    if (few)
+      options.blobs = 8;
+    else
+      options.memory_bytes = 8UL * 1024;
+    Coordinator small(options, 1, Time{0});
+    auto first = holding(HaveMap(256));
+    first.have.set(0);
+    small.on_announce(now_, 1, first, *peers_);
+    for (int blob = 0; blob < 20; ++blob) {
+      auto announce = first;
+      announce.digest = Digest::sha256(fmt::format("blob {}", blob));
+      small.on_announce(now_, 2, announce, *peers_);
+    }
+    EXPECT_GT(small.forgotten().for_blobs + small.forgotten().for_memory, 0U);
+    EXPECT_EQ(small.on_announce(now_, 3, wanting(), *peers_).neighbours.size(), 1U) << few;
+  }
 }
 
 // Lists of midstates are most of what a blob takes, and are counted like the rest.
@@ -628,10 +668,13 @@ TEST_F(CoordinatorTest, BoundsTheMidstatesItRemembers) {
 // What is forgotten is counted no more: lists by their publisher, maps by their member, blobs by their last member.
 TEST_F(CoordinatorTest, CountsWhatItHas) {
   auto publisher = wanting();
+  publisher.have.set(0);
   publisher.midstates = MidstateList{"node-1", std::vector<std::string>(255, std::string(64, 'm'))};
   tell(1, publisher);
   EXPECT_GE(coordinator_.memory_bytes(), 256 * 4 + 32 + 255 * 64U);
-  tell(2, wanting());
+  auto other = wanting();
+  other.have.set(0);
+  tell(2, other);
   const auto with_two = coordinator_.memory_bytes();
   auto done = wanting();
   done.have = HaveMap(256, true);
