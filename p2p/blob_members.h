@@ -86,6 +86,11 @@ class BlobMembers {
   std::uint32_t fetchers() const noexcept { return fetchers_; }
   std::uint32_t spans() const noexcept { return lease_spans_.count(stripes_); }
   std::uint32_t stripes() const noexcept { return stripes_; }
+  /// `span`: one of the blob.
+  std::uint64_t span_bytes(std::uint32_t span) const noexcept {
+    const auto whole = lease_spans_.bytes(Geometry(blob_bytes));
+    return std::min(whole, blob_bytes - span * whole);
+  }
   /// What grows with the stripes: counts, maps, midstates.
   std::size_t bytes() const noexcept;
   std::size_t size() const noexcept { return order_.size(); }

@@ -185,8 +185,7 @@ void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Anno
     const auto ms = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));
     const auto* member = blob.find(from);
     if (member != nullptr && blob.holds(*member, span)) {
-      const auto whole = spans.bytes(Geometry(blob.blob_bytes));
-      const auto bytes = std::min(whole, blob.blob_bytes - span * whole);
+      const auto bytes = blob.span_bytes(span);
       const double rate = static_cast<double>(bytes - std::min(bytes, lease->bytes_at_grant)) / ms * 1000;
       if (rate > 0) blob.lease_rate = blob.lease_rate <= 0 ? rate : 0.8 * blob.lease_rate + 0.2 * rate;
     }
@@ -198,14 +197,18 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
                                     Time now, AnnounceReply& reply) {
   for (const auto& claim : announce.leases) {
     if (claim.span >= blob.spans()) continue;
+    // More than all of a span is no progress.
+    const auto bytes = std::min(claim.bytes, blob.span_bytes(claim.span));
     auto* lease = blob.lease_of(claim.span);
     if (lease != nullptr && lease->holder != from) {
       reply.lost.push_back(claim.span);
       continue;
     }
     if (lease == nullptr) {
-      // Expired here, or granted by a coordinator before this one: it goes on unless it was taken away.
-      if (member.slow_until > now || blob.leases.size() >= 2 * std::size_t{options.parallel_leases}) {
+      // Expired here, or granted by a coordinator before this one: it goes on unless it was taken away, is more than
+      // one node is ever granted, or nothing is left to fetch.
+      if (member.slow_until > now || blob.leases.size() >= 2 * std::size_t{options.parallel_leases} ||
+          blob.leases_of(from) >= options.leases_per_node || bytes == blob.span_bytes(claim.span)) {
         reply.lost.push_back(claim.span);
         continue;
       }
@@ -213,15 +216,15 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
       blob.leases.push_back({.span = claim.span,
                              .holder = from,
                              .granted = now,
-                             .begun = claim.bytes > 0 ? now : Time{0},
+                             .begun = bytes > 0 ? now : Time{0},
                              .expires = now + ttl(blob),
-                             .bytes_at_grant = claim.bytes,
-                             .bytes = claim.bytes});
+                             .bytes_at_grant = bytes,
+                             .bytes = bytes});
       reply.granted.push_back({claim.span, ttl(blob)});
       continue;
     }
-    const bool grew = claim.bytes > lease->bytes;
-    lease->bytes = std::max(lease->bytes, claim.bytes);
+    const bool grew = bytes > lease->bytes;
+    lease->bytes = std::max(lease->bytes, bytes);
     if (grew && lease->begun == Time{0}) {
       lease->begun = now;
       const auto waited = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));

@@ -205,7 +205,7 @@ TEST_F(CoordinatorTest, ALeaseEndsWithoutProgress) {
   claim.leases = {{0, kMiB}};
   for (int i = 0; i < 12; ++i) {
     now_ += 450ms;
-    claim.leases[0].bytes += kMiB;
+    claim.leases[0].bytes += kMiB / 2;
     ASSERT_EQ(tell(1, claim).granted.size(), 1U);
     tell(2, wanting());
   }
@@ -216,6 +216,40 @@ TEST_F(CoordinatorTest, ALeaseEndsWithoutProgress) {
   tell(1, claim);
   ASSERT_EQ(tell(2, wanting({0})).granted.size(), 1U);
   EXPECT_EQ(tell(1, claim).lost, std::vector<std::uint32_t>{0});
+}
+
+// More bytes than a span has are no progress, and who claims a span that it has all of gets no lease of it.
+TEST_F(CoordinatorTest, ClaimsGrowNoFurtherThanTheirSpans) {
+  auto first = wanting();
+  auto second = wanting();
+  for (std::uint32_t span = 0; span < 6; ++span) {
+    first.leases.push_back({span, 0});
+    second.leases.push_back({span + 6, 0});
+  }
+  std::optional<int> granted;
+  for (int i = 1; i <= 120 && !granted; ++i) {
+    now_ += 500ms;
+    for (auto* one : {&first, &second}) {
+      for (auto& claim : one->leases) claim.bytes += kMiB;
+      tell(one == &first ? 1 : 3, *one);
+    }
+    if (!tell(2, wanting({20})).granted.empty()) granted = i;
+  }
+  ASSERT_TRUE(granted);
+  EXPECT_GT(*granted, 8) << "all of the leases made progress until then";
+  EXPECT_EQ(tell(1, first).lost.size(), 6U);
+}
+
+// Nobody claims more leases of a blob than a node is granted.
+TEST_F(CoordinatorTest, BoundsTheClaimsOfANode) {
+  tell(2, wanting());
+  auto greedy = wanting();
+  for (std::uint32_t span = 0; span < 12; ++span) greedy.leases.push_back({span, kMiB});
+  const auto reply = tell(1, greedy);
+  EXPECT_EQ(reply.granted.size(), 6U);
+  EXPECT_EQ(reply.lost, (std::vector<std::uint32_t>{6, 7, 8, 9, 10, 11}));
+  now_ += 1'500ms;
+  EXPECT_FALSE(tell(2, wanting({20})).granted.empty());
 }
 
 // Who says nothing any more loses its lease when its time is over, whether or not a byte had come.
