@@ -60,7 +60,7 @@ void BlobMembers::count_stripes(const HaveMap& have, std::int32_t sign) {
 }
 
 void BlobMembers::count(const BlobMember& member, std::int32_t sign) {
-  if (member.suspect || member.interest == Interest::kLeft) return;
+  if (!member.counts()) return;
   const auto step = static_cast<std::uint32_t>(sign);
   if (member.interest == Interest::kWanting) {
     wanters_ += step;
@@ -74,12 +74,13 @@ void BlobMembers::count(const BlobMember& member, std::int32_t sign) {
 
 void BlobMembers::update(BlobMember& member, const Announce& announce, Time now) {
   if (announce.have == member.have && announce.interest == member.interest && announce.may_fetch == member.may_fetch &&
-      !member.suspect && !announce.have.complete()) {
+      !member.suspect && !member.absent && !announce.have.complete()) {
     member.heard = now;
     return;
   }
   count(member, -1);
   member.suspect = false;
+  member.absent = false;
   member.interest = announce.interest;
   member.may_fetch = announce.may_fetch;
   member.heard = now;
@@ -118,6 +119,15 @@ void BlobMembers::suspect(PeerId id) {
   end_leases_of(id);
 }
 
+void BlobMembers::set_absent(PeerId id, bool absent) {
+  auto* member = find(id);
+  if (member == nullptr || member->absent == absent) return;
+  count(*member, -1);
+  member->absent = absent;
+  count(*member, +1);
+  if (absent) end_leases_of(id);
+}
+
 void BlobMembers::drop_one(Random& random) {
   if (order_.empty()) return;
   // A few draws find a holder where there are many; where there are few it does not matter who goes.
@@ -133,7 +143,7 @@ void BlobMembers::drop_one(Random& random) {
 bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept {
   const auto member_of = [this](PeerId id) -> const BlobMember* {
     const auto found = members_.find(id);
-    if (found == members_.end() || found->second.suspect || found->second.interest == Interest::kLeft) return nullptr;
+    if (found == members_.end() || !found->second.counts()) return nullptr;
     return &found->second;
   };
   const auto* own = member_of(asker);
@@ -151,7 +161,7 @@ bool BlobMembers::held(std::uint32_t span, PeerId asker, std::span<const PeerId>
 }
 
 bool BlobMembers::holds(const BlobMember& member, std::uint32_t span) const noexcept {
-  if (member.suspect || member.interest == Interest::kLeft) return false;
+  if (!member.counts()) return false;
   return member.complete || (member.have.size() == stripes_ && lease_spans_.all_in(member.have, span));
 }
 

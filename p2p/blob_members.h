@@ -24,12 +24,15 @@ struct BlobMember {
   bool may_fetch = false;
   bool complete = false;  ///< then `have` is empty: most members of an old blob are
   bool suspect = false;   ///< overdue and reported as unreachable: not counted until it announces again
+  bool absent = false;    ///< from the view: not counted until it is back, by the word that it gave before
   HaveMap have;
   Time heard{0};
   Time slow_until{0};       ///< its leases crawled: others are asked first
   Time refused_since{0};    ///< asks in vain since, because it is slow; 0: it does not
   std::uint32_t named = 0;  ///< how often it was named to others as a neighbour
   std::uint32_t place = 0;  ///< in BlobMembers::order
+
+  bool counts() const noexcept { return !suspect && !absent && interest != Interest::kLeft; }
 };
 
 /// A span that one member holds and others ask for.
@@ -72,6 +75,8 @@ class BlobMembers {
   void withdraw(PeerId id);
   /// Its map counts no more until it is heard again; its leases end.
   void suspect(PeerId id);
+  /// While it is, its map does not count; its leases end.
+  void set_absent(PeerId id, bool absent);
   /// Makes room: a random holder, or a random wanter when all are; not one that holds a lease, if it can be helped.
   void drop_one(Random& random);
 

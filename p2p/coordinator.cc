@@ -305,7 +305,7 @@ void Coordinator::Impl::name_holder_of_rest(BlobMembers& blob, PeerId from, cons
   if (holder == kNoPeer || holder == from) return;
   const auto* member = blob.find(holder);
   const auto* peer = peers.find(holder);
-  if (member == nullptr || member->suspect || member->interest == Interest::kLeft) return;
+  if (member == nullptr || !member->counts()) return;
   if (peer == nullptr || peer->state != PeerState::kEligible) return;
   reply.neighbours.push_back(
       {peer->member.name, member->complete, member->complete ? blob.stripes() : member->have.count()});
@@ -346,7 +346,7 @@ void Coordinator::Impl::name_neighbours(BlobMembers& blob, PeerId from, const Pe
   const auto consider = [&](PeerId id) {
     if (id == from) return;
     auto* member = blob.find(id);
-    if (member->suspect || member->interest == Interest::kLeft) return;
+    if (!member->counts()) return;
     const auto* peer = peers.find(id);
     if (peer == nullptr || peer->state != PeerState::kEligible) return;
     candidates.push_back(
@@ -392,7 +392,8 @@ AnnounceReply Coordinator::Impl::answer_outsider(PeerId from, const Announce& an
   AnnounceReply reply;
   reply.digest = announce.digest;
   reply.again = announce.interest == Interest::kWanting ? options.again : options.again_holder;
-  const bool goes = announce.interest == Interest::kLeft || !counts(from, peers);
+  const auto* asker = peers.find(from);
+  const bool goes = announce.interest == Interest::kLeft || (asker != nullptr && is_cast_out(*asker));
   if (goes && announce.size == 0) blobs.remove_member(announce.digest, from);
   auto* blob = announce.size == 0 ? blobs.find_any(announce.digest) : blobs.find(announce.digest, announce.size);
   for (const auto& claim : announce.leases) {
@@ -400,7 +401,10 @@ AnnounceReply Coordinator::Impl::answer_outsider(PeerId from, const Announce& an
   }
   if (blob == nullptr) return reply;
   reply.size = blob->blob_bytes;
-  if (goes) blob->remove(from);
+  if (goes)
+    blob->remove(from);
+  else if (!counts(from, peers))
+    blob->set_absent(from, true);
   if (announce.interest == Interest::kLeft) return reply;
   review_midstates(*blob, peers);
   if (announce.want_neighbours) name_neighbours(*blob, from, peers, reply);
@@ -464,10 +468,12 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
     for (std::size_t place = 0; place < blob.size();) {
       const auto id = blob.at(place);
       const auto* peer = peers.find(id);
-      if (peer == nullptr || is_cast_out(*peer)) {
+      if (peer != nullptr && is_cast_out(*peer)) {
         blob.remove(id);
         continue;
       }
+      // Who is missing from the view for a moment knows nothing of it, and would announce next in five minutes.
+      blob.set_absent(id, peer == nullptr);
       if (is_draining(peer)) blob.withdraw(id);
       ++place;
     }

@@ -510,6 +510,41 @@ TEST_F(CoordinatorTest, TheSuspendedKeepsNothing) {
   EXPECT_EQ(coordinator_.blobs(), 1U);
 }
 
+// Who is missing from the view for a moment is not counted meanwhile, whatever it says, and has no leases; when it is
+// back it is what it was. Who stays away is forgotten like others that are silent.
+TEST_F(CoordinatorTest, WhoIsMissingForATickIsNotForgotten) {
+  const auto everybody = cluster_of(16);
+  peers_ = everybody;
+  tell(2, wanting());
+  tell(16, holding(HaveMap(256, true)));
+  auto other = wanting({0});
+  other.digest = Digest::sha256(std::string_view("other"));
+  ASSERT_EQ(tell(16, other).granted.size(), 1U);
+  peers_ = cluster_of(15);
+  coordinator_.tick(now_, *peers_);
+  EXPECT_EQ(coordinator_.leases(), 0U);
+  tell(16, holding(HaveMap(256, true)));
+  auto reply = tell(2, wanting({0}));
+  EXPECT_TRUE(reply.neighbours.empty());
+  EXPECT_EQ(reply.granted.size(), 1U);
+  auto released = wanting();
+  released.released = {0};
+  tell(2, released);
+
+  peers_ = everybody;
+  now_ += 1'000ms;
+  coordinator_.tick(now_, *peers_);
+  reply = tell(2, wanting({0}));
+  ASSERT_EQ(reply.neighbours.size(), 1U);
+  EXPECT_EQ(reply.neighbours[0].name, "node-16");
+  EXPECT_TRUE(reply.granted.empty());
+
+  peers_ = cluster_of(15);
+  now_ += 610'000ms;
+  coordinator_.tick(now_, *peers_);
+  EXPECT_EQ(coordinator_.blobs(), 0U);
+}
+
 // A list whose publisher is suspended is passed on to nobody, whether or not somebody said to forget it; and it does
 // not come back when that one has left the cluster.
 TEST_F(CoordinatorTest, ForgetsTheListsOfTheSuspended) {
