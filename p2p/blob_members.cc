@@ -74,13 +74,14 @@ void BlobMembers::count(const BlobMember& member, std::int32_t sign) {
 
 void BlobMembers::update(BlobMember& member, const Announce& announce, Time now) {
   if (announce.have == member.have && announce.interest == member.interest && announce.may_fetch == member.may_fetch &&
-      !member.suspect && !member.absent && !announce.have.complete()) {
+      !member.suspect && !member.was_absent && !announce.have.complete()) {
     member.heard = now;
     return;
   }
   count(member, -1);
   member.suspect = false;
   member.absent = false;
+  member.was_absent = false;
   member.interest = announce.interest;
   member.may_fetch = announce.may_fetch;
   member.heard = now;
@@ -124,8 +125,15 @@ void BlobMembers::set_absent(PeerId id, bool absent) {
   if (member == nullptr || member->absent == absent) return;
   count(*member, -1);
   member->absent = absent;
+  member->was_absent = true;
   count(*member, +1);
   if (absent) end_leases_of(id);
+}
+
+bool BlobMembers::is_another(PeerId id, std::uint64_t incarnation) const {
+  const auto* member = find(id);
+  return member != nullptr && member->was_absent && member->incarnation != 0 && incarnation != 0 &&
+         member->incarnation != incarnation;
 }
 
 void BlobMembers::drop_one(Random& random) {

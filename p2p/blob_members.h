@@ -22,9 +22,11 @@ namespace oxbow::p2p {
 struct BlobMember {
   Interest interest = Interest::kWanting;
   bool may_fetch = false;
-  bool complete = false;  ///< then `have` is empty: most members of an old blob are
-  bool suspect = false;   ///< overdue and reported as unreachable: not counted until it announces again
-  bool absent = false;    ///< from the view: not counted until it is back, by the word that it gave before
+  bool complete = false;          ///< then `have` is empty: most members of an old blob are
+  bool suspect = false;           ///< overdue and reported as unreachable: not counted until it announces again
+  bool absent = false;            ///< from the view: not counted until it is back, by the word that it gave before
+  bool was_absent = false;        ///< since its last word
+  std::uint64_t incarnation = 0;  ///< of the process that gave it; 0: unknown
   HaveMap have;
   Time heard{0};
   Time slow_until{0};       ///< its leases crawled: others are asked first
@@ -77,6 +79,8 @@ class BlobMembers {
   void suspect(PeerId id);
   /// While it is, its map does not count; its leases end.
   void set_absent(PeerId id, bool absent);
+  /// It has been absent, and came back as a process that need not have what the one before had.
+  bool is_another(PeerId id, std::uint64_t incarnation) const;
   /// Makes room: a random holder, or a random wanter when all are; not one that holds a lease, if it can be helped.
   void drop_one(Random& random);
 

@@ -441,11 +441,13 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     member = &blob.add(from, now);
   }
   blob.update(*member, announce, now);
-  if (is_draining(peers.find(from))) blob.withdraw(from);
+  const auto* peer = peers.find(from);
+  member->incarnation = peer == nullptr ? 0 : peer->incarnation;
+  if (is_draining(peer)) blob.withdraw(from);
   impl_->review_midstates(blob, peers);
-  if (const auto* publisher = peers.find(from); publisher != nullptr && announce.midstates && !blob.midstates) {
+  if (peer != nullptr && announce.midstates && !blob.midstates) {
     blob.midstates = announce.midstates;
-    blob.midstates->publisher = publisher->member.name;  // whatever name is written on it
+    blob.midstates->publisher = peer->member.name;  // whatever name is written on it
   }
   impl_->take_reports(blob, from, announce, peers, now);
   impl_->take_released(blob, from, announce, now);
@@ -468,7 +470,7 @@ void Coordinator::tick(Time now, const PeerSnapshot& peers) {
     for (std::size_t place = 0; place < blob.size();) {
       const auto id = blob.at(place);
       const auto* peer = peers.find(id);
-      if (peer != nullptr && is_cast_out(*peer)) {
+      if (id == kNoPeer || (peer != nullptr && (is_cast_out(*peer) || blob.is_another(id, peer->incarnation)))) {
         blob.remove(id);
         continue;
       }

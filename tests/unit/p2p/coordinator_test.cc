@@ -15,11 +15,13 @@ constexpr std::uint64_t kMiB = 1024ULL * 1024;
 constexpr std::uint64_t kBlob = 256 * kMiB;  // 256 stripes, 32 spans
 
 /// Node i + 1 of the cluster has id i + 1.
-std::shared_ptr<const PeerSnapshot> cluster_of(std::uint32_t count, std::map<PeerId, PeerState> states = {}) {
+std::shared_ptr<const PeerSnapshot> cluster_of(std::uint32_t count, std::map<PeerId, PeerState> states = {},
+                                               std::uint64_t incarnation = 1) {
   std::vector<Peer> peers;
   for (std::uint32_t i = 0; i < count; ++i) {
     Peer peer;
     peer.id = i + 1;
+    peer.incarnation = incarnation;
     peer.member.name = fmt::format("node-{}", i + 1);
     peer.member.location = {i % 4 == 0 ? "zone-a" : "zone-b"};
     if (const auto found = states.find(peer.id); found != states.end()) peer.state = found->second;
@@ -543,6 +545,20 @@ TEST_F(CoordinatorTest, WhoIsMissingForATickIsNotForgotten) {
   now_ += 610'000ms;
   coordinator_.tick(now_, *peers_);
   EXPECT_EQ(coordinator_.blobs(), 0U);
+}
+
+// One that comes back as another process, of which that is known sooner or later, need not have what it had.
+TEST_F(CoordinatorTest, WhoComesBackAsAnotherProcessAnnouncesAnew) {
+  tell(16, holding(HaveMap(256, true)));
+  for (const auto incarnation : {0U, 2U}) {
+    peers_ = cluster_of(15);
+    coordinator_.tick(now_, *peers_);
+    peers_ = cluster_of(16, {}, incarnation);
+    coordinator_.tick(now_, *peers_);
+    EXPECT_EQ(tell(2, wanting()).neighbours.size(), incarnation == 0 ? 1U : 0U);
+  }
+  tell(16, holding(HaveMap(256, true)));
+  EXPECT_EQ(tell(2, wanting()).neighbours.size(), 1U);
 }
 
 // A list whose publisher is suspended is passed on to nobody, whether or not somebody said to forget it; and it does
