@@ -140,7 +140,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch_locked(const Digest& digest, std
     }
     // It has failed and is still here: what it had not checked must not be taken for checked by the next one.
     for (std::uint32_t stripe = 0; stripe < running->blob().geometry().stripes(); ++stripe) {
-      if (running->marks().at(stripe) != StripeMark::kUnchecked) continue;
+      if (running->marks().at(stripe) != StripeMark::kUnchecked || !running->blob().has(stripe)) continue;
       running->blob().drop_stripe(stripe);
       running->blob().forget_midstates(stripe + 1);
     }

@@ -167,6 +167,7 @@ TEST_F(PeerFetchTest, UncomparedStripesThatLandLateGoToo) {
 // It leaves the cluster before the comparison: that vouches for nothing.
 TEST_F(PeerFetchTest, WhoLeavesIsNotBelieved) {
   nothing_vouches_for_a();
+  peers_.script.otherwise = {kA, p2p::kUpstream};
   for (std::uint32_t stripe = 1; stripe < 4; ++stripe) wrong_at(kA, stripe);
   source_->hold();
   auto reading = read_async(range(kStripe, 4 * kStripe));

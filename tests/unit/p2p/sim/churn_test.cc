@@ -87,11 +87,11 @@ TEST(ChurnTest, FixedSeed) {
   options.stale_ms = 30'000;
   options.reannounce = ReannounceRule::kSettled;
   const auto swarm = run_churn(options, 3);
-  EXPECT_EQ(swarm.hit_dead, 110U);
-  EXPECT_EQ(swarm.dead_asked, 111U);
-  EXPECT_EQ(swarm.hops, 2'015U);
-  EXPECT_EQ(swarm.from_peers, 997U);
-  EXPECT_EQ(swarm.announcements, 152'888U);
+  EXPECT_EQ(swarm.hit_dead, 116U);
+  EXPECT_EQ(swarm.dead_asked, 125U);
+  EXPECT_EQ(swarm.hops, 2'014U);
+  EXPECT_EQ(swarm.from_peers, 992U);
+  EXPECT_EQ(swarm.announcements, 152'568U);
   EXPECT_EQ(run_churn(options, 3), swarm);
   options.strategy = ChurnStrategy::kFingers;
   const auto fingers = run_churn(options, 3);
