@@ -197,18 +197,18 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
                                     Time now, AnnounceReply& reply) {
   for (const auto& claim : announce.leases) {
     if (claim.span >= blob.spans()) continue;
-    // More than all of a span is no progress.
-    const auto bytes = std::min(claim.bytes, blob.span_bytes(claim.span));
+    // From a source without ranges the blob streams past its begin: that is progress, but not for ever.
+    const auto bytes = std::min(claim.bytes, blob.blob_bytes);
     auto* lease = blob.lease_of(claim.span);
     if (lease != nullptr && lease->holder != from) {
       reply.lost.push_back(claim.span);
       continue;
     }
     if (lease == nullptr) {
-      // Expired here, or granted by a coordinator before this one: it goes on unless it was taken away, is more than
-      // one node is ever granted, or nothing is left to fetch.
+      // Expired here, or granted by a coordinator before this one: it goes on unless it was taken away, or is more than
+      // one node is ever granted.
       if (member.slow_until > now || blob.leases.size() >= 2 * std::size_t{options.parallel_leases} ||
-          blob.leases_of(from) >= options.leases_per_node || bytes == blob.span_bytes(claim.span)) {
+          blob.leases_of(from) >= options.leases_per_node) {
         reply.lost.push_back(claim.span);
         continue;
       }
