@@ -200,8 +200,10 @@ Task<> Announcer::take_back() {
     for (std::size_t first = 0; first < announces.size() && !stopped_; first += options_.batch) {
       const auto end =
           announces.begin() + static_cast<std::ptrdiff_t>(std::min(first + options_.batch, announces.size()));
-      const std::vector<p2p::Announce> batch(announces.begin() + static_cast<std::ptrdiff_t>(first), end);
-      if (!co_await send_(peer.id, batch)) break;
+      std::vector<p2p::Announce> batch(announces.begin() + static_cast<std::ptrdiff_t>(first), end);
+      // Meanwhile it may have been asked for again.
+      std::erase_if(batch, [this](const auto& one) { return !is_gone(one.digest); });
+      if (!batch.empty() && !co_await send_(peer.id, batch)) break;
     }
   }
 }

@@ -289,13 +289,16 @@ void BlobFetch::start_repairs() {
     for (auto& [peer, voucher] : vouchers_) {
       if (voucher.probe == stripe) voucher.probe_ends = std::max(voucher.probe_ends, now() + context_.limits.probe);
     }
+    if (const auto finishing = finishing_.find(stripe); finishing != finishing_.end())
+      finishing->second.probe_ends = now() + context_.limits.probe;
     start({kRepairId | stripe, p2p::kUpstream, {stripe, stripe + 1}, {}, {}});
   }
 }
 
-/// False: upstream cannot be asked now.
+/// False: upstream cannot be asked, fails, or could not finish this one.
 bool BlobFetch::finish_by_upstream(std::uint32_t stripe) {
-  if (now() < backoff_until_ || pick_attached() == readers_.end()) return false;
+  if (backoff_.count() > 0 || pick_attached() == readers_.end()) return false;
+  if (finishing_.try_emplace(stripe, now() + context_.limits.probe).first->second.failed) return false;
   if (std::ranges::find(repairing_, stripe) == repairing_.end()) repairing_.push_back(stripe);
   return true;
 }
@@ -467,6 +470,11 @@ void BlobFetch::end_late_probes() {
     const auto repair = running_.find(kRepairId | *voucher.probe);
     if (repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
   }
+  for (const auto& [stripe, one] : finishing_) {
+    if (one.failed || now() < one.probe_ends) continue;
+    const auto repair = running_.find(kRepairId | stripe);
+    if (repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
+  }
 }
 
 std::optional<p2p::Time> BlobFetch::next_probe_end() const {
@@ -474,6 +482,9 @@ std::optional<p2p::Time> BlobFetch::next_probe_end() const {
   for (const auto& [peer, voucher] : vouchers_) {
     if (!voucher.probe || voucher.given || voucher.refused || voucher.probe_ends <= now()) continue;
     next = std::min(next.value_or(voucher.probe_ends), voucher.probe_ends);
+  }
+  for (const auto& [stripe, one] : finishing_) {
+    if (!one.failed && one.probe_ends > now()) next = std::min(next.value_or(one.probe_ends), one.probe_ends);
   }
   return next;
 }

@@ -252,8 +252,11 @@ void BlobFetch::linger(std::uint64_t id, std::chrono::milliseconds time) {
     if (cancelled || !self->readers_.contains(id)) return;
     const bool committing =
         std::ranges::any_of(self->running_, [](const auto& running) { return running.second->committing(); });
-    if (committing) return self->linger(id, kProgressEvery);
-    self->remove_reader(id);
+    if (!committing) return self->remove_reader(id);
+    for (auto& [request, running] : self->running_) {
+      if (!running->is_forward()) running->cancel();
+    }
+    self->linger(id, kProgressEvery);
   });
   readers_.at(id).left = timer;
 }
@@ -622,7 +625,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     }
     const bool given_up = !outcome && outcome.error().code() == Errc::kCancelled && (readers_.empty() || stopped_);
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {
-      if (!outcome && !given_up && !blob_->has(stripe)) note_retry(stripe);
+      if (!outcome && !given_up && outcome.error().code() != Errc::kBusy && !blob_->has(stripe)) note_retry(stripe);
       const std::lock_guard lock(mutex_);
       std::erase(arriving_, stripe);
       if (const auto one = std::ranges::find(coming_, stripe); !upstream && one != coming_.end()) coming_.erase(one);
@@ -645,7 +648,9 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
         fail(outcome.error());
         return;
       }
-    } else if (outcome.error().code() != Errc::kOutOfRange && outcome.error().code() != Errc::kBusy) {
+    } else if (outcome.error().code() == Errc::kBusy) {
+      backoff_until_ = std::max(backoff_until_, now() + context_.limits.backoff_min);  // upstream is well
+    } else if (outcome.error().code() != Errc::kOutOfRange) {
       backoff_ = std::clamp(backoff_ * 2, context_.limits.backoff_min, context_.limits.backoff_max);
       backoff_until_ = now() + backoff_;
     }
@@ -656,6 +661,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     const bool busy = !outcome && outcome.error().code() == Errc::kBusy;
     if (!busy) std::erase(repairing_, stripe);
     if (!busy && !blob_->has(stripe)) {
+      if (const auto one = finishing_.find(stripe); one != finishing_.end()) one->second.failed = true;
       settle_probe(stripe, false);
       tell(p2p::StripeLost{stripe});
     }

@@ -386,6 +386,11 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
   };
   std::map<p2p::PeerId, Voucher> vouchers_;
+  struct Finishing {
+    p2p::Time probe_ends;  ///< upstream has to have begun to answer by then
+    bool failed = false;   ///< it could not: peers may go on
+  };
+  std::map<std::uint32_t, Finishing> finishing_;  ///< stripes that others have begun and upstream is to finish
   struct Served {
     p2p::PeerId peer;
     double first_byte_ms;

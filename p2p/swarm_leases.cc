@@ -167,7 +167,8 @@ void Swarm::announce(Interest interest) {
     }
     // What is asked for is nowhere by what they themselves say. Last: who has only just come knows no blob yet either.
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
-      if (now_ < neighbours_.at(place).denied_until) report(neighbours_.at(place).id);
+      const auto& one = neighbours_.at(place);
+      if (now_ < one.denied_until && one.moved_at <= one.denied_at) report(one.id);
     }
     joined_ = true;
     asked_ = coordinator_;

@@ -34,7 +34,8 @@ struct alignas(64) SwarmNeighbour {
   Time asked_since{0};  ///< the first map is awaited since
   Time watch_after{0};
   Time away_until{0};
-  Time moved_at{0};       ///< when bytes of a fetch came last
+  Time moved_at{0};  ///< when bytes of a fetch came last
+  Time denied_at{0};
   Time denied_until{0};   ///< it said that it has not what it is said to have: until then only its own map counts
   bool broken = false;    ///< away because a connection or a stream broke, not because it stood still
   double latency_ms = 0;  ///< as the table knew it when the peer became a neighbour

@@ -102,6 +102,7 @@ void Swarm::refresh_neighbours() {
 /// It has lost what the coordinator says that it has, or never had it. Its own word counts, and it is reported, or
 /// nobody would be given a lease of what only it is said to have.
 void Swarm::denied(SwarmNeighbour& one) {
+  one.denied_at = now_;
   one.denied_until = now_ + kDenied;
   wishes_changed_ = true;
 }

@@ -235,6 +235,18 @@ TEST_F(PeerFetchTest, AnUnvouchedPeerFinishesNothing) {
   EXPECT_EQ(source_->bytes_given(), kStripe - 131'072);
 }
 
+// Unless upstream, which is to finish it, does not answer.
+TEST_F(PeerFetchTest, AnUnvouchedPeerFinishesWhatUpstreamCannot) {
+  nothing_vouches_for_a();
+  peers_.script.sources[1] = {kB, kA};
+  peers_.peer(kB).dies_after = 131'072;
+  source_->hold();
+  const auto got = read(range(kStripe, 2 * kStripe));
+  EXPECT_FALSE(got.cut);
+  EXPECT_TRUE(got.bytes == content_.substr(kStripe, kStripe));
+  EXPECT_EQ(source_->bytes_given(), 0U);
+}
+
 // Upstream finishes what a liar has begun: the first-hand word speaks against that stripe too.
 TEST_F(PeerFetchTest, FirstHandWordAgainstAStripeOfTwo) {
   lie_against_a_first_hand_word();
