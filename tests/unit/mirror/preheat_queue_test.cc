@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "body_reader.h"
 #include "fake_peers.h"
 #include "service_bench.h"
 
@@ -51,7 +52,8 @@ class PreheatQueueTest : public ::testing::Test {
     }
   }
   PreheatReport run(const std::string& id) {
-    EXPECT_TRUE(queue_.start("node-1", ask(id)));
+    // The last one of this id is over before it has left the queue: the asker asks again.
+    EXPECT_TRUE(eventually([&] { return queue_.start("node-1", ask(id)).has_value(); }));
     return wait(id);
   }
 
