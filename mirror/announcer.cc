@@ -135,9 +135,15 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
   }
 }
 
+/// Null: nothing of it is here.
+std::shared_ptr<storage::Blob> Announcer::held(const Digest& digest) const {
+  auto blob = blobs_.store().peek(digest);
+  return blob && !blob->gone() && blob->stripes_present() > 0 ? blob : nullptr;
+}
+
 std::optional<p2p::Announce> Announcer::describe(const Digest& digest, bool with_midstates) const {
-  const auto blob = blobs_.store().peek(digest);
-  if (!blob || blob->gone() || blob->stripes_present() == 0) return std::nullopt;
+  const auto blob = held(digest);
+  if (!blob) return std::nullopt;
   const auto fetch = blobs_.running(digest);
   p2p::Announce announce;
   announce.digest = digest;
@@ -170,11 +176,7 @@ Task<bool> Announcer::send(Batch batch) {
 }
 
 /// Nothing of it is here, and it is not being fetched: whoever fetches announces by itself, and would lose its leases.
-bool Announcer::is_gone(const Digest& digest) const {
-  if (blobs_.running(digest)) return false;
-  const auto blob = blobs_.store().peek(digest);
-  return !blob || blob->gone() || blob->stripes_present() == 0;
-}
+bool Announcer::is_gone(const Digest& digest) const { return !blobs_.running(digest) && !held(digest); }
 
 /// A coordinator counts a holder for minutes after its last word, and gives nobody a lease of what it is said to have.
 /// Said once: who does not hear it hears of it from those that ask here in vain.

@@ -1,8 +1,8 @@
 // Tells the coordinators of blobs what this node holds: soon after a blob has verified or its readers have left; after
 // a start, a change of the ring or the restart of a peer those who are coordinators now and have not been told; and
 // everybody again now and then, because coordinators forget. What has been purged or evicted is taken back. In batches,
-// one request for many blobs; each blob to its coordinator and that one's successor, so that either may go. Thread
-// rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
+// one request for many blobs; each blob to its coordinator and that one's successor, so that either may go.
+// Thread rule: any thread; works on one loop. Lifetime: outlived by its peers' client; `stop` before the loops end.
 #pragma once
 
 #include <atomic>
@@ -53,6 +53,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Task<bool> send(Batch batch);
   Task<> take_back();
   bool is_gone(const Digest& digest) const;
+  std::shared_ptr<storage::Blob> held(const Digest& digest) const;
   void take_restarted();
   void try_again_in(std::chrono::milliseconds wait);
   /// With midstates: they are long, and told once.

@@ -30,11 +30,8 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   accepted_[stripe] = true;
   if (running.relayed()) origins_[stripe] = kSeveral;
   const bool waits = !verified_ && !running.is_forward() && unvouched(sender_of(stripe));
-  const auto status = this->status();
-  if (waits && (status.failure || status.disk_failure)) {  // nobody will compare it any more
-    log_->replacing(stripe, false);
-    blob_->drop_stripe(stripe);
-    hasher_->rewind(stripe);
+  if (waits && has_failed()) {  // nobody will compare it any more
+    drop(stripe, false);
     return false;
   }
   if (!is_doubtful(stripe)) {
@@ -47,9 +44,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   const bool agreed = !actual || trust_.agrees(stripe, answering(stripe), *actual, running.claimed());
   if (!agreed && !verified_) {  // once it has verified the digest knows better than any word
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, running.source());
-    log_->replacing(stripe, true);
-    blob_->drop_stripe(stripe);
-    hasher_->rewind(stripe);
+    drop(stripe, true);
     return false;
   }
   if (relinked_[stripe]) check_stripe(stripe, LinkBy::kOwn);
@@ -59,6 +54,13 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     clear(stripe, running.is_forward());
   }
   return true;
+}
+
+/// It is missing again, and the prefix is hashed again from it on.
+void BlobFetch::drop(std::uint32_t stripe, bool doubted) {
+  log_->replacing(stripe, doubted);
+  blob_->drop_stripe(stripe);
+  hasher_->rewind(stripe);
 }
 
 /// A stripe of a peer that nothing speaks against so far: given out at once where there is no list to check it by.
@@ -324,9 +326,7 @@ void BlobFetch::on_heard(const p2p::Event& event) {
     for (const auto& other : replied->reply->neighbours) {
       if (members->find(other.name) == nullptr) continue;
       // Its first word counts: what it says later does not free it of being compared.
-      if (wanters_.contains(other.name) ||
-          std::ranges::find(complete_neighbours_, other.name) != complete_neighbours_.end())
-        continue;
+      if (wanters_.contains(other.name) || is_said_complete(other.name)) continue;
       if (other.complete)
         complete_neighbours_.push_front(other.name);
       else
@@ -410,7 +410,11 @@ bool BlobFetch::unvouched(p2p::PeerId sender) const {
   if (peer->vetted || trust_.hint_of_another(peer->member.name)) return false;
   // Who was seen to fetch the blob has it from the same places as this node.
   if (wanters_.contains(peer->member.name)) return false;
-  return std::ranges::find(complete_neighbours_, peer->member.name) != complete_neighbours_.end();
+  return is_said_complete(peer->member.name);
+}
+
+bool BlobFetch::is_said_complete(std::string_view name) const {
+  return std::ranges::find(complete_neighbours_, name) != complete_neighbours_.end();
 }
 
 bool BlobFetch::any_unvouched() const {
@@ -465,26 +469,28 @@ void BlobFetch::seek_vouchers() {
 
 /// Upstream is asked and does not answer: as good as refused.
 void BlobFetch::end_late_probes() {
-  for (auto& [peer, voucher] : vouchers_) {
-    if (!voucher.probe || voucher.given || voucher.refused || now() < voucher.probe_ends) continue;
-    const auto repair = running_.find(kRepairId | *voucher.probe);
-    if (repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
+  const auto end = [this](std::uint32_t stripe, p2p::Time at) {
+    const auto repair = running_.find(kRepairId | stripe);
+    if (now() >= at && repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
+  };
+  for (const auto& [peer, voucher] : vouchers_) {
+    if (voucher.is_probed()) end(*voucher.probe, voucher.probe_ends);
   }
   for (const auto& [stripe, one] : finishing_) {
-    if (one.failed || now() < one.probe_ends) continue;
-    const auto repair = running_.find(kRepairId | stripe);
-    if (repair != running_.end() && !repair->second->under_way().begun) repair->second->cancel();
+    if (!one.failed) end(stripe, one.probe_ends);
   }
 }
 
 std::optional<p2p::Time> BlobFetch::next_probe_end() const {
   std::optional<p2p::Time> next;
+  const auto consider = [this, &next](p2p::Time at) {
+    if (at > now()) next = std::min(next.value_or(at), at);
+  };
   for (const auto& [peer, voucher] : vouchers_) {
-    if (!voucher.probe || voucher.given || voucher.refused || voucher.probe_ends <= now()) continue;
-    next = std::min(next.value_or(voucher.probe_ends), voucher.probe_ends);
+    if (voucher.is_probed()) consider(voucher.probe_ends);
   }
   for (const auto& [stripe, one] : finishing_) {
-    if (!one.failed && one.probe_ends > now()) next = std::min(next.value_or(one.probe_ends), one.probe_ends);
+    if (!one.failed) consider(one.probe_ends);
   }
   return next;
 }
@@ -492,7 +498,7 @@ std::optional<p2p::Time> BlobFetch::next_probe_end() const {
 /// The stripe has come from upstream, or `compared` is false and it cannot be had there: then nothing better is known.
 void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
   for (auto& [peer, voucher] : vouchers_) {
-    if (voucher.probe != stripe || voucher.given || voucher.refused) continue;
+    if (voucher.probe != stripe || !voucher.is_probed()) continue;
     auto waiting = std::exchange(voucher.waiting, {});
     std::erase(waiting, stripe);
     if (!compared || blob_->stripe_checksum(stripe) == voucher.sum) {
@@ -508,9 +514,7 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
       const auto sum = blob_->stripe_checksum(other);
       if (!sum || sender_of(other) != peer) continue;
       trust_.doubt(other, answering(other), *sum, marks_.at(other) != StripeMark::kUnchecked);
-      log_->replacing(other, true);
-      blob_->drop_stripe(other);
-      hasher_->rewind(other);
+      drop(other, true);
       tell(p2p::StripeLost{other});
     }
     pump();
@@ -524,10 +528,8 @@ std::vector<std::uint32_t> BlobFetch::drop_unvouched() {
     voucher.probe.reset();
     for (const auto stripe : std::exchange(voucher.waiting, {})) {
       if (voucher.given || !blob_->has(stripe) || marks_.at(stripe) != StripeMark::kUnchecked) continue;
-      log_->replacing(stripe, false);
-      blob_->drop_stripe(stripe);
+      drop(stripe, false);
       blob_->forget_midstates(stripe + 1);  // also where the hasher does not run any more
-      hasher_->rewind(stripe);
       dropped.push_back(stripe);
     }
   }

@@ -185,6 +185,11 @@ FetchStatus BlobFetch::status() const {
   return status_;
 }
 
+bool BlobFetch::has_failed() const {
+  const std::lock_guard lock(mutex_);
+  return status_.failure || status_.disk_failure;
+}
+
 std::unique_ptr<FetchReader> BlobFetch::attach(std::shared_ptr<SpanSource> source, ReaderWants wants,
                                                std::shared_ptr<Waker> waker) {
   OXBOW_INVARIANT(!wants.ranges.empty());
@@ -250,9 +255,7 @@ void BlobFetch::linger(std::uint64_t id, std::chrono::milliseconds time) {
   const auto timer = std::make_shared<asio::steady_timer>(context_.home, time);
   timer->async_wait([self = shared_from_this(), id](const boost::system::error_code& cancelled) {
     if (cancelled || !self->readers_.contains(id)) return;
-    const bool committing =
-        std::ranges::any_of(self->running_, [](const auto& running) { return running.second->committing(); });
-    if (!committing) return self->remove_reader(id);
+    if (!self->any_committing()) return self->remove_reader(id);
     for (auto& [request, running] : self->running_) {
       if (!running->is_forward()) running->cancel();
     }
@@ -365,10 +368,7 @@ std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_reade
 
 void BlobFetch::pump() {
   if (in_pump_) return;
-  {
-    const auto status = this->status();
-    if (stopped_ || status.failure || status.disk_failure) return;
-  }
+  if (stopped_ || has_failed()) return;
   in_pump_ = true;
   const auto self = shared_from_this();
   if (running_.empty()) forget_left();
@@ -586,11 +586,13 @@ void BlobFetch::on_hashed(Result<> outcome) {
   settle();
 }
 
+bool BlobFetch::any_committing() const {
+  return std::ranges::any_of(running_, [](const auto& entry) { return entry.second->committing(); });
+}
+
 void BlobFetch::settle() {
   if (!verified_) return;
-  for (const auto& [id, running] : running_) {
-    if (running->committing()) return;
-  }
+  if (any_committing()) return;
   if (!std::exchange(reckoned_, true)) reckon();
   if (links_pending_ > 0 || !blob_->complete()) return;
   // First, so that who has all of it finds the record.

@@ -156,6 +156,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
                                       std::shared_ptr<Waker> waker);
 
   FetchStatus status() const;
+  /// The bytes cannot be had, or not be kept. Any thread.
+  bool has_failed() const;
   storage::Blob& blob() noexcept { return *blob_; }
   const std::shared_ptr<storage::Blob>& shared_blob() const noexcept { return blob_; }
   Hasher prefix_snapshot() const { return hasher_->snapshot(); }
@@ -276,6 +278,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// stripe of it was compared with upstream (or another's midstates agree): else the first to pull after a liar would
   /// give its bytes to a client, and find out at the end.
   bool unvouched(p2p::PeerId sender) const;
+  bool is_said_complete(std::string_view name) const;
   bool any_unvouched() const;
   void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
   void seek_vouchers();
@@ -285,6 +288,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::optional<p2p::Time> next_probe_end() const;
   void settle_probe(std::uint32_t stripe, bool compared);
   std::vector<std::uint32_t> drop_unvouched();
+  void drop(std::uint32_t stripe, bool doubted);
+  bool any_committing() const;
   void release(const std::vector<std::uint32_t>& stripes);
   void reckon();
   void on_hashed(Result<> outcome);
@@ -384,6 +389,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     Checksum sum;                        ///< of that stripe, as the peer sent it,
     bool answers = false;                ///< and whether it answers for it
     std::vector<std::uint32_t> waiting;  ///< stripes that came from it meanwhile
+    /// And what that comes to is not known yet.
+    bool is_probed() const noexcept { return probe && !given && !refused; }
   };
   std::map<p2p::PeerId, Voucher> vouchers_;
   struct Finishing {

@@ -133,7 +133,7 @@ class BlobFetch::Running final : public SpanSink {
           continue;
         }
         request_.reset();
-        if (begun_here_) discard(std::exchange(writer_, nullptr));
+        discard();
         writer_.reset();
         // Whoever was cancelled is not to blame besides.
         if (!outcome_ || *outcome_)
@@ -218,12 +218,11 @@ class BlobFetch::Running final : public SpanSink {
     return writer;
   }
 
-  /// Nobody was given anything of it.
-  void discard(std::unique_ptr<storage::StripeWriter> writer) {
-    if (!writer) return;
-    const auto stripe = geometry_.stripe_at(writer->stripe().begin);
-    writer->discard();
-    owner_.hasher_->rewind(stripe);  // it may have hashed a part of it
+  /// What this request alone has begun, and nobody was given anything of.
+  void discard() {
+    if (!writer_ || !begun_here_) return;
+    writer_->discard();
+    owner_.hasher_->rewind(geometry_.stripe_at(writer_->stripe().begin));  // it may have hashed a part of it
   }
 
   bool take_writer(Result<std::unique_ptr<storage::StripeWriter>> writer) {
@@ -342,7 +341,7 @@ class BlobFetch::Running final : public SpanSink {
   void finish(Result<> outcome) {
     if (outcome_) return;
     outcome_ = std::move(outcome);
-    if (begun_here_ && owner_.unvouched(fetch_.source)) discard(std::exchange(writer_, nullptr));
+    if (writer_ && owner_.unvouched(fetch_.source)) discard();
     writer_.reset();  // an unfinished stripe stays where it stopped
     owner_.progress_->wake();
   }

@@ -133,8 +133,7 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch_locked(const Digest& digest, std
   // Somebody with a right wants it: it is no more kept for others alone.
   const bool was_relayed = !relayed && relayed_.remove(digest);
   if (auto running = fetches_[digest].lock()) {
-    const auto status = running->status();
-    if (!status.failure && !status.disk_failure && !running->blob().gone()) {
+    if (!running->has_failed() && !running->blob().gone()) {
       if (running->blob().geometry().blob_bytes() == size) return running;
       if (!was_relayed) return fail(Errc::kInvalid, "the blob is being fetched with another size");
     }

@@ -168,7 +168,7 @@ void Swarm::announce(Interest interest) {
     // What is asked for is nowhere by what they themselves say. Last: who has only just come knows no blob yet either.
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
-      if (now_ < one.denied_until && one.moved_at <= one.denied_at) report(one.id);
+      if (one.is_denied(now_) && one.moved_at <= one.denied_until - SwarmNeighbour::kDeniedFor) report(one.id);
     }
     joined_ = true;
     asked_ = coordinator_;
@@ -274,7 +274,7 @@ void Swarm::review_leases() {
 bool Swarm::maps_awaited() const {
   for (std::size_t place = 0; place < neighbours_.size(); ++place) {
     const auto& one = neighbours_.at(place);
-    const bool silent = one.watched && !one.mapped && !one.away && now_ >= one.denied_until;
+    const bool silent = one.watched && !one.mapped && !one.away && !one.is_denied(now_);
     if (silent && now_ - one.asked_since < kFirstMap) return true;
   }
   return false;

@@ -34,13 +34,17 @@ struct alignas(64) SwarmNeighbour {
   Time asked_since{0};  ///< the first map is awaited since
   Time watch_after{0};
   Time away_until{0};
-  Time moved_at{0};  ///< when bytes of a fetch came last
-  Time denied_at{0};
+  Time moved_at{0};       ///< when bytes of a fetch came last
   Time denied_until{0};   ///< it said that it has not what it is said to have: until then only its own map counts
   bool broken = false;    ///< away because a connection or a stream broke, not because it stood still
   double latency_ms = 0;  ///< as the table knew it when the peer became a neighbour
   std::uint32_t away_count = 0;
   std::uint32_t arriving = 0;  ///< stripes that it gets from upstream at this moment
+
+  // The coordinator is told that what such a peer has does not count for this node, which takes one announcement; and
+  // it may go on saying "complete" for ten minutes. Asking again costs a round trip then, and nothing else is held up.
+  static constexpr std::chrono::milliseconds kDeniedFor{10'000};
+  bool is_denied(Time now) const noexcept { return now < denied_until; }
 };
 
 struct SwarmChoice {

@@ -9,9 +9,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kRingGivesWay = 1'000ms;
-// The coordinator is told that what such a peer has does not count for this node, which takes one announcement; and it
-// may go on saying "complete" for ten minutes. Asking again costs a round trip then, and nothing else is held up.
-constexpr auto kDenied = 10'000ms;
 constexpr std::uint32_t kReplacedAtOnce = 8;  // neighbours that answer, by new ones
 
 }  // namespace
@@ -65,7 +62,7 @@ void Swarm::add_neighbour(std::string_view name, bool complete) {
     for (const auto& fetch : running_) one->outstanding += fetch.source == peer->id ? 1 : 0;
     sync_neighbour(*one);
   }
-  if (complete && !one->complete && now_ >= one->denied_until) {
+  if (complete && !one->complete && !one->is_denied(now_)) {
     neighbours_.set_complete(*one);
     if (one->watched) act(UnwatchHave{one->id});
     one->watched = false;
@@ -102,8 +99,7 @@ void Swarm::refresh_neighbours() {
 /// It has lost what the coordinator says that it has, or never had it. Its own word counts, and it is reported, or
 /// nobody would be given a lease of what only it is said to have.
 void Swarm::denied(SwarmNeighbour& one) {
-  one.denied_at = now_;
-  one.denied_until = now_ + kDenied;
+  one.denied_until = now_ + SwarmNeighbour::kDeniedFor;
   wishes_changed_ = true;
 }
 
@@ -149,7 +145,7 @@ void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
       const bool whole = one->complete;
       neighbours_.forget_stripe(*one, fetch.stripes.begin);
       // Whole again within that time it can only be by a map of its own, which is no better than what it gives.
-      if (whole && now_ < one->denied_until) peer_failed(*one, 1'000ms, false);
+      if (whole && one->is_denied(now_)) peer_failed(*one, 1'000ms, false);
       // Of a large blob a span may have been evicted: the rest is taken from it, as its have stream says.
       if (whole) denied(*one);
       watch(*one);

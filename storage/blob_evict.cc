@@ -40,7 +40,7 @@ void BlobFile::mark_gone() {
     }
   }
   wake_soon();
-  if (wake_arena) room_.submit([&room = room_] { room.arena.waiters().wake_all(); });
+  if (wake_arena) wake_arena_soon();
 }
 
 void BlobFile::keep_open() {

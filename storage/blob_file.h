@@ -141,6 +141,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   void release_writer(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving);
   bool is_arriving(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) const;
   void discard(std::uint32_t stripe);
+  void wake_arena_soon();
   void fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving);
   void send(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::shared_ptr<OpenFile> file);
   void landed(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving, std::int64_t result);

@@ -128,7 +128,12 @@ void BlobFile::discard(std::uint32_t stripe) {
     slot.discarded = true;
     wake_arena = slot.arriving->refuse(Error(Errc::kCancelled, "the stripe's part was discarded")).wake_arena;
   }
-  if (wake_arena) room_.submit([&room = room_] { room.arena.waiters().wake_all(); });
+  if (wake_arena) wake_arena_soon();
+}
+
+/// Not from here: its waiters may take locks that the caller holds.
+void BlobFile::wake_arena_soon() {
+  room_.submit([&room = room_] { room.arena.waiters().wake_all(); });
 }
 
 void BlobFile::fly(std::uint32_t stripe, const std::shared_ptr<Arriving>& arriving) {

@@ -46,6 +46,25 @@ struct Stripes {
   std::shared_ptr<Feed> feed = std::make_shared<Feed>();
 };
 
+/// A have stream of that blob, and when it begins and ends. Dropped with its call.
+struct Watch {
+  void open(Pair& pair, const Stripes& stripes) {
+    call = pair.on_loop([&] {
+      return pair.client->watch_have(
+          pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
+          [this](const HaveUpdate&) {
+            if (std::exchange(first, false)) begun.set_value();
+          },
+          [this](Error error) { ended.set_value(std::move(error)); });
+    });
+  }
+
+  std::promise<void> begun;
+  std::promise<Error> ended;
+  bool first = true;
+  std::unique_ptr<PeerCall> call;
+};
+
 double counter(MetricsRegistry& metrics, const std::string& line_start) {
   const auto text = render_metrics(metrics);
   const auto at = text.find("\n" + line_start);
@@ -408,35 +427,19 @@ TEST_P(PairTest, OwnHaveStreamsAreBounded) {
   given.have_streams = 1;
   Pair pair(given);
   const Stripes stripes(pair);
-  struct Watch {
-    std::promise<void> begun;
-    std::promise<Error> ended;
-    bool first = true;
-    std::unique_ptr<PeerCall> call;
-  };
-  const auto watch = [&](Watch& one) {
-    one.call = pair.on_loop([&] {
-      return pair.client->watch_have(
-          pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
-          [&one](const HaveUpdate&) {
-            if (std::exchange(one.first, false)) one.begun.set_value();
-          },
-          [&one](Error error) { one.ended.set_value(std::move(error)); });
-    });
-  };
   Watch first;
   Watch second;
   Watch third;
-  watch(first);
+  first.open(pair, stripes);
   ASSERT_EQ(first.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  watch(second);
+  second.open(pair, stripes);
   auto refused = second.ended.get_future();
   ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   EXPECT_EQ(refused.get().code(), Errc::kLimit);
   EXPECT_EQ(counter(pair.client_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_own_have_streams\"}"), 1);
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
   pair.drop(first.call);
-  watch(third);
+  third.open(pair, stripes);
   EXPECT_EQ(third.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   pair.drop(second.call);
   pair.drop(third.call);
@@ -448,51 +451,30 @@ TEST_P(PairTest, HaveStreamsToOnePeerAreBounded) {
   given.service.have_streams_each = 1;
   Pair pair(given);
   const Stripes stripes(pair);
-  std::promise<void> begun;
-  std::promise<Error> ended;
-  bool first = true;
-  auto call = pair.on_loop([&] {
-    return pair.client->watch_have(
-        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
-        [&](const HaveUpdate&) {
-          if (std::exchange(first, false)) begun.set_value();
-        },
-        [](const Error&) {});
-  });
-  ASSERT_EQ(begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  auto another = pair.on_loop([&] {
-    return pair.client->watch_have(
-        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(), [](const HaveUpdate&) {},
-        [&](Error error) { ended.set_value(std::move(error)); });
-  });
-  auto refused = ended.get_future();
+  Watch first;
+  Watch second;
+  first.open(pair, stripes);
+  ASSERT_EQ(first.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  second.open(pair, stripes);
+  auto refused = second.ended.get_future();
   ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
   EXPECT_EQ(refused.get().code(), Errc::kBusy);
   EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_have_streams_to_one_peer\"}"), 1);
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
-  pair.drop(call);
-  pair.drop(another);
+  pair.drop(first.call);
+  pair.drop(second.call);
 }
 
 // Draining ends have streams, which would never end by themselves.
 TEST_P(PairTest, DrainingEndsHaveStreams) {
   Pair pair(options());
   const Stripes stripes(pair);
-  std::promise<void> begun;
-  std::promise<Error> ended;
-  bool first = true;
-  auto call = pair.on_loop([&] {
-    return pair.client->watch_have(
-        pair.server_id(), kDigest, stripes.blob.have.size(), pair.loop(),
-        [&](const HaveUpdate&) {
-          if (std::exchange(first, false)) begun.set_value();
-        },
-        [&](Error error) { ended.set_value(std::move(error)); });
-  });
-  ASSERT_EQ(begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  Watch watch;
+  watch.open(pair, stripes);
+  ASSERT_EQ(watch.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
   pair.service->drain();
-  EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
-  pair.drop(call);
+  EXPECT_EQ(watch.ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  pair.drop(watch.call);
 }
 
 // Announcements reach the coordinator as the member that sent them, in batches where there are too many for one.

@@ -56,6 +56,18 @@ class SwarmTest : public ::testing::Test {
     return answer;
   }
   Neighbour holder(PeerId id) const { return {peers_->find(id)->member.name, true, 256}; }
+  /// A second later that holder is reported, and the first span comes from upstream, by a lease for it.
+  void expect_first_span_from_upstream_without(PeerId id) {
+    now_ += 1'000ms;
+    const auto sent = all<Send>(tell(TimerFired{}));
+    ASSERT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(id)->member.name});
+    EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0}));
+    const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0}, {holder(id)})}));
+    ASSERT_EQ(got.size(), 1U);
+    EXPECT_EQ(got[0].source, kUpstream);
+    EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
+  }
 
   const Digest digest_ = Digest::sha256(std::string_view("blob"));
   std::shared_ptr<const PeerSnapshot> peers_;
@@ -227,22 +239,13 @@ TEST_F(SwarmTest, APeerThatGoesAwayIsNoSource) {
 // that one is said to have, and its word is not taken again for a while.
 TEST_F(SwarmTest, AHolderWithoutTheBlobIsReported) {
   begin({0, 8});
-  const auto name = peers_->find(ranked_[1])->member.name;
   const auto asked = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
   ASSERT_EQ(asked.size(), 8U);
   const auto no = fail(Errc::kNotFound, "not here");
   EXPECT_EQ(all<WatchHave>(tell(FetchEnded{asked[0].id, no})).size(), 1U);
   tell(HaveEnded{ranked_[1], Error(Errc::kNotFound, "not known")});
   for (std::size_t i = 1; i < asked.size(); ++i) tell(FetchEnded{asked[i].id, no});
-  now_ += 1'000ms;
-  const auto sent = all<Send>(tell(TimerFired{}));
-  ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{name});
-  EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0}));
-  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0}, {holder(ranked_[1])})}));
-  ASSERT_EQ(got.size(), 1U);
-  EXPECT_EQ(got[0].source, kUpstream);
-  EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
+  expect_first_span_from_upstream_without(ranked_[1]);
 }
 
 // What a holder has lost one span of it still has the rest of; it is reported all the same, for the coordinator takes
@@ -265,15 +268,7 @@ TEST_F(SwarmTest, AHolderWithoutOneSpanGivesTheRest) {
   update.map = HaveMap(256, true);
   for (std::uint32_t stripe = 0; stripe < 8; ++stripe) update.map->clear(stripe);
   tell(HaveChanged{ranked_[1], update});
-  now_ += 1'000ms;
-  const auto sent = all<Send>(tell(TimerFired{}));
-  ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[1])->member.name});
-  EXPECT_EQ(sent[0].announce.ask, (std::vector<std::uint32_t>{0}));
-  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0}, {holder(ranked_[1])})}));
-  ASSERT_EQ(got.size(), 1U);
-  EXPECT_EQ(got[0].source, kUpstream);
-  EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
+  expect_first_span_from_upstream_without(ranked_[1]);
 }
 
 // What a coordinator says is lost was a lease; what this node fetches without one, because nothing came for long, is
