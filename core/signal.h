@@ -56,7 +56,11 @@ class Flight {
   Task<std::optional<T>> wait(SteadyTime until = SteadyTime::max()) {
     const auto signal = std::make_shared<Signal>(co_await asio::this_coro::executor);
     const Leave leave{*this, signal.get()};
-    listen(signal.get(), [signal] { asio::post(signal->executor(), [signal] { signal->notify(); }); });
+    // The reference goes along with the post: dropping it is the executor's as well.
+    listen(signal.get(), [mine = signal]() mutable {
+      const auto executor = mine->executor();
+      asio::post(executor, [mine = std::move(mine)] { mine->notify(); });
+    });
     if (auto there = result()) co_return there;
     co_await signal->wait(until);
     co_return result();

@@ -212,9 +212,9 @@ TEST_F(UpstreamCredentials, CachingAndCoalescing) {
   const auto helper = script("docker-credential-count", fmt::format(R"(echo x >> {}/runs; sleep 0.2
 echo '{{"Username":"u","Secret":"s"}}')",
                                                                     directory.string()));
+  asio::io_context loop;  // before the pool, which may still be waking it when it has run
   Bench bench;
   const auto credentials = std::make_shared<Credentials>(HelperSource{helper}, bench.clock, bench.pool);
-  asio::io_context loop;
   int answered = 0;
   const auto ask = [&](const std::string& repository) {
     asio::co_spawn(loop, credentials->find(query_for("https://r.io", repository), SteadyTime::max()),
