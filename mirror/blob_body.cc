@@ -179,7 +179,6 @@ std::uint64_t BlobBody::limit() {
   if (!reader_) attach();
   if (reader_) {
     const auto status = reader_->fetch().status();
-    // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
     for (const auto stripe : status.replaced) {
       const auto bytes = blob_->geometry().stripe(stripe);
       if (bytes.begin < position_ && bytes.end > range().begin) {
@@ -187,6 +186,7 @@ std::uint64_t BlobBody::limit() {
         return position_;
       }
     }
+    // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
     if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
                            blob_->readable(position_, end - position_) == end - position_)) {
       settled_ = true;

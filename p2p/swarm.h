@@ -105,6 +105,7 @@ class Swarm final : public Strategy {
   std::vector<std::uint32_t> spans_to_ask() const;
   std::uint64_t bytes_of_span(std::uint32_t span) const;
   void fetch_under_leases();
+  /// For how long nothing may come from anywhere.
   std::chrono::milliseconds patience() const;
   void fetch_alone();
   bool fetch_run(StripeRange run, bool unleased);
@@ -183,7 +184,7 @@ class Swarm final : public Strategy {
   Time last_progress_{0};
   std::uint64_t progress_jitter_ms_ = 0;
   bool whole_only_ = false;  ///< upstream gives the blob from its begin only: one node takes it at a time
-  bool stuck_ = false;
+  bool stuck_ = false;       ///< nothing has come for so long that it fetches without a lease
 
   std::optional<Time> timer_;
 };

@@ -310,7 +310,7 @@ void Swarm::fetch_under_leases() {
   }
 }
 
-/// Nobody to talk to: no peers at all, or no progress for long.
+/// No peer that could be asked for anything. Whether nothing comes although there are some: `stuck_`.
 bool Swarm::alone() const { return peers_ == nullptr || peers_->eligible_others() == 0; }
 
 /// For how long nothing may come before this node fetches without a lease.
