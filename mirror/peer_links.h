@@ -1,5 +1,5 @@
 // The conversations of one fetch with the ring: what its strategy tells coordinators, and the have streams that it
-// follows. Answers come back as events.
+// follows. Answers come back as events. (The connection to one peer is p2p/peer_link.)
 // Thread rule: the home loop. Lifetime: owned by its fetch; after its end nothing is called back.
 #pragma once
 

@@ -42,8 +42,9 @@ class SpanSink {
   virtual void on_head(const SpanHead& head) = 0;
   /// Bytes taken. Fewer than given: nothing more comes before `SpanRequest::resume`, which gives the rest again.
   virtual std::size_t on_data(std::span<const std::byte> bytes) = 0;
-  /// Once, last. Errors: kUnauthorized, kDenied, kNotFound (final: this source will not give this blob), kCorrupt (not
-  /// what was asked for), kUnavailable, kThrottled, kTimeout, kLimit (try again later).
+  /// Once, last. Errors of upstream: kUnauthorized, kDenied, kNotFound, kUnsupported, kCorrupt (not what was asked
+  /// for): final, this source will not give this blob; kUnavailable, kThrottled, kTimeout, kLimit: try again later. Of
+  /// a peer: as p2p::FetchEnded, none of them final for the blob.
   virtual void on_done(Result<> outcome) = 0;
 };
 

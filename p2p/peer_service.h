@@ -36,7 +36,7 @@ struct PeerServiceParts {
   PeerContent& content;
   std::function<AnnounceReply(PeerId from, const Announce&)> announce;
   std::function<Hello()> hello;
-  /// A member said hello that membership has not told us of yet.
+  /// Somebody said hello whose name no member has: it may be a member that is known by address only, or nobody.
   std::function<void(const Hello&, const std::string& remote)> on_hello;
   /// Other holders of a stripe, for busy answers; who was sent it from here is named after them.
   std::function<std::vector<std::string>(const Digest&, std::uint32_t stripe)> alternatives;

@@ -163,7 +163,8 @@ class PeerTable {
   void on_restart(OnRestart listener);
 
   // What feeds it:
-  /// A membership view, without or with this node. Where it is found in it counts if `self` does not say.
+  /// A membership view, without or with this node. What the view says of this node adds to `self`: its addresses, and
+  /// its location and weight where `self` has none (a weight of 1). Of more than `members_max` the end is ignored.
   void set_members(std::vector<Member> members);
   void set_revoked(std::vector<std::string> names);
   /// It answered our hello.

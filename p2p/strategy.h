@@ -53,7 +53,8 @@ struct WindowChanged {
   bool has_readers = true;
   bool may_fetch = true;  ///< some reader's credential serves at upstream
 };
-/// How many more fetches `source` can take at this moment.
+/// How many more fetches `source` can take at this moment. Told of upstream alone: fetches from peers the strategy
+/// counts by itself.
 struct SlotsFree {
   SourceId source = kUpstream;
   std::uint32_t slots = 0;
@@ -100,7 +101,8 @@ struct HaveChanged {
   PeerId peer = kNoPeer;
   HaveUpdate update;
 };
-/// The same, of one stripe or a load, without a map: what many have streams tell at once is a flat list of these.
+/// The same, of one stripe or a load, without a map: what many have streams tell at once is a flat list of these. The
+/// simulator tells news so; the daemon (mirror/peer_links) by HaveChanged alone, as lines come.
 struct StripeNews {
   enum class What : std::uint8_t { kHave, kArriving, kLost, kLoad };
   PeerId peer = kNoPeer;
@@ -153,7 +155,8 @@ struct CancelFetch {
 struct SetTimer {
   Time at{0};
 };
-/// Tell a coordinator (it may be this node). Replied follows. Digest, and load are filled in by the machinery.
+/// Tell a coordinator (it may be this node). Replied follows, also to what no answer is needed to. The digest and
+/// `know_midstates` are filled in by the machinery.
 struct Send {
   PeerId peer = kNoPeer;
   Announce announce;
@@ -172,7 +175,8 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   virtual std::vector<Action> on_event(Time now, const Event& event) = 0;
-  /// Events that came at once. Appends to `actions`. A strategy may decide once, after the last of them.
+  /// Events that came at once (the simulator's; the daemon tells one by one). Appends to `actions`. A strategy may
+  /// decide once, after the last of them.
   virtual void on_events(Time now, std::span<const Event> events, std::vector<Action>& actions);
   /// Whether it has room, so that news of peers' stripes could make it act. If not, they may wait for the next event.
   virtual bool waits_for_news() const noexcept { return true; }
