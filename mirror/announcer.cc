@@ -144,7 +144,7 @@ std::shared_ptr<storage::Blob> Announcer::held(const Digest& digest) const {
 std::optional<p2p::Announce> Announcer::describe(const Digest& digest, bool with_midstates) const {
   const auto blob = held(digest);
   if (!blob) return std::nullopt;
-  const auto fetch = blobs_.running(digest);
+  const auto fetch = blobs_.running(*blob);
   p2p::Announce announce;
   announce.digest = digest;
   announce.size = blob->geometry().blob_bytes();

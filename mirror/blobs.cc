@@ -47,6 +47,11 @@ std::shared_ptr<BlobFetch> Blobs::running(const Digest& digest) {
   return known == fetches_.end() ? nullptr : known->second.lock();
 }
 
+std::shared_ptr<BlobFetch> Blobs::running(const storage::Blob& blob) {
+  auto fetch = running(blob.digest());
+  return fetch && &fetch->blob() == &blob ? fetch : nullptr;
+}
+
 std::size_t Blobs::running_count() {
   const std::lock_guard lock(mutex_);
   return static_cast<std::size_t>(

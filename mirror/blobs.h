@@ -44,6 +44,9 @@ class Blobs final : public FetchObserver {
 
   /// The fetch of this blob that runs now, if one does.
   std::shared_ptr<BlobFetch> running(const Digest& digest);
+  /// The same if it is of this blob, and not of one that took its place with another size: what the fetch says of
+  /// stripes is then of others.
+  std::shared_ptr<BlobFetch> running(const storage::Blob& blob);
   /// How many fetches run.
   std::size_t running_count();
 

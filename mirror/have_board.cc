@@ -21,7 +21,7 @@ std::shared_ptr<HaveBoard> HaveBoard::create(Blobs& blobs, std::shared_ptr<stora
 }
 
 void HaveBoard::follow_fetch() {
-  const auto fetch = blobs_.running(blob_->digest());
+  const auto fetch = blobs_.running(*blob_);
   const std::lock_guard lock(mutex_);
   follow(fetch);
 }
@@ -42,7 +42,7 @@ HaveBoard::State HaveBoard::current() {
   const std::lock_guard lock(mutex_);
   const auto changes = changes_.load();
   if (reckoned_ != changes) {
-    const auto fetch = blobs_.running(blob_->digest());
+    const auto fetch = blobs_.running(*blob_);
     follow(fetch);  // one may have begun after whoever asks did
     state_ = reckon(fetch.get());
     reckoned_ = changes;
@@ -61,7 +61,7 @@ HaveBoard::State HaveBoard::reckon(const BlobFetch* fetch) const {
 }
 
 std::optional<std::string> HaveBoard::first_hand(std::uint32_t stripe) const {
-  const auto fetch = blobs_.running(blob_->digest());
+  const auto fetch = blobs_.running(*blob_);
   if (!fetch || fetch->marks().at(stripe) != StripeMark::kFromUpstream) return std::nullopt;
   const auto sum = blob_->stripe_checksum(stripe);
   return sum ? std::optional(sum->hex()) : std::nullopt;

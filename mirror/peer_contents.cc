@@ -26,7 +26,7 @@ std::optional<p2p::BlobFacts> PeerContents::facts(const Digest& digest, bool wit
   p2p::BlobFacts facts;
   facts.size = blob->geometry().blob_bytes();
   facts.verified = blob->state() == storage::BlobState::kVerified;
-  facts.have = have_map(*blob, blobs_.running(digest).get());
+  facts.have = have_map(*blob, blobs_.running(*blob).get());
   if (with_midstates && facts.verified) facts.midstates = p2p::MidstateList{name_, blob->midstates()};
   return facts;
 }
@@ -41,7 +41,7 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
   if (stripe >= geometry.stripes() || offset >= geometry.stripe(stripe).size())
     return fail(Errc::kInvalid, "the stripe lies outside the blob");
   const auto range = geometry.stripe(stripe);
-  auto fetch = blobs_.running(digest);
+  auto fetch = blobs_.running(*blob);
   StripeAnswer answer;
   answer.facts.blob_bytes = blob_bytes;
   answer.facts.offset = offset;
@@ -62,7 +62,7 @@ std::optional<p2p::HaveSlice> PeerContents::have_around(const Digest& digest, st
                                                         std::uint32_t stripe) {
   const auto blob = blobs_.store().peek(digest);
   if (!blob || blob->geometry().blob_bytes() != blob_bytes) return std::nullopt;
-  const auto fetch = blobs_.running(digest);
+  const auto fetch = blobs_.running(*blob);
   return p2p::slice_around(blob->geometry().stripes(), stripe,
                            [&](auto i) { return blob->has(i) && is_given(fetch.get(), i); });
 }

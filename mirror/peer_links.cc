@@ -36,8 +36,8 @@ void PeerLinks::peers_changed() { tell_(p2p::PeersChanged{peers_.snapshot()}); }
 
 void PeerLinks::send(p2p::Send message) {
   message.announce.digest = digest_;
-  auto done = [alive = alive_, peer = message.peer](Result<p2p::AnnounceReply> reply) {
-    if (alive->links != nullptr) alive->links->tell_(p2p::Replied{peer, std::move(reply)});
+  auto done = [alive = alive_, peer = message.peer, question = message.question](Result<p2p::AnnounceReply> reply) {
+    if (alive->links != nullptr) alive->links->tell_(p2p::Replied{peer, std::move(reply), question});
   };
   asio::co_spawn(home_, ask(peers_, message.peer, std::move(message.announce), std::move(done)), asio::detached);
 }

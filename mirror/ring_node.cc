@@ -68,6 +68,8 @@ class Node final : public RingNode {
         contents_(parts_.blobs, self_.name),
         timer_(parts_.loops.at(0)) {}
 
+  /// The store may outlive it, and evict.
+  ~Node() override { parts_.blobs.store().set_span_rank({}); }
   Result<> open(const config::Config& config);
 
   void set_knowledge(OwnKnowledge& knowledge) override { contents_.set_knowledge(&knowledge); }
@@ -137,7 +139,7 @@ class Node final : public RingNode {
   std::vector<std::string> alternatives(const Digest& digest, std::uint32_t stripe) const;
   void suspend(p2p::PeerId peer, std::string_view why);
   Task<bool> send(p2p::PeerId peer, std::vector<p2p::Announce> announces);
-  Task<> tick(std::shared_ptr<bool> running);
+  Task<> tick(std::shared_ptr<const std::atomic<bool>> running);
   void ring_changed(const p2p::PeerSnapshot& snapshot);
   void compare_settings(const p2p::Hello& other);
   double span_rank(const Digest& digest, std::uint32_t span) const;
@@ -173,7 +175,7 @@ class Node final : public RingNode {
   std::unique_ptr<p2p::ClusterValues> values_;  ///< ends before what its watches tell: `revoked_` too
   std::shared_ptr<Announcer> announcer_;
   asio::steady_timer timer_;
-  std::shared_ptr<bool> ticking_;
+  std::shared_ptr<std::atomic<bool>> ticking_;
   std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
   std::atomic<std::uint64_t> ring_fingerprint_ = 0;
 };
@@ -284,7 +286,7 @@ Result<> Node::start() {
   if (values_) values_->watch(std::string(p2p::kSettingsKey), [this](const auto& value) { take_settings(value); });
   prober_->start();
   announcer_->start();
-  ticking_ = std::make_shared<bool>(true);
+  ticking_ = std::make_shared<std::atomic<bool>>(true);
   asio::co_spawn(parts_.loops.at(0), tick(ticking_), asio::detached);
   log::info("member of a ring", {{"name", self_.name},
                                  {"membership", membership_->provider()},
@@ -326,7 +328,7 @@ void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
   for (const auto& [id, changed] : listeners_->all) changed();
 }
 
-Task<> Node::tick(std::shared_ptr<bool> running) {
+Task<> Node::tick(std::shared_ptr<const std::atomic<bool>> running) {
   while (*running) {
     timer_.expires_after(kTick);
     boost::system::error_code ignored;

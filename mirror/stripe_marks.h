@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/error.h"
 #include "core/geometry.h"
 
 namespace oxbow::mirror {
@@ -23,6 +24,7 @@ class StripeMarks {
   explicit StripeMarks(std::uint32_t stripes) : marks_(stripes) {}
 
   StripeMark at(std::uint32_t stripe) const noexcept {
+    OXBOW_INVARIANT(stripe < marks_.size());
     return static_cast<StripeMark>(marks_[stripe].load(std::memory_order_acquire));
   }
   void set(std::uint32_t stripe, StripeMark mark) noexcept {

@@ -162,7 +162,7 @@ std::optional<PeerId> Fingers::holder() {
 
 /// What this node has leases of.
 void Fingers::fetch_led() {
-  if (asked_ != kNoPeer && now_ < asked_at_ + kHoldersAwaited) return;
+  if (asked_ != 0 && now_ < asked_at_ + kHoldersAwaited) return;
   for (auto& [number, span] : spans_) {
     if (span.phase != Phase::kLed) continue;
     auto stripe = span.led.begin;

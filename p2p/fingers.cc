@@ -39,7 +39,7 @@ void Fingers::decide() {
     return;
   }
   std::erase_if(away_, [this](const auto& one) { return one.until <= now_; });
-  if (now_ >= next_announce_ && asked_ == kNoPeer) announce(Interest::kWanting);
+  if (now_ >= next_announce_ && asked_ == 0) announce(Interest::kWanting);
   fetch_led();
   while (from_peers_ < options_.peer_fetches && ask_one()) {
   }
@@ -149,15 +149,15 @@ void Fingers::announce(Interest interest) {
   message.want_neighbours = interest == Interest::kWanting;
   const auto coordinator = ranked[silent_coordinators_ % ranked.size()];
   if (interest == Interest::kWanting) {
-    asked_ = coordinator;
+    asked_ = ++questions_;
     asked_at_ = now_;
   }
-  act(Send{coordinator, std::move(message)});
+  act(Send{coordinator, std::move(message), interest == Interest::kWanting ? asked_ : 0});
 }
 
 void Fingers::on(const Replied& event) {
-  if (event.peer != asked_) return;
-  asked_ = kNoPeer;
+  if (event.question == 0 || event.question != asked_) return;
+  asked_ = 0;
   next_announce_ = now_ + std::max<std::chrono::milliseconds>(event.reply ? event.reply->again : 0ms, 500ms);
   if (!event.reply) {
     ++silent_coordinators_;

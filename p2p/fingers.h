@@ -132,7 +132,8 @@ class Fingers final : public Strategy {
 
   // Who has all of it, by the word of the blob's coordinator: asked before upstream.
   std::vector<PeerId> holders_;
-  PeerId asked_ = kNoPeer;
+  QuestionId questions_ = 0;  ///< as many were asked
+  QuestionId asked_ = 0;      ///< whose answer is awaited; 0: none's
   Time asked_at_{0};
   Time next_announce_{0};
   std::uint32_t silent_coordinators_ = 0;

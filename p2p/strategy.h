@@ -41,7 +41,8 @@ struct StripeRange {
 using SourceId = PeerId;
 inline constexpr SourceId kUpstream = kNoPeer;
 
-using FetchId = std::uint64_t;  ///< chosen by the strategy, unique in its life
+using FetchId = std::uint64_t;     ///< chosen by the strategy, unique in its life
+using QuestionId = std::uint32_t;  ///< likewise
 
 // ---- events ----
 
@@ -95,6 +96,7 @@ struct PeersChanged {
 struct Replied {
   PeerId peer = kNoPeer;
   Result<AnnounceReply> reply;
+  QuestionId question = 0;  ///< the Send's
 };
 /// News from a peer's have stream; `load` may ride on other answers too.
 struct HaveChanged {
@@ -160,6 +162,7 @@ struct SetTimer {
 struct Send {
   PeerId peer = kNoPeer;
   Announce announce;
+  QuestionId question = 0;  ///< Replied says it again: answers may overtake each other; 0: none is waited for
 };
 /// Follow a peer's have stream; HaveChanged and in the end HaveEnded follow.
 struct WatchHave {

@@ -229,11 +229,12 @@ void Swarm::on(const HaveEnded& event) {
 }
 
 void Swarm::on(const Replied& event) {
-  const bool successor = event.peer == asked_successor_;
+  if (event.question == 0) return;
+  const bool successor = event.question == asked_successor_;
   if (successor)
-    asked_successor_ = kNoPeer;
-  else if (event.peer == asked_)
-    asked_ = kNoPeer;
+    asked_successor_ = 0;
+  else if (event.question == asked_)
+    asked_ = 0;
   else
     return;
   if (event.reply) {
@@ -248,7 +249,7 @@ void Swarm::on(const Replied& event) {
 }
 
 void Swarm::arm_timer() {
-  auto at = asked_ != kNoPeer || coordinator_ == kNoPeer ? now_ + 1'000ms : std::max(next_announce_, now_ + 1ms);
+  auto at = asked_ != 0 || coordinator_ == kNoPeer ? now_ + 1'000ms : std::max(next_announce_, now_ + 1ms);
   const bool room = from_peers_ < most_from_peers() && window_.any_open();
   if (!window_.empty() || !running_.empty() || !leases_.empty())
     at = std::min(at, now_ + (room ? kRetryEvery : kCheckEvery));

@@ -158,8 +158,9 @@ class Swarm final : public Strategy {
   double hedge_budget_ = 0;  ///< bytes
 
   PeerId coordinator_ = kNoPeer;
-  PeerId asked_ = kNoPeer;            ///< whose answer is awaited
-  PeerId asked_successor_ = kNoPeer;  ///< whose answer a fresh coordinator's lease waits for
+  QuestionId questions_ = 0;        ///< as many were asked
+  QuestionId asked_ = 0;            ///< whose answer is awaited; 0: none's
+  QuestionId asked_successor_ = 0;  ///< whose answer a fresh coordinator's lease waits for
   bool successor_done_ = false;
   std::vector<Silent> silent_;
   bool no_coordinator_ = true;  ///< none of the ranked ones answered the last time round

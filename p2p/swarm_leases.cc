@@ -48,7 +48,7 @@ void Swarm::choose_coordinator() {
   no_coordinator_ = best == kNoPeer || silent_until(best) > now_;
   if (best == coordinator_) return;
   coordinator_ = best;
-  asked_ = kNoPeer;
+  asked_ = 0;
   successor_done_ = false;
   last_ask_.clear();
   if (reading_) next_announce_ = now_;
@@ -171,15 +171,15 @@ void Swarm::announce(Interest interest) {
       if (one.is_denied(now_) && one.moved_at <= one.denied_until - SwarmNeighbour::kDeniedFor) report(one.id);
     }
     joined_ = true;
-    asked_ = coordinator_;
+    asked_ = ++questions_;
   }
   last_announce_ = now_;
   next_announce_ = now_ + 1'000ms;
-  act(Send{coordinator_, std::move(message)});
+  act(Send{coordinator_, std::move(message), interest == Interest::kWanting ? asked_ : 0});
 }
 
 void Swarm::announce_if_due() {
-  if (asked_ != kNoPeer || coordinator_ == kNoPeer) return;
+  if (asked_ != 0 || coordinator_ == kNoPeer) return;
   if (no_coordinator_) choose_coordinator();
   bool due = now_ >= next_announce_ || !released_.empty();
   if (!due && !wishes_changed_) return;
@@ -231,12 +231,12 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
     successor_done_ = true;
     for (const auto id : ranked_) {
       if (id == coordinator_ || (peers_ != nullptr && id == peers_->self())) continue;
-      asked_successor_ = id;
+      asked_successor_ = ++questions_;
       Announce question;
       question.digest = context_.digest;
       question.size = context_.geometry.blob_bytes();
       question.have = window_.present();
-      act(Send{id, std::move(question)});
+      act(Send{id, std::move(question), asked_successor_});
       break;
     }
   }
@@ -296,7 +296,7 @@ bool Swarm::fetch_run(StripeRange run, bool unleased) {
 
 void Swarm::fetch_under_leases() {
   if (!may_fetch_ || upstream_free_ == 0 || leases_.empty() || now_ < upstream_after_) return;
-  if (asked_successor_ != kNoPeer || maps_awaited()) return;
+  if (asked_successor_ != 0 || maps_awaited()) return;
   const auto upstream = [](const Running& fetch) { return fetch.source == kUpstream && !fetch.cancelled; };
   if (whole_only_ && std::ranges::any_of(running_, upstream)) return;  // that one brings all of it
   for (const auto& lease : leases_) {

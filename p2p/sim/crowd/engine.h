@@ -120,6 +120,7 @@ class CrowdEngine final : public CrowdWorld {
   struct Message {
     std::uint32_t from = 0;
     std::uint32_t to = 0;
+    QuestionId question = 0;
     Announce announce;
     Result<AnnounceReply> reply = AnnounceReply();
   };

@@ -158,6 +158,7 @@ void CrowdEngine::send(std::uint32_t index, Send message) {
   auto& kept = messages_[place];
   kept.from = index;
   kept.to = message.peer - 1;
+  kept.question = message.question;
   kept.announce = std::move(message.announce);
   const auto there = kept.to == index ? 0 : network_.latency(index, kept.to);
   queue_.push(now_ + there, CrowdEvent::Kind::kMessage, place);
@@ -181,8 +182,9 @@ void CrowdEngine::deliver(std::uint32_t place) {
 }
 
 void CrowdEngine::reply(std::uint32_t place) {
-  const auto to = messages_[place].from;
-  events_.emplace_back(Replied{messages_[place].to + 1, std::move(messages_[place].reply)});
+  auto& message = messages_[place];
+  const auto to = message.from;
+  events_.emplace_back(Replied{message.to + 1, std::move(message.reply), message.question});
   free_messages_.push_back(place);
   consult(to);
 }

@@ -74,6 +74,26 @@ TEST_F(PeerContentsTest, ArrivingStripe) {
   finish(std::move(reading));
 }
 
+// Somebody has claimed a larger blob, and one of the right size takes its place while a peer follows the first: what
+// the fetch knows of stripes is not looked up for stripes that its blob does not have.
+TEST_F(PeerContentsTest, ABlobOfAnotherSizeTookItsPlace) {
+  const auto larger = store_->reserve(digest_, 16 * kStripe).value();
+  const auto writer = larger->begin_stripe(12).value();
+  const std::string bytes(kStripe, 'x');
+  ASSERT_TRUE(eventually([&] { return writer->write(std::as_bytes(std::span(bytes))); }));
+  ASSERT_TRUE(eventually([&] { return larger->has(12); }));
+  const auto watch = contents_.watch_have(digest_);
+  EXPECT_TRUE(watch->current().have.has(12));
+  peers_.script.otherwise = {p2p::kUpstream};
+  source_->hold_after(100'000);
+  auto reading = read_async(range(0, kStripe));
+  ASSERT_TRUE(eventually([&] { return larger->gone() && blobs_->running(digest_); }));
+  EXPECT_TRUE(watch->current().gone);
+  EXPECT_FALSE(watch->first_hand(12));
+  source_->release();
+  EXPECT_FALSE(finish(std::move(reading)).cut);
+}
+
 // All who follow a blob are told of each change, whoever else follows it and leaves.
 TEST_F(PeerContentsTest, SeveralFollowOneBlob) {
   peers_.script.otherwise = {p2p::kUpstream};

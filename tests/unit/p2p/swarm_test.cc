@@ -32,7 +32,18 @@ class SwarmTest : public ::testing::Test {
     swarm_ = std::make_unique<Swarm>(context);
   }
 
-  std::vector<Action> tell(const Event& event) { return swarm_->on_event(now_, event); }
+  /// A reply is to the last question that its peer was asked.
+  std::vector<Action> tell(Event event) {
+    if (auto* replied = std::get_if<Replied>(&event)) replied->question = questions_[replied->peer];
+    return tell_as_it_is(event);
+  }
+  std::vector<Action> tell_as_it_is(const Event& event) {
+    auto actions = swarm_->on_event(now_, event);
+    for (const auto& send : all<Send>(actions)) {
+      if (send.question != 0) questions_[send.peer] = send.question;
+    }
+    return actions;
+  }
   template <typename T>
   static std::vector<T> all(const std::vector<Action>& actions) {
     std::vector<T> out;
@@ -73,6 +84,7 @@ class SwarmTest : public ::testing::Test {
   std::shared_ptr<const PeerSnapshot> peers_;
   std::vector<PeerId> ranked_;
   std::unique_ptr<Swarm> swarm_;
+  std::map<PeerId, QuestionId> questions_;  ///< the last of each
   Time now_{1'000};
 };
 
@@ -302,6 +314,26 @@ TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   ASSERT_EQ(sent[0].announce.leases.size(), 1U);
   EXPECT_EQ(sent[0].announce.leases[0].span, 0U);
   EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[0])->member.name});
+}
+
+// The last reader leaves and the next one comes before the coordinator has answered that: its answer is not taken for
+// one to the new question, which grants leases.
+TEST_F(SwarmTest, AnAnswerToSomethingElseIsNotTheQuestions) {
+  begin({0, 40});
+  tell(Replied{ranked_[0], reply({})});
+  now_ += 1'000ms;
+  const auto left = all<Send>(tell(WindowChanged{{}, false, true}));
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left[0].announce.interest, Interest::kLeft);
+  const auto asked = all<Send>(tell(WindowChanged{{{0, 40}}, true, true}));
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].announce.interest, Interest::kWanting);
+  auto old = reply({});
+  old.again = 300'000ms;
+  EXPECT_TRUE(tell_as_it_is(Replied{ranked_[0], old, left[0].question}).empty());
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({0})}));
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].source, kUpstream);
 }
 
 // A coordinator that has only just started may not know the holders: its successor is asked before upstream is.

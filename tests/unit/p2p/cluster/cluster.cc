@@ -202,11 +202,11 @@ void Cluster::send(std::uint32_t index, const Send& message) {
                message.announce.have.count(), message.announce.ask.size(), message.announce.leases.size(),
                message.announce.released.size(), message.announce.unreachable.size());
   const double there = target == index ? 0 : hop();
-  later(there, [this, index, target, announce = message.announce] {
+  later(there, [this, index, target, announce = message.announce, question = message.question] {
     auto& node = *nodes_[target];
     const auto no = [&](double delay, Errc code) {
-      later(delay, [this, index, target, code] {
-        tell(index, Replied{target + 1, fail(code, "no answer")});
+      later(delay, [this, index, target, code, question] {
+        tell(index, Replied{target + 1, fail(code, "no answer"), question});
         pump(index);
       });
     };
@@ -215,8 +215,8 @@ void Cluster::send(std::uint32_t index, const Send& message) {
     auto reply = node.coordinator->on_announce(Time(static_cast<std::int64_t>(now_)), index + 1, announce, *node.peers);
     if (trace && !reply.granted.empty())
       fmt::print("{:8.1f}   granted to {}: {} lost {}\n", now_, index, reply.granted.size(), reply.lost.size());
-    later(target == index ? 0 : hop(), [this, index, target, reply = std::move(reply)] {
-      tell(index, Replied{target + 1, reply});
+    later(target == index ? 0 : hop(), [this, index, target, question, reply = std::move(reply)] {
+      tell(index, Replied{target + 1, reply, question});
       pump(index);
     });
   });
