@@ -1,4 +1,7 @@
 // The token flow, Basic, and the client's own credential, against a registry and a token service of our own.
+#include <unistd.h>
+
+#include <filesystem>
 #include <fstream>
 
 #include "core/encoding.h"
@@ -10,6 +13,16 @@ namespace {
 std::string bearer_challenge(const std::string& realm) {
   return "Basic realm=\"other\", Bearer realm=\"" + realm +
          "/token\",service=\"reg.test\",scope=\"repository:user/image:pull\"";
+}
+
+/// A file of this process alone: another one may run the same test beside it.
+std::string own_file(const std::string& name) {
+  static const struct Folder {
+    ~Folder() { std::filesystem::remove_all(path); }
+    std::string path = fmt::format("{}oxbow-auth-{}", ::testing::TempDir(), ::getpid());
+  } folder;
+  std::filesystem::create_directories(folder.path);
+  return folder.path + '/' + name;
 }
 
 /// A registry that wants `Bearer <token>`, where the token is what its service gives out now.
@@ -178,7 +191,7 @@ TEST(UpstreamAuth, TokenServiceRefusesOrFails) {
   EXPECT_EQ(bench.get(*registry, manifest_request()).error().code(), Errc::kUnavailable);
   fake.token_status = 429;
   auto request = manifest_request();
-  request.head_timeout = 500ms;
+  request.head_timeout = 900ms;  // less than it is asked to wait
   EXPECT_EQ(bench.get(*registry, request).error().code(), Errc::kThrottled);
   EXPECT_TRUE(registry->retry_after());
 }
@@ -210,7 +223,7 @@ TEST(UpstreamAuth, IdentitiesDoNotMix) {
     if (!seen.header("authorization").empty()) return {.body = seen.header("authorization")};
     return {.status = 401, .headers = {{"WWW-Authenticate", bearer_challenge(fake.service.url())}}};
   });
-  const auto file = ::testing::TempDir() + "/oxbow-password";
+  const auto file = own_file("password");
   std::ofstream(file) << "secret\n";
   Bench bench;
   UpstreamConfig config;
@@ -233,7 +246,7 @@ TEST(UpstreamAuth, Basic) {
     if (seen.header("authorization") == "Basic " + base64_encode("user:" + password)) return {.body = "content"};
     return {.status = 401, .headers = {{"WWW-Authenticate", "Basic realm=\"x\""}}};
   });
-  const auto file = ::testing::TempDir() + "/oxbow-basic-password";
+  const auto file = own_file("basic-password");
   std::ofstream(file) << password;
   Bench bench;
   UpstreamConfig config;
@@ -260,7 +273,7 @@ TEST(UpstreamAuth, RefreshToken) {
     if (seen.method == "POST" && !posts) return {.status = 405};
     return fake.answer_token(seen);
   });
-  const auto file = ::testing::TempDir() + "/oxbow-config.json";
+  const auto file = own_file("config.json");
   std::ofstream(file) << R"({"auths":{")" + fake.registry.host_port() + R"(":{"auth":")" + base64_encode("user:") +
                              R"(","identitytoken":"refresh/me"}}})";
   for (const bool with_post : {true, false}) {
@@ -292,7 +305,7 @@ TEST(UpstreamAuth, PasswordGrant) {
     if (seen.method == "GET") return {.status = 405};
     return fake.answer_token(seen);
   });
-  const auto file = ::testing::TempDir() + "/oxbow-grant-password";
+  const auto file = own_file("grant-password");
   std::ofstream(file) << "p&w";
   Bench bench;
   UpstreamConfig config;
@@ -309,7 +322,7 @@ TEST(UpstreamAuth, PasswordGrant) {
 // A registry token goes to the registry as it is.
 TEST(UpstreamAuth, RegistryToken) {
   TokenRegistry fake;
-  const auto file = ::testing::TempDir() + "/oxbow-registrytoken.json";
+  const auto file = own_file("registrytoken.json");
   std::ofstream(file) << R"({"auths":{"http://)" + fake.registry.host_port() + R"(/v2/":{"registrytoken":")" +
                              fake.current() + R"("}}})";
   Bench bench;
@@ -329,7 +342,7 @@ TEST(UpstreamAuth, SecretsDoNotFollowRedirects) {
   FakeRegistry elsewhere([](const Seen&) -> Reply { return {.body = R"({"token":"stolen"})"}; });
   fake.service.script(
       [&](const Seen&) -> Reply { return {.status = 307, .headers = {{"Location", elsewhere.url() + "/steal"}}}; });
-  const auto file = ::testing::TempDir() + "/oxbow-redirect.json";
+  const auto file = own_file("redirect.json");
   std::ofstream(file) << R"({"auths":{")" + fake.registry.host_port() + R"(":{"identitytoken":"refresh"}}})";
   Bench bench;
   UpstreamConfig config;

@@ -104,7 +104,7 @@ class Bench {
     std::unique_ptr<Transfer> transfer;
     recorder.when_done = [&] { done.set_value(); };
     on_loop([&] { transfer = registry.start(curl(), std::move(request), recorder); });
-    EXPECT_EQ(done.get_future().wait_for(20s), std::future_status::ready);
+    EXPECT_EQ(done.get_future().wait_for(60s), std::future_status::ready);
     on_loop([&] { transfer.reset(); });
     return recorder;
   }
@@ -147,11 +147,12 @@ inline FetchRequest blob_request(std::string repository = "library/alpine", std:
 
 template <typename Condition>
 bool eventually(Condition condition) {
-  for (int i = 0; i < 2000; ++i) {
-    if (condition()) return true;
+  const auto end = std::chrono::steady_clock::now() + 60s;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(5ms);
   }
-  return false;
+  return true;
 }
 
 }  // namespace oxbow::mirror::upstream::testing

@@ -129,7 +129,7 @@ TEST_F(UpstreamCredentials, Programs) {
   ASSERT_TRUE(deaf) << deaf.error().what();
   EXPECT_EQ(deaf->output, "here\n");
   EXPECT_EQ(run_program({script("code", "exit 7")}, {}, "", 10s)->exit_code, 7);
-  EXPECT_EQ(run_program({"/nonexistent/program"}, {}, "", 1s).error().code(), Errc::kUnavailable);
+  EXPECT_EQ(run_program({"/nonexistent/program"}, {}, "", 10s).error().code(), Errc::kUnavailable);
 }
 
 // Kubernetes' rule for matchImages.

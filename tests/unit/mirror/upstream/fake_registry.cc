@@ -30,6 +30,7 @@ struct FakeRegistry::Server {
         context->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
       }
     }
+    fake.port_ = acceptor.local_endpoint().port();
     acceptor_thread = std::thread([this] { accept_all(); });
   }
 
@@ -187,7 +188,7 @@ void FakeRegistry::script(Script script) {
   std::lock_guard lock(mutex_);
   script_ = std::move(script);
 }
-unsigned FakeRegistry::port() const { return server_->acceptor.local_endpoint().port(); }
+unsigned FakeRegistry::port() const { return port_; }
 std::string FakeRegistry::host_port() const { return fmt::format("127.0.0.1:{}", port()); }
 std::string FakeRegistry::url() const { return (tls_ ? "https://" : "http://") + host_port(); }
 

@@ -74,8 +74,9 @@ class FakeRegistry {
   mutable std::mutex mutex_;
   Script script_;
   std::vector<Seen> seen_;
-  std::unique_ptr<Server> server_;
   bool tls_ = false;
+  unsigned port_ = 0;  ///< scripts ask for it while the server ends
+  std::unique_ptr<Server> server_;
 };
 
 /// A port on loopback where nobody listens.
