@@ -154,8 +154,11 @@ TEST_F(AnnouncerTest, MidstatesAreOwedToWhoCouldNotBeTold) {
   settle();
   ring({"a"});
   failures_ = 2;
-  start();
-  announcer_->holds(digest_);
+  {
+    const std::lock_guard lock(mutex_);  // nobody is told anything before it is new
+    start();
+    announcer_->holds(digest_);
+  }
   ASSERT_TRUE(eventually([&] { return !told().empty(); }));
   EXPECT_EQ(told().front().second.midstates, (p2p::MidstateList{"self", midstates_of(content_)}));
 }

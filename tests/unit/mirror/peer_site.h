@@ -87,7 +87,7 @@ class PeerSite : public ::testing::Test {
   }
   /// A read that does not end in time is a failure, not a test that hangs.
   Got finish(std::future<Got> reading) {
-    if (reading.wait_for(std::chrono::seconds(20)) == std::future_status::ready) return reading.get();
+    if (reading.wait_for(std::chrono::seconds(60)) == std::future_status::ready) return reading.get();
     ADD_FAILURE() << "the read does not end";
     std::abort();
   }

@@ -130,7 +130,7 @@ class PreheatsTest : public ::testing::Test {
             .nodes = std::move(nodes)};
   }
   Preheats::View wait(const std::string& id) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(90);
     for (;;) {
       auto view = preheats_.one(id);
       if (view->state != "running" || std::chrono::steady_clock::now() > end) return *view;

@@ -2,8 +2,8 @@
 #include "mirror/ring_node.h"
 
 #include <fstream>
-#include <thread>
 
+#include "body_reader.h"
 #include "mirror/blobs.h"
 #include "p2p/peer_client.h"
 #include "scratch.h"
@@ -54,11 +54,7 @@ class RingNodeTest : public ::testing::Test {
     std::filesystem::rename(next, config_.membership.path);
   }
   bool eventually_knows(std::string_view name) {
-    for (int i = 0; i < 2'000; ++i) {
-      if (node_->snapshot()->find(name) != nullptr) return true;
-      std::this_thread::sleep_for(milliseconds(5));
-    }
-    return false;
+    return eventually([&] { return node_->snapshot()->find(name) != nullptr; });
   }
   /// What the node says of itself, and keeps saying while it drains.
   p2p::PeerFacts hello() {
@@ -95,8 +91,7 @@ TEST_F(RingNodeTest, StaysAMemberWhileItLeaves) {
 TEST_F(RingNodeTest, SaysTheWeightOfMembership) {
   write_members(R"({"name": "node-1", "addresses": ["127.0.0.1:1"], "weight": 4})");
   ASSERT_TRUE(start());
-  for (int i = 0; i < 2'000 && node_->snapshot()->find("node-1")->member.weight != 4; ++i)
-    std::this_thread::sleep_for(milliseconds(5));
+  ASSERT_TRUE(eventually([&] { return node_->snapshot()->find("node-1")->member.weight == 4; }));
   EXPECT_EQ(hello().weight, 4);
 }
 

@@ -47,7 +47,7 @@ class RevokedListTest : public ::testing::Test {
   }
   bool eventually_told(const std::vector<std::string>& names) {
     std::unique_lock lock(mutex_);
-    return told_changed_.wait_for(lock, std::chrono::seconds(10),
+    return told_changed_.wait_for(lock, std::chrono::seconds(60),
                                   [&] { return !told_.empty() && told_.back() == names; });
   }
 

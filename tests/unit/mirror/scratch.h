@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <future>
+#include <latch>
 
 #include "core/clock.h"
 #include "core/metrics.h"
@@ -37,6 +38,18 @@ class Scratch {
     if (std::exchange(stopped_, true)) return;
     pool_.join();
     loops_.finish(std::chrono::seconds(2));
+  }
+
+  /// What is on the pool and on the loops has run, and what that brought about in its turn.
+  void settle() {
+    if (stopped_) return;
+    for (int round = 0; round < 4; ++round) {
+      // Each thread of the pool is here at once: neither has anything in hand any more.
+      auto here = std::make_shared<std::latch>(kPoolThreads + 1);
+      for (int i = 0; i < kPoolThreads; ++i) pool_.submit([here] { here->arrive_and_wait(); });
+      here->arrive_and_wait();
+      for (std::size_t i = 0; i < loops_.size(); ++i) on_loop([] {}, i);
+    }
   }
 
   void open() {
@@ -113,11 +126,13 @@ class Scratch {
   }
 
  private:
+  static constexpr int kPoolThreads = 2;
+
   bool stopped_ = false;
   std::string directory_;
   ManualClock clock_;
   MetricsRegistry metrics_;
-  WorkPool pool_{2};
+  WorkPool pool_{kPoolThreads};
   Loops loops_{2};
   std::unique_ptr<storage::Store> store_;
 };

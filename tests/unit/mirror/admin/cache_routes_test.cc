@@ -40,7 +40,7 @@ class CacheRoutesTest : public ::testing::Test {
     co_return true;
   }
   static void wait_for(const std::function<bool()>& done) {
-    for (int i = 0; i < 2'000 && !done(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    for (int i = 0; i < 12'000 && !done(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     EXPECT_TRUE(done());
   }
   Json digests(const std::string& query) {
