@@ -71,7 +71,7 @@ TEST(LoopTicksTest, AddedFromOtherThreadsEverythingRuns) {
     });
   }
   for (auto& thread : threads) thread.join();
-  for (int i = 0; i < 2'000 && ran < 3 * kEach; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (int i = 0; i < 12'000 && ran < 3 * kEach; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   loops.stop();
   loops.join();
   EXPECT_EQ(ran, 3 * kEach);

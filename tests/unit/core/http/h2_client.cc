@@ -124,7 +124,7 @@ void H2Client::send() {
 }
 
 bool H2Client::run_until(const std::function<bool()>& done) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!done()) {
     send();
     if (ended || std::chrono::steady_clock::now() > end) return false;

@@ -326,7 +326,8 @@ TEST_F(Http1Server, AnswersExpectContinue) {
 // Header bytes that trickle in are cut off with 408; an idle connection ends without a word. Both are counted.
 TEST_F(Http1Server, SlowAndIdleClientsAreEnded) {
   routes.on("/a", text("alpha"));
-  serve(with({.header_timeout = std::chrono::milliseconds(80), .idle_timeout = std::chrono::milliseconds(160)}));
+  // Longer than a machine under load takes from the connection to its request.
+  serve(with({.header_timeout = std::chrono::milliseconds(1'000), .idle_timeout = std::chrono::milliseconds(2'000)}));
   RawClient slow(server->port());
   slow.send("GET /a HTTP/1.1\r\nHo");
   EXPECT_EQ(slow.response().status, 408);
@@ -346,7 +347,7 @@ TEST_F(Http1Server, ClientThatTakesNothingIsCut) {
   serve(with({.send_timeout = std::chrono::milliseconds(100), .linger = std::chrono::milliseconds(50)}));
   RawClient client(server->port(), 16 * 1024);
   client.send(get("/f"));
-  EXPECT_TRUE(server->wait_for_connections(1));
+  EXPECT_EQ(client.response(true).status, 200);  // and no more of it
   EXPECT_TRUE(server->wait_for_connections(0));
   EXPECT_EQ(server->limit_hits("http.send_timeout"), 1);
 }

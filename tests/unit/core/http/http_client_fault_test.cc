@@ -1,6 +1,8 @@
 // The HTTP/2 client against servers that misbehave, frame by frame.
 #include <gtest/gtest.h>
 
+#include <boost/asio/ip/tcp.hpp>
+
 #include "http_client_support.h"
 
 namespace oxbow::http::test {
@@ -35,11 +37,9 @@ class HttpClientFaults : public testing::Test {
 
 // Nobody listens; and the loop goes on serving other connections.
 TEST_F(HttpClientFaults, RefusedConnectionsAreUnavailable) {
-  std::uint16_t port = 0;
-  {
-    port = ScriptedServer({}).port();
-  }
-  connection = client.connect(port);
+  // Bound and never listened on: a port that was given back may be another test's server a moment later.
+  const asio::ip::tcp::socket bound(client.loop, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  connection = client.connect(bound.local_endpoint().port());
   call = connection->call(get_request("/"), sink);
   ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
   EXPECT_EQ(sink.error(), Errc::kUnavailable);
@@ -71,7 +71,7 @@ TEST_F(HttpClientFaults, AnUnansweredPingBreaksTheConnection) {
                          },
                          answer});
   ClientOptions options;
-  options.ping_interval = std::chrono::milliseconds(30);
+  options.ping_interval = std::chrono::milliseconds(500);  // the next answer comes in less, and nobody answers PINGs
   ask(server, options);
   EXPECT_EQ(sink.error(), Errc::kUnavailable);
   RecordingSink next;

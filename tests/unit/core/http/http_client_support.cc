@@ -8,7 +8,7 @@
 namespace oxbow::http::test {
 namespace {
 
-constexpr int kPatienceMs = 10'000;
+constexpr int kPatienceMs = 30'000;  // only a failing test waits so long
 
 }  // namespace
 

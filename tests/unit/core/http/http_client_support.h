@@ -36,7 +36,7 @@ class RecordingSink final : public ClientSink {
 /// A loop, run by the test's thread.
 class ClientLoop {
  public:
-  /// False after 10 s.
+  /// False after 30 s.
   bool until(const std::function<bool()>& done);
   /// Runs what is ready now.
   void settle();

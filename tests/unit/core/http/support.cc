@@ -17,7 +17,7 @@
 
 namespace oxbow::http::test {
 namespace {
-constexpr int kPatienceMs = 10'000;
+constexpr int kPatienceMs = 30'000;  // only a failing test waits so long
 constexpr std::chrono::milliseconds kPatience{kPatienceMs};
 }  // namespace
 

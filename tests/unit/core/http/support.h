@@ -45,7 +45,7 @@ class FedBody final : public Body {
 
     void feed(Piece piece);
     void feed(std::string text);
-    /// Waits until the server has asked in vain; false after 10 s.
+    /// Waits until the server has asked in vain; false after 30 s.
     bool wait_until_waiting();
     bool wait_until_destroyed();
     std::size_t pulled();
@@ -94,7 +94,7 @@ class TestServer {
   std::uint16_t port() const;
   double limit_hits(const std::string& limit);
   double metric(const std::string& line_start);
-  /// Waits until that many connections are open; false after 10 s.
+  /// Waits until that many connections are open; false after 30 s.
   bool wait_for_connections(std::size_t count) const;
 
   MetricsRegistry metrics;
@@ -109,7 +109,7 @@ struct RawResponse {
   std::string header(std::string_view name) const;
 };
 
-/// A blocking client; every wait ends after 10 s.
+/// A blocking client; every wait ends after 30 s.
 class RawClient {
  public:
   explicit RawClient(std::uint16_t port, int receive_buffer_bytes = 0, const char* host = "127.0.0.1");
