@@ -20,16 +20,21 @@ namespace fs = std::filesystem;
 
 constexpr const char* kProgram = "/usr/bin/etcd";
 
+/// Below those that the system gives to whoever asks for any: such a one may be somebody else's before etcd has it, or
+/// while it is restarted.
 int free_port() {
-  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
-  ::bind(probe, reinterpret_cast<sockaddr*>(&at), size);
-  getsockname(probe, reinterpret_cast<sockaddr*>(&at), &size);
-  ::close(probe);
-  return ntohs(at.sin_port);
+  static int next = 10'000 + ::getpid() * 97 % 20'000;
+  for (;;) {
+    const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(static_cast<std::uint16_t>(next));
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const bool bound = ::bind(probe, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+    ::close(probe);
+    if (bound) return next++;
+    ++next;
+  }
 }
 
 /// Starts a program; what it says goes to `log`.

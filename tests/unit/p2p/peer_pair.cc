@@ -8,8 +8,6 @@
 namespace oxbow::p2p::test {
 namespace {
 
-constexpr std::chrono::seconds kPatience{10};
-
 PeerContent::StripeAnswer answer(const FakeContent::Blob& blob, std::uint32_t stripe, std::uint64_t offset) {
   PeerContent::StripeAnswer answer;
   answer.facts.blob_bytes = blob.size;
@@ -80,12 +78,12 @@ std::unique_ptr<http::Body> Feed::body(Loop& loop) { return std::make_unique<Fee
 
 bool Feed::wait_until_open() {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, [&] { return open_; });
+  return changed_.wait_for(lock, kPairPatience, [&] { return open_; });
 }
 
 bool Feed::wait_until_closed() {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, [&] { return closed_; });
+  return changed_.wait_for(lock, kPairPatience, [&] { return closed_; });
 }
 
 class FakeContent::Watch final : public PeerContent::HaveWatch {
@@ -221,12 +219,12 @@ void Collector::on_done(Result<> got, std::vector<std::string> names) {
 
 bool Collector::wait_for_bytes(std::size_t count) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, [&] { return bytes.size() >= count; });
+  return changed_.wait_for(lock, kPairPatience, [&] { return bytes.size() >= count; });
 }
 
 bool Collector::wait_done() {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, [&] { return outcome.has_value(); });
+  return changed_.wait_for(lock, kPairPatience, [&] { return outcome.has_value(); });
 }
 
 Hello hello_of(std::string name) {
@@ -312,7 +310,7 @@ Pair::Pair(PairOptions options) {
 
 Pair::~Pair() {
   client->close();
-  client_loops.finish(kPatience);
+  client_loops.finish(kPairPatience);
   client.reset();
   service->drain();
   server->drain(std::chrono::milliseconds(0));

@@ -25,6 +25,9 @@ inline const std::string kChecksum = "00112233445566778899aabbccddeeff";
 /// The stripe that the fake node got from upstream itself.
 inline constexpr std::uint32_t kFirstHandStripe = 7;
 
+/// Only a failing test waits so long.
+inline constexpr std::chrono::seconds kPairPatience{30};
+
 /// A stripe that the test lets arrive. Any thread.
 class Feed : public std::enable_shared_from_this<Feed> {
  public:

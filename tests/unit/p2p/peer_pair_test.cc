@@ -363,7 +363,7 @@ TEST_P(PairTest, AlongAPath) {
   pair.drop(call);
   ask.path = {};
   ask.deadline = milliseconds(50);
-  pair.content.along_takes = milliseconds(400);
+  pair.content.along_takes = milliseconds(2'000);
   Collector late;
   call = pair.ask(ask, late);
   ASSERT_TRUE(late.wait_done());
@@ -403,7 +403,7 @@ TEST_P(PairTest, HaveStream) {
   });
   const auto wait_for = [&](auto condition) {
     std::unique_lock lock(mutex);
-    return changed.wait_for(lock, std::chrono::seconds(10), condition);
+    return changed.wait_for(lock, kPairPatience, condition);
   };
   ASSERT_TRUE(wait_for([&] { return map.has(3) && load; }));
   pair.content.change(kDigest, [](FakeContent::Blob& blob) {
@@ -431,16 +431,16 @@ TEST_P(PairTest, OwnHaveStreamsAreBounded) {
   Watch second;
   Watch third;
   first.open(pair, stripes);
-  ASSERT_EQ(first.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  ASSERT_EQ(first.begun.get_future().wait_for(kPairPatience), std::future_status::ready);
   second.open(pair, stripes);
   auto refused = second.ended.get_future();
-  ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  ASSERT_EQ(refused.wait_for(kPairPatience), std::future_status::ready);
   EXPECT_EQ(refused.get().code(), Errc::kLimit);
   EXPECT_EQ(counter(pair.client_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_own_have_streams\"}"), 1);
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
   pair.drop(first.call);
   third.open(pair, stripes);
-  EXPECT_EQ(third.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(third.begun.get_future().wait_for(kPairPatience), std::future_status::ready);
   pair.drop(second.call);
   pair.drop(third.call);
 }
@@ -454,10 +454,10 @@ TEST_P(PairTest, HaveStreamsToOnePeerAreBounded) {
   Watch first;
   Watch second;
   first.open(pair, stripes);
-  ASSERT_EQ(first.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  ASSERT_EQ(first.begun.get_future().wait_for(kPairPatience), std::future_status::ready);
   second.open(pair, stripes);
   auto refused = second.ended.get_future();
-  ASSERT_EQ(refused.wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  ASSERT_EQ(refused.wait_for(kPairPatience), std::future_status::ready);
   EXPECT_EQ(refused.get().code(), Errc::kBusy);
   EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_have_streams_to_one_peer\"}"), 1);
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kEligible);
@@ -471,9 +471,9 @@ TEST_P(PairTest, DrainingEndsHaveStreams) {
   const Stripes stripes(pair);
   Watch watch;
   watch.open(pair, stripes);
-  ASSERT_EQ(watch.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  ASSERT_EQ(watch.begun.get_future().wait_for(kPairPatience), std::future_status::ready);
   pair.service->drain();
-  EXPECT_EQ(watch.ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_EQ(watch.ended.get_future().wait_for(kPairPatience), std::future_status::ready);
   pair.drop(watch.call);
 }
 
@@ -680,6 +680,7 @@ TEST(PairTls, NamesAndSerials) {
   const auto listing = tls::ClusterCa(pair.directory / "ca").list();
   ASSERT_TRUE(listing);
   for (const auto& one : listing->index.certificates) {
+    const std::lock_guard lock(pair.mutex);
     if (one.identity.name == "client") pair.revoked.insert("serial:" + one.serial);
   }
   EXPECT_EQ(pair.run(pair.client->hello(pair.server_id(), hello_of("client"), milliseconds(10'000))).error().code(),
