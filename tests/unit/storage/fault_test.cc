@@ -91,7 +91,10 @@ TEST_P(FaultTest, AReadErrorDropsTheStripe) {
 // A store that opens on a full or read-only disk serves what it has and takes writes once a probe succeeds.
 TEST_P(FaultTest, AReadOnlyDiskAtStartServesAndRecovers) {
   ASSERT_TRUE(write_blob(store(), digest_of(1), content_));
-  fixture_.faults->probe_fails = true;
+  {
+    const std::lock_guard lock(fixture_.faults->mutex);
+    fixture_.faults->probe_fails = true;
+  }
   fixture_.reopen();
   EXPECT_FALSE(store().usage().writable);
   EXPECT_EQ(read_range(*store().lookup(digest_of(1)), {0, content_.size()}).value(), content_);

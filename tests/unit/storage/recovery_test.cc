@@ -196,7 +196,7 @@ TEST(KilledWriterTest, WritesUntilKilled) {
   const auto content = pattern(4 * kMiB, 1);
   auto store = Store::open(config, clock, metrics).value();
   ASSERT_TRUE(write_blob(*store, digest_of(1), content));
-  std::this_thread::sleep_for(3 * IndexWriter::kDelay);
+  std::this_thread::sleep_for(40 * IndexWriter::kDelay);  // a loaded machine is late with it
   ASSERT_TRUE(write_stripe(**store->reserve(digest_of(2), content.size()), 3, content));
   ASSERT_EQ(::write(3, "y", 1), 1);
   ::pause();
