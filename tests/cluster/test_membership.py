@@ -76,7 +76,7 @@ class WithEtcd(EtcdScenario):
         path, digest, mark = self.pushed(cluster, SIZE)
         self.until(lambda: not etcd.process.running, "etcd to be gone")
         time.sleep(5)
-        cluster.settled(timeout_s=1)
+        cluster.settled(timeout_s=5)
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 4)
         etcd.start()

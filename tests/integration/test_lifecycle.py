@@ -149,7 +149,7 @@ class Lifecycle(Case):
         upstream, mirror, data, digest, path = self.scene(12 * MIB, "metrics")
         self.assert_whole(mirror.get(path), data)
         self.assert_whole(mirror.get(path), data)
-        wait_until(lambda: sum(mirror.metric("oxbow_client_bytes_total", source=s) for s in ("storage", "upstream")) >= 2 * len(data), 10)
+        wait_until(lambda: sum(mirror.metric("oxbow_client_bytes_total", source=s) for s in ("storage", "upstream")) >= 2 * len(data), 30)
         self.assertEqual(mirror.metric("oxbow_client_bytes_total", source="upstream"), len(data))
         self.assertEqual(mirror.metric("oxbow_client_bytes_total", source="storage"), len(data))
         self.assertEqual(mirror.metric("oxbow_upstream_bytes_total", registry="registry.test"), upstream.sent_of(digest))

@@ -71,7 +71,7 @@ class Scenario(Case):
 
     def assert_from_upstream(self, cluster, mark, size, at_most, nodes, at_least=1.0):
         """Body bytes in the registry's access log: `at_most` copies; without peers, a copy a node."""
-        wait_until(lambda: cluster.upstream.blob_bytes(mark) >= at_least * size, 5, "the access log to have it all")
+        wait_until(lambda: cluster.upstream.blob_bytes(mark) >= at_least * size, 30, "the access log to have it all")
         copies = self._settled_bytes(cluster.upstream, mark) / size
         print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream", flush=True)
         self.assertLessEqual(copies, at_most if has_peers() else nodes * max(at_most, 1.0), "copies of the blob from upstream")

@@ -1,24 +1,32 @@
 """Processes that a test starts, and waiting for events instead of sleeping."""
 
 import ctypes
+import itertools
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 
-_given_ports = set()
+# Below those that the system gives to whoever connects or asks for any: such a one may be taken before the part that it
+# was found for listens, or while that is restarted. Runs beside this one begin elsewhere.
+_FIRST_PORT, _LAST_PORT = 10_000, 30_000
+_ports = itertools.count(os.getpid() * 997 % (_LAST_PORT - _FIRST_PORT))
+_ports_lock = threading.Lock()
 
 
 def free_port():
     """A loopback port that nothing listens on now and that this run has not given out before."""
     while True:
+        with _ports_lock:
+            port = _FIRST_PORT + next(_ports) % (_LAST_PORT - _FIRST_PORT)
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port not in _given_ports:
-            _given_ports.add(port)
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def wait_until(condition, timeout_s=20.0, what="condition", every_s=0.02):
