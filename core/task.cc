@@ -34,6 +34,16 @@ void Loops::finish(std::chrono::milliseconds timeout) {
   }
   stop();
   join();
+  // Where something waits on for longer, what is ready is still done: it may be the end of something whose parts do not
+  // live as long as the loops do. Bounded, because each may make the next.
+  std::size_t left = 100'000;
+  for (bool any = true; any && left > 0;) {
+    any = false;
+    for (auto& loop : loops_) {
+      loop->restart();
+      for (; left > 0 && loop->poll_one() > 0; --left) any = true;
+    }
+  }
 }
 
 void Loops::stop() {

@@ -100,6 +100,25 @@ Task<std::string> run_throwing(WorkPool& pool) {
   co_return "nothing thrown";
 }
 
+// What a handler leaves for a loop that is stopped meanwhile is done before finish returns: it may end something whose
+// parts are gone when the loops are destroyed.
+TEST(LoopsTest, FinishesWhatIsReadyAfterTheTimeout) {
+  bool done = false;
+  Loops loops(2);
+  asio::steady_timer far(loops.at(1), std::chrono::hours(1));
+  far.async_wait([](const boost::system::error_code&) {});
+  loops.start();
+  std::promise<void> began;
+  asio::post(loops.at(0), [&] {
+    began.set_value();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    asio::post(loops.at(0), [&] { asio::post(loops.at(1), [&] { done = true; }); });
+  });
+  began.get_future().wait();
+  loops.finish(std::chrono::milliseconds(0));
+  EXPECT_TRUE(done);
+}
+
 // An exception of a job arrives at the one who awaits it, not in the pool's thread.
 TEST(WorkPoolTest, ExceptionsArriveAtTheAwaiter) {
   Loops loops(1);
