@@ -39,7 +39,12 @@ class Dying(Scenario):
         running = [(digest, cluster.pulls(path, rest)) for path, digest, _ in blobs]
         everyone = [pull for _, pulls in running for pull in pulls]
         self.while_pulling(everyone, lambda: sum(node.downloaded() for node in rest) > 20 * MIB, "bytes to move between peers")
+        # It pulls nothing: leases that it has given out are a coordinator's.
+        coordinated = self.while_pulling(everyone, lambda: [
+            digest for digest, pulls in running if any(pull.is_alive() for pull in pulls) and f"leases digest={digest}" in victim.log()],
+            "the victim to have given out leases of what is being pulled")
         victim.kill()
+        print(f"      coordinator of {len(coordinated)} of the blobs that were on their way", flush=True)
         for digest, pulls in running:
             self.assert_all_whole(finish(pulls), digest, size)
         self.assert_from_upstream(cluster, blobs[-1][2], count * size, 1.10, 4)

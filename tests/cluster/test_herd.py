@@ -134,7 +134,9 @@ class WithoutUpstream(Scenario):
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:2]), digest, 16 * MIB)
         self.assert_from_upstream(cluster, mark, 16 * MIB, 1.02, 2)
         cluster.upstream.stop()
+        mark = cluster.upstream.mark()
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[2:]), digest, 16 * MIB)
+        self.assert_nothing_from_upstream(cluster, mark)
 
     # A model in many files, of which no node can keep more than half: each gives up other spans of it, so that together they
     # have it all for a node that comes when the registry is gone (docs/decisions/0011-large-blobs.md).
@@ -151,16 +153,21 @@ class WithoutUpstream(Scenario):
         kept = [node.metric("oxbow_storage_bytes") for node in cluster.nodes[:4]]
         self.assertLessEqual(max(kept), 64 * MIB)
         cluster.upstream.stop()
+        mark = cluster.upstream.mark()
         for path, digest, _ in files:
             self.assert_all_whole(cluster.pull_all(path, cluster.nodes[4:]), digest, size)
+        self.assert_nothing_from_upstream(cluster, mark)
 
     # A whole image by its tag, with containerd, on a node that never saw the repository: tag, manifests, config and layers.
     def test_image_by_tag_where_it_never_was(self):
         cluster = self.cluster(4, rate="200mbit")
         built = image(big=16 * MIB, extra=[3 * MIB, 300_000], index=True)
         cluster.upstream.push_image("app/web", "1", built)
+        mark = cluster.upstream.mark()
         self.containerd(cluster.nodes[0]).pull(f"{REGISTRY}/app/web:1")
+        self.assert_from_upstream(cluster, mark, self.size_of_layers(built), 1.02, 1)
         cluster.upstream.stop()
+        mark = cluster.upstream.mark()
         daemon = self.containerd(cluster.nodes[3])
         daemon.pull(f"{REGISTRY}/app/web:1")
         self.assertLessEqual(set(built.layers), set(daemon.content()))
@@ -173,13 +180,17 @@ class WithoutUpstream(Scenario):
         self.assertEqual(cluster.nodes[2].head("/v2/app/web/manifests/2").status, 503)
         self.assertEqual(cluster.nodes[2].head("/v2/app/other/manifests/1").status, 503)
         self.assertLess(time.monotonic() - began, 6)
+        self.assert_nothing_from_upstream(cluster, mark)
 
     # The registry takes requests and never answers: peers' word comes before clients lose their patience.
     def test_registry_that_hangs(self):
         cluster = self.cluster(3, rate="200mbit")
         built = image(big=4 * MIB, index=True)
         cluster.upstream.push_image("app/web", "1", built)
+        mark = cluster.upstream.mark()
         self.containerd(cluster.nodes[0]).pull(f"{REGISTRY}/app/web:1")
+        self.assert_from_upstream(cluster, mark, self.size_of_layers(built), 1.02, 1)
+        mark = cluster.upstream.mark()
         cluster.upstream.process.signal(signal.SIGSTOP)
         self.addCleanup(cluster.upstream.process.signal, signal.SIGCONT)
         for _ in range(3):
@@ -189,8 +200,11 @@ class WithoutUpstream(Scenario):
             self.assertEqual((reply.status, reply.body), (200, built.manifests[built.root][0]))
             print(f"      manifest by tag after {took_s:.2f} s", flush=True)
             self.assertLess(took_s, 3.5)
-        for layer in built.layers:
-            self.assert_all_whole(cluster.pull_all(f"/v2/app/web/blobs/{layer}", cluster.nodes[2:]), layer, len(built.blobs[layer]))
+        self.layers_pulled(cluster, built, cluster.nodes[2:])
+        # What it was asked for meanwhile it may answer now, to nobody.
+        cluster.upstream.process.signal(signal.SIGCONT)
+        time.sleep(1)
+        self.assert_nothing_from_upstream(cluster, mark)
 
 
 @needs_peers
@@ -198,7 +212,7 @@ class TagsViaOwner(Scenario):
     # All nodes of a rollout ask for a tag within one moment: its owner asks the registry for them, with one HEAD.
     def test_a_rollout_asks_once(self):
         cluster = self.cluster(4, rate="200mbit", registry={"tags_via": "owner", "tag_ttl": "1m"})
-        built = image(big=MIB, index=True)
+        built = image(big=SIZE // 2, index=True)
         cluster.upstream.push_image("app/web", "1", built)
         mark = cluster.upstream.mark()
         with concurrent.futures.ThreadPoolExecutor(len(cluster.nodes)) as pool:
@@ -210,13 +224,18 @@ class TagsViaOwner(Scenario):
         print(f"      {asked} HEADs of the tag by {len(cluster.nodes)} nodes", flush=True)
         self.assertGreaterEqual(asked, 1)
         self.assertLessEqual(asked, 2, "one, and one more where the owner was slower than its budget")
+        self.layers_pulled(cluster, built)
+        self.assert_from_upstream(cluster, mark, self.size_of_layers(built), 1.02, 4)
 
     # An owner that is gone costs its budget at most: the nodes ask by themselves.
     def test_without_the_owner(self):
         cluster = self.cluster(3, rate="200mbit", registry={"tags_via": "owner"})
-        built = image(big=MIB)
+        built = image(big=SIZE // 2)
         cluster.upstream.push_image("app/web", "1", built)
+        mark = cluster.upstream.mark()
         cluster.nodes[0].kill()
         for node in cluster.nodes[1:]:
             reply = node.get("/v2/app/web/manifests/1")
             self.assertEqual((reply.status, reply.header("docker-content-digest")), (200, built.root))
+        self.layers_pulled(cluster, built, cluster.nodes[1:])
+        self.assert_from_upstream(cluster, mark, self.size_of_layers(built), 1.10, 2)

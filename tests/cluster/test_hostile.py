@@ -55,12 +55,17 @@ class Hostile(Scenario):
         hostile = cluster.add_hostile("lies", data)
         self.start_cluster(cluster)
         path = cluster.push(data, digest)
+        mark = cluster.upstream.mark()
         cluster.settled()
         time.sleep(2.5)  # it announces every second
         for result in cluster.pull_all(path):
             self.assertTrue(result.error or result.digest == digest, f"{result.node}: a complete blob with wrong bytes")
         self.assertTrue(hostile.requests("/stripes/"), "it was never asked for a stripe")
+        # Without a list that says where it is wrong, each node fetches all that it has from peers again from upstream: a copy a node.
+        self.assert_from_upstream(cluster, mark, SIZE, 4.05, 4)
+        again = cluster.upstream.mark()
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
+        self.assert_nothing_from_upstream(cluster, again)
         self.assert_suspended(cluster, hostile, 1)
 
     # It takes every request for a stripe and gives no answer.

@@ -124,6 +124,7 @@ class Strangers(Scenario):
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 3)
         before = cluster.nodes[3].downloaded()
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[3:]), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 2.04, 4, at_least=2)  # one copy for it alone
         self.assertEqual(cluster.nodes[3].downloaded(), before, "a revoked node was served")
 
 

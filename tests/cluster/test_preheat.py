@@ -14,9 +14,9 @@ SIZE = 24 * MIB
 
 @needs_peers
 class Preheat(Scenario):
-    def scene(self, rate="200mbit"):
+    def scene(self, rate="200mbit", size=SIZE):
         cluster = self.cluster(4, rate=rate)
-        picture = image(big=SIZE, seed=self.id())
+        picture = image(big=size, seed=self.id())
         cluster.upstream.push_image(REPOSITORY, "1", picture)
         return cluster, picture, cluster.upstream.mark()
 
@@ -37,9 +37,14 @@ class Preheat(Scenario):
     def assert_everywhere(self, cluster, nodes):
         """Without the registry each node serves all of it from its own disk."""
         cluster.upstream.stop()
+        mark = cluster.upstream.mark()
         for node in nodes:
             report = self.finish(self.begin(node))
             self.assertEqual(report["sources"]["storage"], report["bytes"], f"{node}: {report}")
+        self.assert_nothing_from_upstream(cluster, mark)
+
+    def assert_one_copy(self, cluster, picture, mark):
+        self.assert_from_upstream(cluster, mark, self.size_of_layers(picture), 1.1, 4)
 
     def test_all_nodes_have_it_for_one_copy(self):
         cluster, picture, mark = self.scene()
@@ -49,22 +54,22 @@ class Preheat(Scenario):
         for node in preheat["nodes"]:
             self.assertEqual((node["state"], node["error"]), ("done", None))
             self.assertEqual(node["bytes_done"], node["bytes_total"])
-        total = sum(len(picture.blobs[layer]) for layer in picture.layers)
-        self.assert_from_upstream(cluster, mark, total, 1.1, 4)
+        self.assert_one_copy(cluster, picture, mark)
         self.assert_everywhere(cluster, cluster.nodes)
 
     def test_half_of_them(self):
-        cluster, _, _ = self.scene()
+        cluster, picture, mark = self.scene()
         preheat = self.finish(self.begin(cluster.nodes[1], "--nodes", "50%"))
         self.assertEqual(preheat["state"], "done", preheat)
         names = {node["name"] for node in preheat["nodes"]}
         self.assertEqual(len(names), 2)
+        self.assert_one_copy(cluster, picture, mark)
         self.assert_everywhere(cluster, [node for node in cluster.nodes if node.name in names])
         # Names that are asked for are asked for, and others are no nodes.
         self.assertEqual(self.begin(cluster.nodes[1], "--nodes", "nobody").wait(60), 1)
 
     def test_a_node_that_is_killed_is_reported_and_goes_on_after_its_restart(self):
-        cluster, _, _ = self.scene(rate="50mbit")
+        cluster, picture, mark = self.scene(rate="100mbit", size=64 * MIB)
         begun = self.begin(cluster.nodes[0], "--nodes", "all")
         victim = cluster.nodes[2]
         wait_until(lambda: victim.downloaded() + victim.from_upstream() > 2 * MIB, 60, "the victim to have a part", 0.1)
@@ -81,4 +86,5 @@ class Preheat(Scenario):
         victim.start()
         preheat = self.finish(begun)
         self.assertEqual(preheat["state"], "done", preheat)
+        self.assert_one_copy(cluster, picture, mark)
         self.assert_everywhere(cluster, cluster.nodes)

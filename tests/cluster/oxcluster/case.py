@@ -7,7 +7,8 @@ from oxtest import clients
 from oxtest.case import Case, test_image
 from oxtest.process import wait_until
 
-from .cluster import REGISTRY, Cluster, has_peers
+from .cluster import REGISTRY, REPOSITORY, Cluster, has_peers
+from .pull import finish
 
 MIB = 1 << 20
 
@@ -75,6 +76,20 @@ class Scenario(Case):
         copies = self._settled_bytes(cluster.upstream, mark) / size
         print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream", flush=True)
         self.assertLessEqual(copies, at_most if has_peers() else nodes * max(at_most, 1.0), "copies of the blob from upstream")
+
+    def assert_nothing_from_upstream(self, cluster, mark):
+        """Not a byte since then: it is stopped, or nobody had to ask."""
+        self.assert_from_upstream(cluster, mark, 1, 0, 0, at_least=0)
+
+    @staticmethod
+    def size_of_layers(built):
+        return sum(len(built.blobs[layer]) for layer in built.layers)
+
+    def layers_pulled(self, cluster, built, nodes=None):
+        """All layers of the image on all these nodes at once; whole on each."""
+        running = [(layer, cluster.pulls(f"/v2/{REPOSITORY}/blobs/{layer}", nodes)) for layer in built.layers]
+        for layer, pulls in running:
+            self.assert_all_whole(finish(pulls), layer, len(built.blobs[layer]))
 
     @staticmethod
     def _settled_bytes(upstream, mark, still_s=1, at_most_s=10):
