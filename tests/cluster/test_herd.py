@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from oxcluster.case import MIB, Scenario, needs_peers
+from oxcluster.case import HEADERS_S, MIB, Scenario, needs_peers
 from oxcluster.cluster import REGISTRY
 from oxcluster.upstream import PullThrough, Scripted
 from oxtest.case import image
@@ -176,10 +176,10 @@ class WithoutUpstream(Scenario):
         reply = cluster.nodes[2].head("/v2/app/web/manifests/1")
         self.assertEqual((reply.status, reply.header("docker-content-digest")), (200, built.root))
         self.assertIn("Revalidation Failed", reply.header("warning", ""))
-        began = time.monotonic()
-        self.assertEqual(cluster.nodes[2].head("/v2/app/web/manifests/2").status, 503)
-        self.assertEqual(cluster.nodes[2].head("/v2/app/other/manifests/1").status, 503)
-        self.assertLess(time.monotonic() - began, 6)
+        for missing in ("/v2/app/web/manifests/2", "/v2/app/other/manifests/1"):
+            began = time.monotonic()
+            self.assertEqual(cluster.nodes[2].head(missing).status, 503)
+            self.assertLessEqual(time.monotonic() - began, HEADERS_S, missing)
         self.assert_nothing_from_upstream(cluster, mark)
 
     # The registry takes requests and never answers: peers' word comes before clients lose their patience.
@@ -199,7 +199,7 @@ class WithoutUpstream(Scenario):
             took_s = time.monotonic() - began
             self.assertEqual((reply.status, reply.body), (200, built.manifests[built.root][0]))
             print(f"      manifest by tag after {took_s:.2f} s", flush=True)
-            self.assertLess(took_s, 3.5)
+            self.assertLessEqual(took_s, HEADERS_S)
         self.layers_pulled(cluster, built, cluster.nodes[2:])
         # What it was asked for meanwhile it may answer now, to nobody.
         cluster.upstream.process.signal(signal.SIGCONT)

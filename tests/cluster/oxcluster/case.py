@@ -11,6 +11,8 @@ from .cluster import REGISTRY, REPOSITORY, Cluster, has_peers
 from .pull import finish
 
 MIB = 1 << 20
+# What clients are promised, whatever happens to peers (docs/clients.md, rows 22 and 23).
+HEADERS_S, GAP_S = 3.0, 10.0
 
 
 def needs_peers(test):
@@ -18,6 +20,8 @@ def needs_peers(test):
 
 
 class Scenario(Case):
+    longest = 0.0, 0.0  # time to a header, gap in a body, of all pulls so far
+
     def cluster(self, count, start=True, settle=True, **options):
         made = Cluster(self.own_folder(), count, **options)
         self.addCleanup(made.stop_rest)
@@ -64,17 +68,22 @@ class Scenario(Case):
         return value
 
     # The two checks of every scenario
-    def assert_all_whole(self, results, digest, size):
-        """Every pull ended well, with the right bytes."""
+    def assert_all_whole(self, results, digest, size, headers_s=HEADERS_S, gap_s=GAP_S):
+        """Every pull ended well, with the right bytes, each response in time and without a long gap."""
         wrong = [f"{r.node}: {r.bytes} of {size} bytes, status {r.status}, {r.error or 'wrong bytes: ' + r.digest}" for r in results
                  if r.error or r.digest != digest or r.bytes != size]
         self.assertFalse(wrong, "\n".join(wrong))
+        late = [f"{r.node}: header after {r.headers_s:.2f} s (at most {headers_s}), {r.gap_s:.2f} s without a byte (less than {gap_s})"
+                for r in results if r.headers_s > headers_s or r.gap_s >= gap_s]
+        self.assertFalse(late, "\n".join(late))
+        self.longest = [max(pair) for pair in zip(self.longest, *((r.headers_s, r.gap_s) for r in results))]
 
     def assert_from_upstream(self, cluster, mark, size, at_most, nodes, at_least=1.0):
         """Body bytes in the registry's access log: `at_most` copies; without peers, a copy a node."""
         wait_until(lambda: cluster.upstream.blob_bytes(mark) >= at_least * size, 30, "the access log to have it all")
         copies = self._settled_bytes(cluster.upstream, mark) / size
-        print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream", flush=True)
+        print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream; headers within {self.longest[0]:.2f} s, "
+              f"no gap over {self.longest[1]:.2f} s", flush=True)
         self.assertLessEqual(copies, at_most if has_peers() else nodes * max(at_most, 1.0), "copies of the blob from upstream")
 
     def assert_nothing_from_upstream(self, cluster, mark):

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import http.client
+import re
 import subprocess
 import threading
 import time
 
 from oxtest.clients import need
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 
 
 @dataclasses.dataclass
@@ -22,6 +23,8 @@ class Pulled:
     seconds: float = 0.0
     status: int = 0
     resumed: int = 0
+    headers_s: float = 0.0  # from the request to the header of its response; of several the longest
+    gap_s: float = 0.0  # the longest without a byte of a body, before the first and after the last too
     error: str = ""
 
 
@@ -33,8 +36,16 @@ class Pull(threading.Thread):
         self.node, self.path, self.delay_s, self.headers, self.deadline_s = node, path, delay_s, headers or {}, deadline_s
         self.sha = hashlib.sha256()
         self.result = Pulled(node)
+        self.last_byte = 0.0
+
+    def heard(self):
+        """Something of a response, or its end."""
+        now = time.monotonic()
+        self.result.gap_s = max(self.result.gap_s, now - self.last_byte)
+        self.last_byte = now
 
     def take(self, block):
+        self.heard()
         self.sha.update(block)
         self.result.bytes += len(block)
 
@@ -53,12 +64,15 @@ class Curl(Pull):
     def transfer(self):
         fields = [part for name, value in self.headers.items() for part in ("-H", f"{name}: {value}")]
         curl = subprocess.Popen([*self.node.space.prefix, need("curl"), "-sS", "--fail", "--max-time", str(self.deadline_s), *fields,
-                                 "-w", "%{stderr}%{http_code}", self.node.url + self.path],
+                                 "-w", "%{stderr}%{time_starttransfer} %{http_code}", self.node.url + self.path],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while block := curl.stdout.read(BLOCK):
+        self.last_byte = time.monotonic()
+        while block := curl.stdout.read1(BLOCK):
             self.take(block)
+        self.heard()
         said = curl.stderr.read().decode(errors="replace").strip()
-        self.result.status = int(said[-3:]) if said[-3:].isdigit() else 0
+        if numbers := re.search(r"([\d.]+) (\d{3})$", said):
+            self.result.headers_s, self.result.status = float(numbers[1]), int(numbers[2])
         if curl.wait() != 0:
             self.result.error = f"curl ended with {curl.returncode}: {said}"
 
@@ -95,13 +109,17 @@ class Resuming(Pull):
             fields = dict(self.headers)
             if self.result.bytes:
                 fields["Range"] = f"bytes={self.result.bytes}-"
+            asked = time.monotonic()
             link.request("GET", self.path, headers=fields)
             reply = link.getresponse()
+            self.last_byte = time.monotonic()
+            self.result.headers_s = max(self.result.headers_s, self.last_byte - asked)
             self.result.status = reply.status
             if reply.status != (206 if self.result.bytes else 200):
                 raise OSError(f"status {reply.status} {reply.read(300)!r}")
-            while block := reply.read(BLOCK):
+            while block := reply.read1(BLOCK):
                 self.take(block)
+            self.heard()
         finally:
             link.close()
 
