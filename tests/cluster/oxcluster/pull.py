@@ -66,13 +66,18 @@ class Curl(Pull):
         curl = subprocess.Popen([*self.node.space.prefix, need("curl"), "-sS", "--fail", "--max-time", str(self.deadline_s), *fields,
                                  "-w", "%{stderr}%{time_starttransfer} %{http_code}", self.node.url + self.path],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.last_byte = time.monotonic()
+        began = self.last_byte = time.monotonic()
         while block := curl.stdout.read1(BLOCK):
+            if not self.result.bytes:
+                first = self.last_byte = time.monotonic()
             self.take(block)
         self.heard()
         said = curl.stderr.read().decode(errors="replace").strip()
         if numbers := re.search(r"([\d.]+) (\d{3})$", said):
             self.result.headers_s, self.result.status = float(numbers[1]), int(numbers[2])
+            # Curl says only now when the header came; that it had to start first is in it.
+            if self.result.bytes:
+                self.result.gap_s = max(self.result.gap_s, first - began - self.result.headers_s)
         if curl.wait() != 0:
             self.result.error = f"curl ended with {curl.returncode}: {said}"
 
