@@ -158,6 +158,29 @@ class WithoutUpstream(Scenario):
             self.assert_all_whole(cluster.pull_all(path, cluster.nodes[4:]), digest, size)
         self.assert_nothing_from_upstream(cluster, mark)
 
+    # Blobs of half a budget each: whoever pulls the last has it whole, and of those before each node keeps other spans. (One that is larger
+    # than a budget is not pulled at all: docs/status.md.)
+    def test_blobs_of_half_a_budget_are_kept_together(self):
+        cluster = self.cluster(0, start=False, rate="500mbit")
+        for _ in range(4):
+            cluster.add(storage={"budget": "64MiB"})
+        cluster.add()
+        self.start_cluster(cluster)
+        size = 32 * MIB
+        blobs = [self.pushed(cluster, size, str(number)) for number in range(3)]
+        for path, digest, _ in blobs:
+            mark = cluster.upstream.mark()
+            self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:4]), digest, size)
+            self.assert_from_upstream(cluster, mark, size, 1.02, 4)
+        self.assertLessEqual(max(node.metric("oxbow_storage_bytes") for node in cluster.nodes[:4]), 64 * MIB)
+        cluster.upstream.stop()
+        mark = cluster.upstream.mark()
+        for path, digest, _ in blobs:
+            self.assert_all_whole(cluster.pull_all(path, cluster.nodes[4:]), digest, size)
+        for path, digest, _ in blobs:  # and one that has a part of each has the rest from the others
+            self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:1]), digest, size)
+        self.assert_nothing_from_upstream(cluster, mark)
+
     # A whole image by its tag, with containerd, on a node that never saw the repository: tag, manifests, config and layers.
     def test_image_by_tag_where_it_never_was(self):
         cluster = self.cluster(4, rate="200mbit")
