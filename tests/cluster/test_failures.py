@@ -15,20 +15,28 @@ SIZE = 64 * MIB
 @needs_peers
 class Dying(Scenario):
     # The node that serves most is killed while it serves; the others finish, and it comes back and finishes too.
-    def test_sender_killed_in_mid_stripe(self):
-        cluster = self.cluster(6, rate="100mbit")
+    def sender_killed(self, count, copies, rate="100mbit", **options):
+        cluster = self.cluster(count, rate=rate, **options)
         path, digest, mark = self.pushed(cluster, SIZE)
         pulls = cluster.pulls(path)
         victim = self.while_pulling(pulls, lambda: next((n for n in cluster.nodes if n.uploaded() > 6 * MIB), None), "a node to serve others")
         victim.kill()
         results = finish(pulls)
         self.assert_all_whole([r for r in results if r.node is not victim], digest, SIZE)
-        # 1.02 to 1.03 as a rule; how many leases die with the node depends on the moment.
-        self.assert_from_upstream(cluster, mark, SIZE, 1.10, 6)
+        self.assert_from_upstream(cluster, mark, SIZE, copies, count)
         victim.start()
         cluster.settled()
         self.assert_all_whole(cluster.pull_all(path, [victim]), digest, SIZE)
-        self.assert_from_upstream(cluster, mark, SIZE, 1.10, 6)
+        self.assert_from_upstream(cluster, mark, SIZE, copies, count)
+
+    def test_sender_killed_in_mid_stripe(self):
+        # 1.02 to 1.05 as a rule; how many leases die with the node depends on the moment.
+        self.sender_killed(6, 1.10)
+
+    # Its paths end in the middle, and its slots have other peers.
+    def test_sender_killed_by_fingers(self):
+        # 1.06, 1.27, 1.45 and 1.70 copies in four runs on a busy machine: docs/status.md.
+        self.sender_killed(4, 2.0, rate="200mbit", strategy_name="fingers")
 
     # Many blobs, so that the killed node is the coordinator of some of them, whatever the ring says.
     def test_coordinator_killed(self):
@@ -159,6 +167,30 @@ class Restarts(Scenario):
         self.assertGreaterEqual(sum(r.resumed > 0 for r in results), 1, "no client saw any of it")
         # Each restart loses a coordinator, leases and what was in flight, four times within one pull.
         self.assert_from_upstream(cluster, mark, size, 1.75, 4)
+
+
+    # All that hold a blob are restarted, its coordinators among them: what nobody remembers the holders tell anew about two seconds later
+    # (docs/peer-protocol.md), and who comes then has it from them.
+    @needs_peers
+    def test_holders_that_were_restarted_say_so_again(self):
+        cluster = self.cluster(4, rate="200mbit")
+        holders, later = cluster.nodes[:3], cluster.nodes[3:]
+        path, digest, mark = self.pushed(cluster, SIZE)
+        self.assert_all_whole(cluster.pull_all(path, holders), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 1.02, 3)
+        for node in holders:
+            node.terminate()
+        for node in holders:
+            node.stop()
+        told = later[0].metric("oxbow_peer_requests_total", route="announce")  # the others count from nothing
+        cluster.start_nodes(holders)
+        # Each of three tells the first two of the ring, itself without a request: four at least.
+        self.until(lambda: sum(node.metric("oxbow_peer_requests_total", route="announce") for node in cluster.nodes) - told >= 4,
+                   "the holders to say what they hold")
+        cluster.settled()
+        mark = cluster.upstream.mark()
+        self.assert_all_whole(cluster.pull_all(path, later), digest, SIZE)
+        self.assert_from_upstream(cluster, mark, SIZE, 0.05, 1, at_least=0)
 
 
 class FullDisk(Scenario):
