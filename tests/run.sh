@@ -140,7 +140,7 @@ part_cluster() {
   build release oxbow || return
   local some=()
   if ! $all; then
-    some=(--only test_cold_herd_of_eight --only test_sender_killed --only test_partition_and_heal --only test_a_peer_that_corrupts_bytes
+    some=(--only test_cold_herd_of_eight --only test_sender_killed_in_mid_stripe --only test_partition_and_heal --only test_a_peer_that_corrupts_bytes
           --only test_only_clients_with_the_right --only test_containerd_on_three_nodes)
   fi
   counted "cluster (release)" env OXBOW_BIN="$root/build/release/bin/oxbow" python3 tests/cluster/run.py "${some[@]}"
