@@ -40,6 +40,7 @@ Task<Result<Reached>> exchange_with(std::shared_ptr<PeerLink> link, ClientReques
     if (!connection) co_return std::unexpected(connection.error());
     attempts.begin((*connection)->connected());
     const auto left = std::chrono::duration_cast<milliseconds>(end - std::chrono::steady_clock::now());
+    renew_deadline(left, request.headers);
     auto answer = co_await http::exchange(*connection, request,
                                           http::Patience(patience.quiet, std::max(left, milliseconds(1))), max_bytes);
     if (answer) co_return Reached{std::move(*answer), (*connection)->peer_name()};
@@ -281,13 +282,16 @@ Task<Result<KnownFacts>> Client::known(PeerId peer, KnownAsk ask, std::chrono::m
   const auto path =
       fmt::format("known/{}/{}?reference={}{}", percent_encode(ask.registry), percent_encode(ask.repository),
                   percent_encode(ask.reference), ask.may_ask ? "&ask=1" : "");
-  const auto body = co_await this->ask(peer, request(Method::kGet, path), http::Patience(timeout), kMaxHelloBytes);
+  auto get = request(Method::kGet, path);
+  set_deadline(timeout, get.headers);
+  const auto body = co_await this->ask(peer, std::move(get), http::Patience(timeout), kMaxHelloBytes);
   if (!body) co_return std::unexpected(body.error());
   co_return parse_known_facts(*body);
 }
 
 Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) {
   auto get = request(Method::kGet, fmt::format("small/{}", digest.to_string()));
+  set_deadline(timeout, get.headers);
   auto answer = co_await exchange(peer, std::move(get), http::Patience(timeout), kMaxSmallBytes);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   received_.Increment(static_cast<double>(answer->body.size()));

@@ -26,7 +26,7 @@ struct StripeAsk {
   bool along = false;       ///< `fingers`: to be fetched if it is not there, along `path`, or at its end without one
   std::string client = {};  ///< with `along`: who asked first and may fetch from upstream; empty: nobody may
   std::uint32_t wants = 0;  ///< with `client`: how many stripes from this one on
-  std::chrono::milliseconds deadline{30'000};
+  std::chrono::milliseconds deadline{30'000};  ///< of the answer's head; 3 s at most
 };
 
 class StripeSink {

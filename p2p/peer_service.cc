@@ -89,7 +89,7 @@ class Service final : public PeerService {
   Response busy(const PeerRoute& route, const Asker& asker) const;
   Response have(const Request& request, const Digest& digest, const Asker& asker, Loop& loop);
   Task<Response> known(const Request& request, const PeerRoute& route);
-  Task<Response> small(const Digest& digest, const Asker& asker);
+  Task<Response> small(const Request& request, const Digest& digest, const Asker& asker);
   Response preheat(const Request& request, const PeerRoute& route, const Asker& asker);
 
   const PeerServiceOptions options_;
@@ -168,7 +168,7 @@ Task<Response> Service::answer(const Request& request, const PeerRoute& route) {
     case Kind::kKnown:
       co_return co_await known(request, route);
     case Kind::kSmall:
-      co_return co_await small(*route.digest, *asker);
+      co_return co_await small(request, *route.digest, *asker);
     case Kind::kPreheats:
     case Kind::kPreheat:
       co_return preheat(request, route, *asker);
@@ -329,14 +329,16 @@ Response Service::preheat(const Request& request, const PeerRoute& route, const 
   return report ? json_answer(to_json(*report)) : error_answer(report.error());
 }
 
-Task<Response> Service::small(const Digest& digest, const Asker& asker) {
+Task<Response> Service::small(const Request& request, const Digest& digest, const Asker& asker) {
+  const auto deadline = parse_deadline(request.headers);
+  if (!deadline) co_return error_answer(deadline.error());
   const auto found = co_await parts_.content.small(digest);
   if (!found.bytes || found.bytes->size() > kMaxSmallBytes) {
     co_return error_answer(404, "NOT_FOUND", "the content is not kept whole here");
   }
   std::optional<UploadSlots::Slot> slot;
   if (found.bytes->size() > kSmallBytes) {
-    slot = co_await slots_.acquire(options_.slot_wait, asker.id, UploadSlots::kAnything);
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, *deadline), asker.id, UploadSlots::kAnything);
     if (!slot) co_return error_answer(503, "BUSY", "no upload slot came free in time");
   }
   Response response;

@@ -53,7 +53,7 @@ class PeerStream::Relay final : public http::ClientSink,
   bool deliver_chunk();
 
   const StreamParts parts_;
-  const http::ClientRequest request_;
+  http::ClientRequest request_;
   Loop& asker_;
   LoopTicks& ticks_;
   const bool direct_;
@@ -98,6 +98,8 @@ void PeerStream::Relay::attempt() {
   if (!connection) return finish(std::unexpected(std::move(connection.error())));
   connection_ = std::move(*connection);
   attempts_.begin(connection_->connected());
+  const auto left = timer_.expiry() - std::chrono::steady_clock::now();
+  renew_deadline(std::chrono::duration_cast<std::chrono::milliseconds>(left), request_.headers);
   call_ = connection_->call(request_, *this);
 }
 

@@ -40,7 +40,7 @@ class PeerStream {
   static constexpr std::size_t kQueueBytes = 2UL * 1024 * 1024;
 
   /// `head_timeout`: for the answer's head, connecting and retries included; after that progress is the asker's
-  /// business.
+  /// business. A deadline in the request's fields becomes what is left of it.
   static std::unique_ptr<PeerStream> open(StreamParts parts, http::ClientRequest request,
                                           std::chrono::milliseconds head_timeout, Loop& asker,
                                           StreamConsumer& consumer);

@@ -12,6 +12,7 @@ namespace oxbow::p2p {
 namespace {
 
 constexpr std::uint64_t kMaxDeadlineMs = 600'000;
+constexpr std::chrono::milliseconds kDefaultDeadline{30'000};
 
 std::optional<std::uint64_t> parse_number(std::string_view text) noexcept {
   std::uint64_t number = 0;
@@ -56,11 +57,26 @@ Result<std::vector<std::string>> split_names(std::string_view text, std::size_t 
   return names;
 }
 
+void set_deadline(std::chrono::milliseconds left, http::Headers& headers) {
+  headers.set(field::kDeadline, std::to_string(std::clamp<std::int64_t>(left.count(), 1, kMaxDeadlineMs)));
+}
+
+void renew_deadline(std::chrono::milliseconds left, http::Headers& headers) {
+  if (headers.find(field::kDeadline)) set_deadline(left, headers);
+}
+
+Result<std::chrono::milliseconds> parse_deadline(const http::Headers& headers) {
+  const auto text = headers.find(field::kDeadline);
+  if (!text) return kDefaultDeadline;
+  const auto deadline = parse_number(*text);
+  if (!deadline) return fail(Errc::kInvalid, "oxbow-deadline-ms: not a number");
+  return std::chrono::milliseconds(std::min(*deadline, kMaxDeadlineMs));
+}
+
 void add_request_fields(const StripeFields& fields, http::Headers& headers) {
   headers.add(std::string(field::kSize), std::to_string(fields.blob_bytes));
   if (fields.ranged) headers.add("range", fmt::format("bytes={}-", fields.offset));
-  const auto deadline = std::clamp<std::int64_t>(fields.deadline.count(), 1, kMaxDeadlineMs);
-  headers.add(std::string(field::kDeadline), std::to_string(deadline));
+  set_deadline(fields.deadline, headers);
   if (!fields.path) return;
   headers.add(std::string(field::kPath), join_names(*fields.path, kMaxPath));
   if (fields.client.empty() || fields.wants == 0) return;
@@ -83,11 +99,9 @@ Result<StripeFields> parse_request_fields(const http::Headers& headers, std::uin
     fields.offset = *offset;
     fields.ranged = true;
   }
-  if (const auto text = headers.find(field::kDeadline)) {
-    const auto deadline = parse_number(*text);
-    if (!deadline) return fail(Errc::kInvalid, "oxbow-deadline-ms: not a number");
-    fields.deadline = std::chrono::milliseconds(std::min(*deadline, kMaxDeadlineMs));
-  }
+  const auto deadline = parse_deadline(headers);
+  if (!deadline) return std::unexpected(deadline.error());
+  fields.deadline = *deadline;
   if (const auto text = headers.find(field::kPath)) {
     auto path = split_names(*text, kMaxPath);
     if (!path) return std::unexpected(std::move(path.error()).in(field::kPath));

@@ -33,12 +33,18 @@ inline constexpr std::string_view kWants = "oxbow-wants";
 struct StripeFields {
   std::uint64_t blob_bytes = 0;
   std::uint64_t offset = 0;
-  bool ranged = false;  ///< the answer is 206
-  std::chrono::milliseconds deadline{30'000};
+  bool ranged = false;                                ///< the answer is 206
+  std::chrono::milliseconds deadline{30'000};         ///< of the answer's head
   std::optional<std::vector<std::string>> path = {};  ///< fetch it along these; empty: this is the path's end
   std::string client = {};  ///< with a path: who asked first and may fetch from upstream; empty: nobody may
   std::uint32_t wants = 0;  ///< with a client: how many stripes from this one on, at most a span
 };
+
+/// How long who asks waits from now on, at most; `renew_deadline` leaves a request without the field as it is.
+void set_deadline(std::chrono::milliseconds left, http::Headers& headers);
+void renew_deadline(std::chrono::milliseconds left, http::Headers& headers);
+/// 30 s without the field. Errors: kInvalid.
+Result<std::chrono::milliseconds> parse_deadline(const http::Headers& headers);
 
 void add_request_fields(const StripeFields& fields, http::Headers& headers);
 /// Errors: kInvalid, kLimit, kOutOfRange (no such stripe in the blob, or no such offset in the stripe).

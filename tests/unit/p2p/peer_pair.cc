@@ -234,6 +234,21 @@ Hello hello_of(std::string name) {
   return hello;
 }
 
+class Pair::Listening final : public http::Handler {
+ public:
+  explicit Listening(Pair& pair) : pair_(pair) {}
+  Task<http::Response> handle(http::Request request) override {
+    {
+      const std::lock_guard lock(pair_.mutex);
+      pair_.asked.push_back({request.path, request.headers});
+    }
+    return pair_.service->handle(std::move(request));
+  }
+
+ private:
+  Pair& pair_;
+};
+
 Pair::Pair(PairOptions options) {
   http::ServerConfig config;
   config.name = "peer";
@@ -294,7 +309,8 @@ Pair::Pair(PairOptions options) {
        .preheats = [this] { return &preheats; }},
       server_side.metrics_);
   if (options.client_is_member) server_side.table_.set_members(named({options.client_name}));
-  auto created = http::Server::create(std::move(config), server_loops, *service, server_side.metrics_);
+  listening = std::make_unique<Listening>(*this);
+  auto created = http::Server::create(std::move(config), server_loops, *listening, server_side.metrics_);
   if (!created) {
     ADD_FAILURE() << created.error().what();
     std::abort();

@@ -140,6 +140,12 @@ class Collector final : public StripeSink {
   std::condition_variable changed_;
 };
 
+/// What the server was asked, as it came.
+struct Asked {
+  std::string path;
+  http::Headers headers;
+};
+
 struct PairOptions {
   bool tls = false;
   PeerServiceOptions service = {};
@@ -151,6 +157,9 @@ struct PairOptions {
 };
 
 class Pair {
+ private:
+  class Listening;  // remembers the requests before the service answers them
+
  public:
   explicit Pair(PairOptions options = {});
   ~Pair();
@@ -181,9 +190,11 @@ class Pair {
   std::vector<Announce> announced;  ///< under the mutex
   std::vector<std::string> greeted;
   std::set<std::string> revoked;
+  std::vector<Asked> asked;
 
   std::filesystem::path directory;
   std::unique_ptr<PeerService> service;
+  std::unique_ptr<http::Handler> listening;
   Loops server_loops{2};
   Loops client_loops{2};
   std::unique_ptr<http::Server> server;

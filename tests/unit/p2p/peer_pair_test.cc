@@ -5,6 +5,7 @@
 
 #include "core/geometry.h"
 #include "core/tls/ca.h"
+#include "p2p/protocol/stripe_fields.h"
 #include "peer_pair.h"
 
 namespace oxbow::p2p::test {
@@ -369,6 +370,37 @@ TEST_P(PairTest, AlongAPath) {
   ASSERT_TRUE(late.wait_done());
   EXPECT_EQ(late.outcome->error().code(), Errc::kTimeout);
   pair.drop(call);
+}
+
+// A request says how long its asker really waits for the answer's head, and no longer.
+TEST_P(PairTest, DeadlinesAreWhatIsLeft) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  const auto expect_said = [&](long most) {
+    const std::lock_guard lock(pair.mutex);
+    const auto said = std::stol(std::string(pair.asked.back().headers.find(field::kDeadline).value_or("0")));
+    EXPECT_GT(said, 0);
+    EXPECT_LE(said, most);
+  };
+  const auto ask = [&](StripeAsk ask) {
+    Collector sink;
+    auto call = pair.ask(std::move(ask), sink);
+    EXPECT_TRUE(sink.wait_done());
+    pair.drop(call);
+  };
+  ask(stripes.ask(3));
+  expect_said(3'000);
+  auto hurried = stripes.ask(3);
+  hurried.deadline = milliseconds(700);
+  ask(hurried);
+  expect_said(700);
+  hurried.along = true;
+  ask(hurried);
+  expect_said(700);
+  EXPECT_TRUE(pair.run(pair.client->known(pair.server_id(), {"r", "a", "latest", true}, milliseconds(10'000))));
+  expect_said(10'000);
+  EXPECT_FALSE(pair.run(pair.client->small(pair.server_id(), kDigest, milliseconds(9'000))));
+  expect_said(9'000);
 }
 
 // The have stream: the whole map, what changes, and its end when the blob is gone.
