@@ -6,6 +6,7 @@
 
 #include "core/encoding.h"
 #include "core/geometry.h"
+#include "core/http/peer_certificate.h"
 #include "core/log.h"
 #include "p2p/have_seats.h"
 #include "p2p/have_stream.h"
@@ -78,6 +79,8 @@ class Service final : public PeerService {
  private:
   Result<Asker> identify(const Request& request) const;
   bool revoked(std::string_view name, std::string_view serial) const;
+  /// Whether the certificate, by which the connection was made some time, would still be taken.
+  Result<> still_good(const std::shared_ptr<http::PeerCertificate>& certificate) const;
   Task<Response> answer(const Request& request, const PeerRoute& route);
   Response hello(const Request& request, const Asker& asker);
   Response announce(const Request& request, const Asker& asker);
@@ -113,6 +116,10 @@ bool Service::revoked(std::string_view name, std::string_view serial) const {
          (parts_.revoked(name) || (!serial.empty() && parts_.revoked(fmt::format("serial:{}", serial))));
 }
 
+Result<> Service::still_good(const std::shared_ptr<http::PeerCertificate>& certificate) const {
+  return certificate ? certificate->check(parts_.clock.wall()) : Result<>();
+}
+
 Result<Asker> Service::identify(const Request& request) const {
   Asker asker;
   if (options_.insecure) {
@@ -127,6 +134,10 @@ Result<Asker> Service::identify(const Request& request) const {
   if (revoked(asker.name, request.peer_serial.value_or(""))) {
     log::info("revoked peer refused", {{"peer", asker.name}, {"remote", request.remote}});
     return fail(Errc::kDenied, fmt::format("the identity of {} was revoked", asker.name));
+  }
+  if (auto good = still_good(request.peer_certificate); !good) {
+    log::info("peer refused", {{"peer", asker.name}, {"remote", request.remote}, log::Field(good.error())});
+    return std::unexpected(std::move(good.error()));
   }
   const auto peers = parts_.table.snapshot();
   if (const auto* peer = peers->find(asker.name)) asker.id = peer->id;
@@ -293,13 +304,15 @@ Response Service::have(const Request& request, const Digest& digest, const Asker
   if (!watch) return error_answer(404, "NOT_FOUND", "the blob is not known here");
   Response response;
   response.headers.add("content-type", "application/x-ndjson");
-  response.body = make_have_stream(
-      loop, {.watch = std::move(watch),
-             .load = [this] { return slots_.load(); },
-             .allowed = [this, name = asker.name,
-                         serial = request.peer_serial.value_or("")] { return !draining_ && !revoked(name, serial); },
-             .counted = std::move(seat.counted),
-             .clock = parts_.clock});
+  response.body = make_have_stream(loop, {.watch = std::move(watch),
+                                          .load = [this] { return slots_.load(); },
+                                          .allowed =
+                                              [this, name = asker.name, serial = request.peer_serial.value_or(""),
+                                               certificate = request.peer_certificate] {
+                                                return !draining_ && !revoked(name, serial) && still_good(certificate);
+                                              },
+                                          .counted = std::move(seat.counted),
+                                          .clock = parts_.clock});
   return response;
 }
 

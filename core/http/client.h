@@ -27,7 +27,8 @@ struct ClientTlsConfig {
   std::string certificate_file;
   std::string key_file;
   /// Whether a server's certificate is revoked, by its serial number in the digits of tls::serial_of. Asked after each
-  /// handshake, and every `ping_interval` while calls run, on the connection's loop; outlives the connections.
+  /// handshake, and every `ping_interval` while calls run (with its end and its CA, by the files of then), on the
+  /// connection's loop; outlives the connections.
   std::function<bool(const std::string& serial)> revoked = {};
 };
 class ClientTls;

@@ -134,6 +134,7 @@ void ClientLink::shake_hands() {
     return fail(std::move(checked.error()).in(authority_of(target_)));
   }
   peer_name_ = transport_->peer_name();
+  certificate_ = target_.tls->server_certificate(transport_->ssl());
   speak();
 }
 
@@ -287,13 +288,18 @@ void ClientLink::arm_timer() {
   });
 }
 
+/// It may be revoked, expire, or be dropped with its CA while the connection lasts.
+Result<> ClientLink::check_certificate() const {
+  if (auto checked = target_.tls->check_revoked(transport_->ssl()); !checked) return checked;
+  return certificate_ ? certificate_->check(std::chrono::system_clock::now()) : Result<>();
+}
+
 void ClientLink::on_timer() {
   armed_for_ = Time::max();
   const auto self = shared_from_this();
   const auto now = std::chrono::steady_clock::now();
   if (established() && target_.tls) {
-    if (auto checked = target_.tls->check_revoked(transport_->ssl()); !checked)
-      return fail(std::move(checked.error()).in(authority_of(target_)));
+    if (auto checked = check_certificate(); !checked) return fail(std::move(checked.error()).in(authority_of(target_)));
   }
   if (now < next_look()) return arm_timer();
   if (!ready()) {

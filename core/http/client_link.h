@@ -64,6 +64,7 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   void fail(Error why);
   void fail_transport();
   void release_socket();
+  Result<> check_certificate() const;
   void arm_timer();
   void on_timer();
   Time next_look() const;
@@ -81,6 +82,7 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<ClientSession> session_;
   std::optional<std::string> peer_name_;
+  std::shared_ptr<PeerCertificate> certificate_;
   OutQueue out_;
   boost::asio::steady_timer timer_;
   Time armed_for_ = Time::max();

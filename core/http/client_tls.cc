@@ -95,6 +95,10 @@ Result<> ClientTls::check_revoked(const SSL* ssl) const {
   return {};
 }
 
+std::shared_ptr<PeerCertificate> ClientTls::server_certificate(const SSL* ssl) const {
+  return PeerCertificate::of(ssl, context_, PeerCertificate::End::kServer);
+}
+
 Error tls_failure(const SSL* ssl, int reason) {
   if (const auto verified = SSL_get_verify_result(ssl); verified != X509_V_OK) {
     return {Errc::kDenied, fmt::format("certificate: {}", X509_verify_cert_error_string(verified))};

@@ -7,13 +7,14 @@
 #include <memory>
 
 #include "core/http/client.h"
+#include "core/http/peer_certificate.h"
 #include "core/http/tls_files.h"
 
 namespace oxbow::http {
 
 class ClientTls {
  public:
-  ClientTls(std::unique_ptr<ReloadedContext> context, std::function<bool(const std::string&)> revoked)
+  ClientTls(std::shared_ptr<ReloadedContext> context, std::function<bool(const std::string&)> revoked)
       : context_(std::move(context)), revoked_(std::move(revoked)) {}
 
   /// For one connection; null when OpenSSL is out of memory. The caller owns it.
@@ -25,9 +26,11 @@ class ClientTls {
   Result<> check_server(const SSL* ssl, std::string_view alpn, const std::string& expected_name) const;
   /// Also later: a certificate may be revoked while the connection lasts. Errors: kDenied.
   Result<> check_revoked(const SSL* ssl) const;
+  /// After the handshake: what may be checked later.
+  std::shared_ptr<PeerCertificate> server_certificate(const SSL* ssl) const;
 
  private:
-  std::unique_ptr<ReloadedContext> context_;
+  const std::shared_ptr<ReloadedContext> context_;
   std::function<bool(const std::string&)> revoked_;
 };
 

@@ -75,6 +75,7 @@ void Connection::handshake() {
   }
   peer_name_ = transport_.peer_name();
   peer_serial_ = transport_.peer_serial();
+  peer_certificate_ = context().tls->client_certificate(transport_.ssl());
   if (transport_.alpn() == "h2") return speak(make_http2(*this), {});
   speak(make_http1(*this), {});
 }

@@ -68,6 +68,7 @@ class Connection final : public EventTarget, public std::enable_shared_from_this
   const std::string& remote() const noexcept { return remote_; }
   const std::optional<std::string>& peer_name() const noexcept { return peer_name_; }
   const std::optional<std::string>& peer_serial() const noexcept { return peer_serial_; }
+  const std::shared_ptr<PeerCertificate>& peer_certificate() const noexcept { return peer_certificate_; }
 
  private:
   enum class Phase { kHandshake, kDetect, kProtocol, kLinger, kClosed };
@@ -85,6 +86,7 @@ class Connection final : public EventTarget, public std::enable_shared_from_this
   const std::string remote_;
   std::optional<std::string> peer_name_;
   std::optional<std::string> peer_serial_;
+  std::shared_ptr<PeerCertificate> peer_certificate_;
   std::unique_ptr<Protocol> protocol_;
   std::string first_bytes_;
   Phase phase_;

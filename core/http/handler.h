@@ -13,6 +13,8 @@
 
 namespace oxbow::http {
 
+class PeerCertificate;
+
 enum class Version { kHttp11, kHttp2 };
 
 /// A request whose header has been read. `target` is origin-form as received; `path` and `query` are its two halves,
@@ -32,6 +34,7 @@ struct Request {
   std::string remote;
   std::optional<std::string> peer_name;
   std::optional<std::string> peer_serial;
+  std::shared_ptr<PeerCertificate> peer_certificate;  ///< null without one; a handshake has judged it, long ago maybe
   std::chrono::steady_clock::time_point received{};
 };
 

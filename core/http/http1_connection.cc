@@ -198,6 +198,7 @@ void Http1Connection::dispatch() {
   request.remote = connection_.remote();
   request.peer_name = connection_.peer_name();
   request.peer_serial = connection_.peer_serial();
+  request.peer_certificate = connection_.peer_certificate();
   request.received = now();
   method_ = request.method;
   http10_ = parser_.http10();

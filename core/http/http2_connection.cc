@@ -122,6 +122,7 @@ void Http2Connection::dispatch(Http2Session::Incoming incoming) {
   request.remote = connection_.remote();
   request.peer_name = connection_.peer_name();
   request.peer_serial = connection_.peer_serial();
+  request.peer_certificate = connection_.peer_certificate();
   ++handlers_;
   call_handler(connection_.worker(), std::move(request),
                [this, owner = connection_.shared_from_this(), id = incoming.stream](Response response) {

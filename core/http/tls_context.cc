@@ -37,6 +37,9 @@ Result<std::shared_ptr<SSL_CTX>> load(const TlsConfig& config) {
     }
     SSL_CTX_set_client_CA_list(raw, SSL_load_client_CA_file(config.client_ca_file.c_str()));
     SSL_CTX_set_verify(raw, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    // A resumed session would spare its client the check of a certificate that has expired since.
+    SSL_CTX_set_options(raw, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(raw, 0);
   }
   return context;
 }
@@ -56,6 +59,10 @@ SSL* TlsContext::new_session(std::chrono::steady_clock::time_point now) {
   SSL* ssl = SSL_new(context_->current(now).get());
   if (ssl != nullptr) SSL_set_accept_state(ssl);
   return ssl;
+}
+
+std::shared_ptr<PeerCertificate> TlsContext::client_certificate(const SSL* ssl) const {
+  return PeerCertificate::of(ssl, context_, PeerCertificate::End::kClient);
 }
 
 }  // namespace oxbow::http

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "core/http/peer_certificate.h"
 #include "core/http/server.h"
 #include "core/http/tls_files.h"
 
@@ -20,11 +21,13 @@ class TlsContext {
 
   /// For one accepted connection; null when OpenSSL is out of memory. The caller owns it.
   SSL* new_session(std::chrono::steady_clock::time_point now);
+  /// After the handshake of one of them; null where the client showed none.
+  std::shared_ptr<PeerCertificate> client_certificate(const SSL* ssl) const;
 
  private:
-  explicit TlsContext(std::unique_ptr<ReloadedContext> context) : context_(std::move(context)) {}
+  explicit TlsContext(std::shared_ptr<ReloadedContext> context) : context_(std::move(context)) {}
 
-  std::unique_ptr<ReloadedContext> context_;
+  const std::shared_ptr<ReloadedContext> context_;
 };
 
 }  // namespace oxbow::http

@@ -274,7 +274,9 @@ Pair::Pair(PairOptions options) {
     };
     const auto own = issue("server");
     const auto other = issue(options.client_name);
-    config.tls = http::TlsConfig{own.certificate_file, own.key_file, own.ca_file};
+    server_ca = directory / "server-ca.crt";
+    std::filesystem::copy(own.ca_file, server_ca);
+    config.tls = http::TlsConfig{own.certificate_file, own.key_file, server_ca};
     auto made = http::make_client_tls({other.ca_file, other.certificate_file, other.key_file});
     EXPECT_TRUE(made) << made.error().what();
     client_options.tls = *made;

@@ -156,6 +156,14 @@ struct PairOptions {
   std::uint32_t have_streams = 512;  ///< that the client follows of one peer
 };
 
+/// The system's, and ahead of it in wall-clock time when the test says.
+class AheadClock final : public Clock {
+ public:
+  Steady steady() const noexcept override { return std::chrono::steady_clock::now(); }
+  Wall wall() const noexcept override { return std::chrono::system_clock::now() + ahead.load(); }
+  std::atomic<std::chrono::hours> ahead{std::chrono::hours(0)};
+};
+
 class Pair {
  private:
   class Listening;  // remembers the requests before the service answers them
@@ -185,7 +193,7 @@ class Pair {
   TableSite client_side;
   FakeContent content;
   FakePreheats preheats;
-  SystemClock clock;
+  AheadClock clock;
   std::mutex mutex;
   std::vector<Announce> announced;  ///< under the mutex
   std::vector<std::string> greeted;
@@ -193,6 +201,7 @@ class Pair {
   std::vector<Asked> asked;
 
   std::filesystem::path directory;
+  std::filesystem::path server_ca;  ///< the file of the CAs that the server believes; the client has one of its own
   std::unique_ptr<PeerService> service;
   std::unique_ptr<http::Handler> listening;
   Loops server_loops{2};

@@ -719,5 +719,41 @@ TEST(PairTls, NamesAndSerials) {
             Errc::kDenied);
 }
 
+// A peer whose certificate expires while its connection stands is refused as one that was revoked, and its have streams
+// end.
+TEST(PairTls, StandingPeersExpire) {
+  Pair pair({.tls = true});
+  const Stripes stripes(pair);
+  const auto ask = [&] { return pair.run(pair.client->facts(pair.server_id(), kDigest, false, milliseconds(10'000))); };
+  Watch watch;
+  watch.open(pair, stripes);
+  ASSERT_EQ(watch.begun.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  EXPECT_TRUE(ask());
+  pair.clock.ahead = std::chrono::hours(6 * 24);
+  const auto refused = ask();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().what(), "the peer does not take this node for a member");
+  EXPECT_EQ(watch.ended.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  pair.clock.ahead = std::chrono::hours(0);
+  EXPECT_TRUE(ask());
+  pair.drop(watch.call);
+}
+
+// So is one whose CA is dropped from the server's file.
+TEST(PairTls, StandingPeersGoWithTheirCa) {
+  Pair pair({.tls = true});
+  const Stripes stripes(pair);
+  const auto ask = [&] { return pair.run(pair.client->facts(pair.server_id(), kDigest, false, milliseconds(10'000))); };
+  EXPECT_TRUE(ask());
+  tls::ClusterCa other(pair.directory / "other-ca");
+  ASSERT_TRUE(other.create("test", 10, std::chrono::floor<std::chrono::seconds>(pair.clock.wall())));
+  std::filesystem::rename(pair.directory / "other-ca" / "ca.crt", pair.server_ca);
+  auto last = ask();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (last && std::chrono::steady_clock::now() < end) last = ask();  // the files are looked at once a second
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().what(), "the peer does not take this node for a member");
+}
+
 }  // namespace
 }  // namespace oxbow::p2p::test

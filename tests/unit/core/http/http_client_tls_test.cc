@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/http/peer_certificate.h"
 #include "http_client_support.h"
 
 namespace oxbow::http::test {
@@ -189,6 +190,137 @@ TEST_F(HttpClientTls, AReplacedClientCaCounts) {
   files = client_files(certificates, "node");
   files.ca_file = old_ca;
   ask(files, "node-1");
+  EXPECT_EQ(sink.error(), Errc::kDenied) << said();
+}
+
+/// Clients on standing connections, judged by the server with each request, by a clock that the test moves.
+class StandingClients : public HttpClientTls {
+ protected:
+  StandingClients() {
+    routes.on("/good", [this](const Request& request) {
+      const auto good = request.peer_certificate->check(std::chrono::system_clock::now() + ahead.load());
+      return Response::text(200, "x/y", good ? "good" : good.error().what());
+    });
+    serve(certificates);
+    client_ca = certificates.file("client-side-ca.pem");
+    std::filesystem::copy(certificates.file("ca.pem"), client_ca);
+    standing = connect(certificates);
+    EXPECT_EQ(ask_on(standing), "good");
+  }
+  std::shared_ptr<ClientConnection> connect(const Certificates& by) {
+    auto files = client_files(by, "node");
+    files.ca_file = client_ca;
+    auto tls = make_client_tls(std::move(files));
+    EXPECT_TRUE(tls);
+    return client.connect(server->port(), *tls, "node-1");
+  }
+  std::string ask_on(const std::shared_ptr<ClientConnection>& on) {
+    sink = {};
+    const auto call = on->call(get_request("/good"), sink);
+    EXPECT_TRUE(client.until([&] { return sink.dones == 1; }));
+    return sink.outcome ? sink.body : said();
+  }
+  /// The server's file of the CAs from now on.
+  void replace_ca(std::initializer_list<std::string> files) {
+    const auto fresh = certificates.file("ca.new");
+    std::ofstream out(fresh);
+    for (const auto& file : files) out << std::ifstream(file).rdbuf();
+    out.close();
+    std::filesystem::rename(fresh, certificates.file("ca.pem"));
+  }
+
+  std::atomic<std::chrono::hours> ahead{std::chrono::hours(0)};
+  std::string client_ca;
+  std::shared_ptr<ClientConnection> standing;
+};
+
+// A certificate that was good when the connection was made expires with its end, by the clock of who asks.
+TEST_F(StandingClients, Expire) {
+  ahead = std::chrono::hours(23);
+  EXPECT_EQ(ask_on(standing), "good");
+  ahead = std::chrono::hours(25);
+  EXPECT_EQ(ask_on(standing), "the certificate has expired");
+  ahead = std::chrono::hours(0);  // a clock that was wrong for a while costs nobody his connection
+  EXPECT_EQ(ask_on(standing), "good");
+  EXPECT_TRUE(standing->connected());
+}
+
+// So does one whose CA ends before it does.
+TEST_F(StandingClients, ExpireWithTheirCa) {
+  certificates.issue("node", "node-2", "node-2", 10 * 86'400);
+  standing = connect(certificates);
+  EXPECT_EQ(ask_on(standing), "good");
+  ahead = std::chrono::hours(25);
+  EXPECT_EQ(ask_on(standing), "the certificate is good no more: certificate has expired");
+  ahead = std::chrono::hours(0);
+  EXPECT_EQ(ask_on(standing), "good");
+}
+
+// Who was let in by a CA that is in the file no more is refused, though the connection stands; a CA that is only joined
+// by another goes on counting.
+TEST_F(StandingClients, GoWithTheirCa) {
+  const auto old_ca = client_ca;
+  stranger.issue("node", "node-3", "node-3");
+  const auto fresh = [&] { return connect(stranger); };
+  EXPECT_NE(ask_on(fresh()), "good");
+  replace_ca({old_ca, stranger.file("ca.pem")});
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto until = [&](const auto& done) {  // the server looks at its files once a second
+    while (!done()) {
+      if (std::chrono::steady_clock::now() > end) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(until([&] { return ask_on(fresh()) == "good"; }));
+  EXPECT_EQ(ask_on(standing), "good");
+  EXPECT_EQ(ask_on(standing), "good");
+  const auto newcomer = fresh();
+  EXPECT_EQ(ask_on(newcomer), "good");
+
+  replace_ca({stranger.file("ca.pem")});
+  ASSERT_TRUE(until([&] { return ask_on(standing) != "good"; }));
+  EXPECT_TRUE(ask_on(standing).starts_with("the certificate is good no more: ")) << ask_on(standing);
+  EXPECT_TRUE(standing->connected());
+  EXPECT_EQ(ask_on(newcomer), "good");
+
+  replace_ca({old_ca});
+  ASSERT_TRUE(until([&] { return ask_on(newcomer) != "good"; }));
+  EXPECT_EQ(ask_on(standing), "good");
+}
+
+// The client's side: a running call to a server whose CA is in the client's file no more ends, at the connection's next
+// look; where the CA is only joined by another it goes on.
+TEST_F(HttpClientTls, AServerOfADroppedCaLosesItsRunningCalls) {
+  const auto silent = std::make_shared<FedBody::Control>();
+  routes.on("/never", [silent](const Request&) {
+    Response response;
+    response.status = 200;
+    response.body = std::make_unique<FedBody>(silent);
+    return response;
+  });
+  serve(certificates);
+  silent->loops = &server->loops;
+  auto files = client_files(certificates, "node");
+  files.ca_file = certificates.file("own-ca.pem");
+  std::filesystem::copy(certificates.file("ca.pem"), files.ca_file);
+  int looks = 0;
+  files.revoked = [&](const std::string&) { return ++looks == 0; };
+  const auto write_ca = [path = files.ca_file](std::initializer_list<std::string> cas) {
+    std::ofstream out(path + ".new");
+    for (const auto& ca : cas) out << std::ifstream(ca).rdbuf();
+    out.close();
+    std::filesystem::rename(path + ".new", path);
+  };
+  auto tls = make_client_tls(std::move(files));
+  ASSERT_TRUE(tls) << tls.error().what();
+  connection = client.connect(server->port(), *tls, "node-1", {.ping_interval = std::chrono::milliseconds(20)});
+  const auto call = connection->call(get_request("/never"), sink);
+  ASSERT_TRUE(client.until([&] { return routes.calls() == 1; }));
+  write_ca({certificates.file("ca.pem"), stranger.file("ca.pem")});
+  ASSERT_TRUE(client.until([&, before = looks] { return looks >= before + 3; }));
+  EXPECT_EQ(sink.dones, 0);
+  write_ca({stranger.file("ca.pem")});
+  ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
   EXPECT_EQ(sink.error(), Errc::kDenied) << said();
 }
 

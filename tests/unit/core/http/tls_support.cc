@@ -55,6 +55,7 @@ Certificates::Certificates() {
   ca_ = make_certificate(ca_key_.get(), "test CA", serial_++);
   X509_set_issuer_name(ca_.get(), X509_get_subject_name(ca_.get()));
   add_extension(ca_.get(), ca_.get(), NID_basic_constraints, "critical,CA:TRUE");
+  add_extension(ca_.get(), ca_.get(), NID_subject_key_identifier, "hash");  // all CAs here have one name
   X509_sign(ca_.get(), ca_key_.get(), EVP_sha256());
   write_files(file("ca"), ca_.get(), ca_key_.get());
   issue("server", "localhost", "localhost");
@@ -71,6 +72,7 @@ void Certificates::issue(const std::string& name, const std::string& common_name
   const auto certificate = make_certificate(key.get(), common_name, serial_++);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(ca_.get()));
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), valid_s - 3'600);
+  add_extension(certificate.get(), ca_.get(), NID_authority_key_identifier, "keyid:always");
   if (!dns_name.empty()) add_extension(certificate.get(), ca_.get(), NID_subject_alt_name, "DNS:" + dns_name);
   X509_sign(certificate.get(), ca_key_.get(), EVP_sha256());
   write_files(file(name), certificate.get(), key.get());
