@@ -22,6 +22,8 @@ using Whole = Result<http::WholeClientResponse>;
 /// Links to peers that have left the cluster are dropped when there are so many of them.
 constexpr std::size_t kStaleLinks = 64;
 
+Versions versions_of(const Member& member) { return {member.protocol_oldest, member.protocol_newest}; }
+
 struct Reached {
   http::WholeClientResponse response;
   std::optional<std::string> certificate_name;
@@ -93,8 +95,11 @@ class Client final : public PeerClient {
   };
 
   ClientRequest request(Method method, std::string path) const;
+  /// `path` after the prefix of the newest version that the peer speaks too.
+  ClientRequest request(PeerId peer, Method method, std::string path) const;
   Loop& next_loop() noexcept { return loops_.at(next_loop_++ % loops_.size()); }
-  Result<std::shared_ptr<PeerLink>> link_to(PeerId peer);
+  /// `for_hello`: also to a peer with which this node has no version in common.
+  Result<std::shared_ptr<PeerLink>> link_to(PeerId peer, bool for_hello = false);
   void drop_stale(const PeerSnapshot& peers);
   StreamParts parts(PeerId peer, std::shared_ptr<PeerLink> link) {
     return {.link = std::move(link), .peer = peer, .table = table_, .bytes = received_, .chunks = chunks_};
@@ -117,17 +122,26 @@ class Client final : public PeerClient {
 };
 
 ClientRequest Client::request(Method method, std::string path) const {
-  ClientRequest request{
-      .method = method, .path = std::string(kPeerPrefix) + std::move(path), .headers = {}, .body = {}};
+  ClientRequest request{.method = method, .path = std::move(path), .headers = {}, .body = {}};
   if (!options_.tls) request.headers.add(std::string(field::kPeer), options_.own_name);
   return request;
 }
 
-Result<std::shared_ptr<PeerLink>> Client::link_to(PeerId peer) {
+ClientRequest Client::request(PeerId peer, Method method, std::string path) const {
+  const auto peers = table_.snapshot();
+  const auto* found = peers->find(peer);
+  // Without one the request is not made: see link_to.
+  const auto version = found == nullptr ? std::nullopt : common_version({}, versions_of(found->member));
+  return request(method, peer_prefix(version.value_or(kProtocolNewest)) + path);
+}
+
+Result<std::shared_ptr<PeerLink>> Client::link_to(PeerId peer, bool for_hello) {
   const auto peers = table_.snapshot();
   const auto* found = peers->find(peer);
   if (found == nullptr) return fail(Errc::kUnavailable, "the peer has left the cluster");
   const auto& member = found->member;
+  if (!for_hello && !common_version({}, versions_of(member)))
+    return fail(Errc::kUnavailable, "the peer speaks no version of the protocol that this node speaks");
   const std::lock_guard lock(mutex_);
   if (closed_) return fail(Errc::kCancelled, "the peer client is closed");
   auto& known = links_[member.name];
@@ -168,7 +182,8 @@ std::unique_ptr<PeerCall> Client::stripe(PeerId peer, StripeAsk ask, Loop& loop,
   if (!link) {
     return open_nothing(loop, [&sink, why = link.error()] { sink.on_done(std::unexpected(why), {}); });
   }
-  auto request = this->request(Method::kGet, fmt::format("blobs/{}/stripes/{}", ask.digest.to_string(), ask.stripe));
+  auto request =
+      this->request(peer, Method::kGet, fmt::format("blobs/{}/stripes/{}", ask.digest.to_string(), ask.stripe));
   StripeFields fields{
       .blob_bytes = ask.blob_bytes, .offset = ask.offset, .ranged = ask.offset > 0, .deadline = ask.deadline};
   if (ask.along || !ask.path.empty()) {
@@ -195,7 +210,7 @@ std::unique_ptr<PeerCall> Client::watch_have(PeerId peer, Digest digest, std::ui
     });
   }
   return open_have_stream(parts(peer, std::move(*link)),
-                          request(Method::kGet, fmt::format("blobs/{}/have", digest.to_string())), stripes,
+                          request(peer, Method::kGet, fmt::format("blobs/{}/have", digest.to_string())), stripes,
                           std::move(counted), loop, std::move(on_update), std::move(on_end));
 }
 
@@ -207,7 +222,7 @@ Task<Result<std::string>> Client::ask(PeerId peer, ClientRequest request, http::
 }
 
 Task<Whole> Client::exchange(PeerId peer, ClientRequest request, http::Patience patience, std::size_t max_bytes) {
-  const auto link = link_to(peer);
+  const auto link = link_to(peer, request.path == kHelloPath);
   if (!link) co_return std::unexpected(link.error());
   auto reached = co_await asio::co_spawn((*link)->loop(), exchange_with(*link, std::move(request), patience, max_bytes),
                                          asio::use_awaitable);
@@ -228,7 +243,7 @@ Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vect
   std::vector<AnnounceReply> replies;
   for (std::size_t begin = 0; begin < announces.size(); begin += kMaxAnnounces) {
     const auto end = std::min(begin + kMaxAnnounces, announces.size());
-    auto post = request(Method::kPost, "announce");
+    auto post = request(peer, Method::kPost, "announce");
     post.headers.add("content-type", "application/json");
     post.body = to_json(std::vector(std::make_move_iterator(announces.begin() + static_cast<std::ptrdiff_t>(begin)),
                                     std::make_move_iterator(announces.begin() + static_cast<std::ptrdiff_t>(end))));
@@ -245,13 +260,13 @@ Task<Result<std::vector<AnnounceReply>>> Client::announce(PeerId peer, std::vect
 Task<Result<BlobFacts>> Client::facts(PeerId peer, Digest digest, bool with_midstates,
                                       std::chrono::milliseconds timeout) {
   const auto path = fmt::format("blobs/{}{}", digest.to_string(), with_midstates ? "?midstates=1" : "");
-  const auto body = co_await ask(peer, request(Method::kGet, path), http::Patience(timeout), kMaxMessageBytes);
+  const auto body = co_await ask(peer, request(peer, Method::kGet, path), http::Patience(timeout), kMaxMessageBytes);
   if (!body) co_return std::unexpected(body.error());
   co_return parse_blob_facts(*body, digest.algorithm());
 }
 
 Task<Result<Hello>> Client::hello(PeerId peer, Hello own, std::chrono::milliseconds quiet) {
-  auto post = request(Method::kPost, "hello");
+  auto post = request(Method::kPost, std::string(kHelloPath));
   post.headers.add("content-type", "application/json");
   post.body = to_json(own);
   const auto body = co_await ask(peer, std::move(post), patient(quiet), kMaxHelloBytes);
@@ -260,7 +275,7 @@ Task<Result<Hello>> Client::hello(PeerId peer, Hello own, std::chrono::milliseco
 }
 
 Task<Result<Hello>> Client::hello_at(std::string address, Hello own, std::chrono::milliseconds timeout) {
-  auto post = request(Method::kPost, "hello");
+  auto post = request(Method::kPost, std::string(kHelloPath));
   post.headers.add("content-type", "application/json");
   post.body = to_json(own);
   const bool secure = options_.tls != nullptr;
@@ -282,7 +297,7 @@ Task<Result<KnownFacts>> Client::known(PeerId peer, KnownAsk ask, std::chrono::m
   const auto path =
       fmt::format("known/{}/{}?reference={}{}", percent_encode(ask.registry), percent_encode(ask.repository),
                   percent_encode(ask.reference), ask.may_ask ? "&ask=1" : "");
-  auto get = request(Method::kGet, path);
+  auto get = request(peer, Method::kGet, path);
   set_deadline(timeout, get.headers);
   const auto body = co_await this->ask(peer, std::move(get), http::Patience(timeout), kMaxHelloBytes);
   if (!body) co_return std::unexpected(body.error());
@@ -290,7 +305,7 @@ Task<Result<KnownFacts>> Client::known(PeerId peer, KnownAsk ask, std::chrono::m
 }
 
 Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, std::chrono::milliseconds timeout) {
-  auto get = request(Method::kGet, fmt::format("small/{}", digest.to_string()));
+  auto get = request(peer, Method::kGet, fmt::format("small/{}", digest.to_string()));
   set_deadline(timeout, get.headers);
   auto answer = co_await exchange(peer, std::move(get), http::Patience(timeout), kMaxSmallBytes);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
@@ -302,7 +317,8 @@ Task<Result<PeerClient::SmallReply>> Client::small(PeerId peer, Digest digest, s
 
 Task<Result<PreheatReport>> Client::preheat(PeerId peer, PreheatCall call, std::chrono::milliseconds timeout) {
   const bool starts = call.what == PreheatCall::What::kStart;
-  auto request = this->request(starts                                    ? Method::kPost
+  auto request = this->request(peer,
+                               starts                                    ? Method::kPost
                                : call.what == PreheatCall::What::kReport ? Method::kGet
                                                                          : Method::kDelete,
                                starts ? "preheat" : "preheat/" + call.ask.id);

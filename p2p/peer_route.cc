@@ -1,5 +1,8 @@
 #include "p2p/peer_route.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "core/encoding.h"
@@ -18,7 +21,17 @@ std::string_view take_part(std::string_view& rest) noexcept {
   return part;
 }
 
-Result<PeerRoute> no_route() { return fail(Errc::kNotFound, "no such route of the peer protocol, version 1"); }
+Result<PeerRoute> no_route() { return fail(Errc::kNotFound, "no such route of the peer protocol"); }
+
+/// What comes after the prefix of a version that is spoken.
+std::optional<std::string_view> after_prefix(std::string_view path, Versions spoken) {
+  if (path == kHelloPath) return "hello";
+  for (auto version = spoken.oldest; version <= spoken.newest; ++version) {
+    const auto prefix = peer_prefix(version);
+    if (path.starts_with(prefix)) return path.substr(prefix.size());
+  }
+  return std::nullopt;
+}
 
 Result<PeerRoute> parse_blob_route(std::string_view rest) {
   const auto digest = Digest::parse(take_part(rest));
@@ -60,9 +73,18 @@ std::string_view to_string(PeerRoute::Kind kind) noexcept {
   std::unreachable();
 }
 
-Result<PeerRoute> parse_peer_route(std::string_view path) {
-  if (path.size() > kMaxPathBytes || !path.starts_with(kPeerPrefix)) return no_route();
-  const auto decoded = percent_decode(path.substr(kPeerPrefix.size()));
+std::optional<std::uint32_t> common_version(Versions a, Versions b) noexcept {
+  const auto newest = std::min(a.newest, b.newest);
+  return newest < std::max(a.oldest, b.oldest) ? std::nullopt : std::optional(newest);
+}
+
+std::string peer_prefix(std::uint32_t version) { return fmt::format("/p2p/v{}/", version); }
+
+Result<PeerRoute> parse_peer_route(std::string_view path, Versions spoken) {
+  if (path.size() > kMaxPathBytes) return no_route();
+  const auto relative = after_prefix(path, spoken);
+  if (!relative) return no_route();
+  const auto decoded = percent_decode(*relative);
   if (!decoded) return fail(Errc::kInvalid, "the path's escapes are broken");
   std::string_view rest = *decoded;
   if (rest == "hello") return PeerRoute{.kind = PeerRoute::Kind::kHello};

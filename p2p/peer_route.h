@@ -1,4 +1,5 @@
-// Which request of the peer protocol a path is. Thread rule: pure functions.
+// Which request of the peer protocol a path is, and in which of its versions two nodes talk. Thread rule: pure
+// functions.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +9,21 @@
 
 #include "core/digest.h"
 #include "core/error.h"
+#include "p2p/member.h"
 
 namespace oxbow::p2p {
 
-inline constexpr std::string_view kPeerPrefix = "/p2p/v1/";
+/// The same in all versions, for it tells which ones a node speaks.
+inline constexpr std::string_view kHelloPath = "/p2p/v1/hello";
+
+struct Versions {
+  std::uint32_t oldest = kProtocolOldest;
+  std::uint32_t newest = kProtocolNewest;
+};
+/// The newest that both speak; nothing when there is none.
+std::optional<std::uint32_t> common_version(Versions a, Versions b) noexcept;
+/// `/p2p/v1/`
+std::string peer_prefix(std::uint32_t version);
 
 struct PeerRoute {
   enum class Kind : std::uint8_t { kHello, kAnnounce, kBlob, kStripe, kHave, kKnown, kSmall, kPreheats, kPreheat };
@@ -24,7 +36,8 @@ struct PeerRoute {
 };
 std::string_view to_string(PeerRoute::Kind kind) noexcept;
 
-/// `path` as it came, percent-encoded. Errors: kNotFound (no such route), kInvalid, kUnsupported (the digest).
-Result<PeerRoute> parse_peer_route(std::string_view path);
+/// `path` as it came, percent-encoded. Errors: kNotFound (no such route, or another version), kInvalid, kUnsupported
+/// (the digest).
+Result<PeerRoute> parse_peer_route(std::string_view path, Versions spoken = {});
 
 }  // namespace oxbow::p2p

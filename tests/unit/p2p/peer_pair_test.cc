@@ -5,6 +5,7 @@
 
 #include "core/geometry.h"
 #include "core/tls/ca.h"
+#include "p2p/peer_route.h"
 #include "p2p/protocol/stripe_fields.h"
 #include "peer_pair.h"
 
@@ -649,6 +650,39 @@ TEST_P(PairTest, DeadPeer) {
     pair.drop(call);
   }
   EXPECT_EQ(pair.client_side.state("server"), PeerState::kCircuitOpen);
+}
+
+// A peer is asked in the newest version that both speak, and where there is none it is only said hello to.
+TEST_P(PairTest, VersionsInCommon) {
+  Pair pair(options());
+  const Stripes stripes(pair);
+  const auto id = pair.server_id();
+  const auto ask = [&] { return pair.run(pair.client->facts(id, kDigest, false, milliseconds(10'000))); };
+  const auto last = [&] {
+    const std::lock_guard lock(pair.mutex);
+    return pair.asked.back().path;
+  };
+  auto said = facts("server");
+  said.protocol_newest = 2;
+  pair.client_side.table_.note_hello(id, said);
+  EXPECT_TRUE(ask());
+  EXPECT_EQ(last(), "/p2p/v1/blobs/" + kDigest.to_string());
+
+  said.protocol_oldest = 2;
+  said.protocol_newest = 3;
+  pair.client_side.table_.note_hello(id, said);
+  const auto refused = ask();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Errc::kUnavailable);
+  Collector sink;
+  auto call = pair.ask(stripes.ask(3), sink);
+  ASSERT_TRUE(sink.wait_done());
+  EXPECT_EQ(sink.outcome->error().code(), Errc::kUnavailable);
+  pair.drop(call);
+  EXPECT_EQ(last(), "/p2p/v1/blobs/" + kDigest.to_string());
+  EXPECT_EQ(pair.client_side.state("server"), PeerState::kIncompatible);
+  EXPECT_TRUE(pair.run(pair.client->hello(id, hello_of("client"), milliseconds(10'000))));
+  EXPECT_EQ(last(), kHelloPath);
 }
 
 // A preheat is asked for, asked about and ended; a node that is full, or has forgotten, says so.
