@@ -167,6 +167,7 @@ TEST(SwarmCluster, OneNodeTenTimesSlower) {
     cluster.start_all();
     expect_good(cluster, 1.05, 300'000);
     EXPECT_LE(over_bound(cluster, {1}), 1.4);
+    EXPECT_LE(cluster.moved_share(), 1.05);
   }
 }
 
@@ -182,6 +183,7 @@ TEST(SwarmCluster, ANodeHangs) {
     });
     expect_good(cluster, 1.10);
     EXPECT_LE(over_bound(cluster, {hung}), 2.6);
+    EXPECT_LE(cluster.moved_share(), 1.05);
   }
 }
 
