@@ -330,7 +330,7 @@ void Swarm::fetch_alone() {
   const auto idle = now_ - last_progress_ - std::chrono::milliseconds(progress_jitter_ms_);
   if (!stuck_ && idle >= kStuckWithoutHolder) stuck_ = idle >= patience();
   const bool single = no_coordinator_ && alone();
-  const bool in_budget = no_coordinator_ && !single && now_ >= alone_after_ && alone_budget_ > 0;
+  const bool in_budget = no_coordinator_ && !single && now_ >= alone_after_;
   if (!single && !stuck_ && !in_budget) return;
   for (const auto& range : window_.ranges()) {
     for (auto stripe = range.begin; stripe < range.end; ++stripe) {
@@ -342,7 +342,11 @@ void Swarm::fetch_alone() {
       // One at a time, unless there is truly nobody else: peers may come back any moment.
       const bool one_runs = std::ranges::any_of(running_, &Running::unleased);
       if (!single && one_runs) return;
-      if (!single && !stuck_) alone_budget_ -= static_cast<double>(stripe_bytes(stripe));
+      if (!single && !stuck_) {
+        const auto bytes = static_cast<double>(stripe_bytes(stripe));
+        if (bytes > alone_budget_) return;
+        alone_budget_ -= bytes;
+      }
       if (!fetch_run(run, true)) return;
       stripe = run.end - 1;
     }

@@ -87,6 +87,47 @@ TEST_P(BudgetsTest, HedgesAreAFewOfTheBytes) {
   EXPECT_GE(static_cast<double>(hedged), 0.04 * kBlobBytes) << "the budget was not what ended it";
 }
 
+// Most spans come along no way, and a few come slowly: what is fetched without anybody's lease is 5 % of the blob's
+// bytes at most.
+class FingersBudgetTest : public BudgetsTest {};
+TEST_P(FingersBudgetTest, WithoutALeaseAFewOfTheBytes) {
+  constexpr std::uint32_t kSpansThatCome = 4;  // every so many
+  std::vector<Fetch> open = tell(WindowChanged{{{0, kStripes}}, true, true});
+  std::vector<Fetch> slow;
+  std::uint64_t from_upstream = 0;
+  std::uint32_t from_peers = 0;
+  const auto add = [&open](const std::vector<Fetch>& more) { open.insert(open.end(), more.begin(), more.end()); };
+  const auto arrive = [&](const Fetch& fetch) {
+    for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe)
+      add(tell(StripeArrived{fetch.id, stripe}));
+    add(tell(FetchEnded{fetch.id, {}}));
+  };
+  for (int tick = 0; tick < 200; ++tick) {
+    now_ += 100ms;
+    add(tell(SlotsFree{kUpstream, 6}));
+    add(tell(TimerFired{}));
+    for (const auto& fetch : std::exchange(open, {})) {
+      if (fetch.source == kUpstream) {
+        for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) from_upstream += bytes_of(stripe);
+        arrive(fetch);
+      } else if (Geometry::span_of(fetch.stripes.begin) % kSpansThatCome == 0) {
+        slow.push_back(fetch);
+      } else {
+        add(tell(FetchEnded{fetch.id, fail(Errc::kUnavailable, "gone")}));
+      }
+    }
+    if (tick % 5 != 0 || slow.empty()) continue;
+    const auto next = slow.front();
+    slow.erase(slow.begin());
+    ++from_peers;
+    arrive(next);
+  }
+  EXPECT_GE(from_peers, 30U);
+  EXPECT_LE(static_cast<double>(from_upstream), 0.05 * kBlobBytes);
+  EXPECT_GE(static_cast<double>(from_upstream), 0.04 * kBlobBytes) << "the budget was not what ended it";
+}
+
+INSTANTIATE_TEST_SUITE_P(Strategies, FingersBudgetTest, ::testing::Values(StrategyKind::kFingers));
 INSTANTIATE_TEST_SUITE_P(Strategies, BudgetsTest, ::testing::Values(StrategyKind::kSwarm, StrategyKind::kFingers),
                          [](const auto& one) { return std::string(to_string(one.param)); });
 

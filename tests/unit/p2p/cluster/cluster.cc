@@ -99,8 +99,10 @@ void Cluster::start_all(double at_ms, double apart_ms) {
   for (std::uint32_t i = 0; i < options_.nodes; ++i) start(i, at_ms + i * apart_ms + 5 * random_.uniform());
 }
 
-void Cluster::give_all(std::uint32_t node) {
-  nodes_[node]->have = HaveMap(geometry_.stripes(), true);
+void Cluster::give_all(std::uint32_t node) { give(node, HaveMap(geometry_.stripes(), true)); }
+
+void Cluster::give(std::uint32_t node, const HaveMap& have) {
+  nodes_[node]->have = have;
   Announce announce;
   announce.digest = digest_;
   announce.size = geometry_.blob_bytes();
@@ -278,6 +280,10 @@ double Cluster::slowest_ms(const std::set<std::uint32_t>& except) const {
 }
 
 double Cluster::upstream_share() const { return upstream_bytes_ / static_cast<double>(geometry_.blob_bytes()); }
+
+double Cluster::upstream_share(std::uint32_t node) const {
+  return nodes_[node]->upstream_bytes / static_cast<double>(geometry_.blob_bytes());
+}
 
 double Cluster::moved_share() const {
   double needed = 0;

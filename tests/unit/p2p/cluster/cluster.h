@@ -50,7 +50,8 @@ class Cluster {
   void start(std::uint32_t node, double at_ms, bool may_fetch = true);
   void start_all(double at_ms = 0, double apart_ms = 0);
   void give_all(std::uint32_t node);  ///< it has the blob, and has announced it
-  void empty(std::uint32_t node);     ///< it has nothing any more, and has told nobody
+  void give(std::uint32_t node, const HaveMap& have);
+  void empty(std::uint32_t node);  ///< it has nothing any more, and has told nobody
   void at(double ms, std::function<void()> what);
   void kill(std::uint32_t node);            ///< its process is gone: connections break
   void hang(std::uint32_t node);            ///< it accepts and never answers
@@ -69,7 +70,8 @@ class Cluster {
   double now_ms() const noexcept { return now_; }
   double finished_ms(std::uint32_t node) const;  ///< since its start; < 0: not complete
   double slowest_ms(const std::set<std::uint32_t>& except = {}) const;
-  double upstream_share() const;      ///< bytes from upstream over the blob's size
+  double upstream_share() const;  ///< bytes from upstream over the blob's size
+  double upstream_share(std::uint32_t node) const;
   double moved_share() const;         ///< bytes that crossed links over bytes that nodes needed
   std::uint32_t coordinator() const;  ///< the first ranked node
   std::vector<std::uint32_t> ranked() const;

@@ -65,6 +65,7 @@ struct Cluster::Node {
   PeerState state = PeerState::kEligible;
   std::vector<StripeRange> told;
   std::uint64_t sent = 0;
+  double upstream_bytes = 0;
   std::uint32_t given = 0;  ///< stripes, as Cluster::stripes_given
 
   /// What it gets from upstream at this moment, with how much of it is here.

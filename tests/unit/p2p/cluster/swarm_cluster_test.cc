@@ -171,6 +171,43 @@ TEST(SwarmCluster, OneNodeTenTimesSlower) {
   }
 }
 
+// All that could coordinate the blob hang, and a slow holder of a part of it still gives something: nobody has a lease,
+// and what only upstream has each node fetches within 5 % of the blob, as long as anything comes. In the end all have
+// it.
+TEST(SwarmCluster, WithoutACoordinatorEachNodeHasABudget) {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
+    auto options = of(8);
+    options.seed = seed;
+    Cluster cluster(options, swarm);
+    std::vector<std::uint32_t> others;
+    const auto ranked = cluster.ranked();
+    for (std::uint32_t node = 0; node < 8; ++node) {
+      if (std::ranges::find(ranked, node) == ranked.end()) others.push_back(node);
+    }
+    const auto holder = others.back();
+    others.pop_back();
+    HaveMap part(128, true);
+    for (std::uint32_t stripe = 17; stripe < 128; stripe += 2) part.clear(stripe);
+    cluster.give(holder, part);
+    cluster.slow(holder, 10);
+    for (const auto node : others) cluster.start(node, node);
+    cluster.at(300, [&] {
+      EXPECT_EQ(cluster.upstream_share(), 0);
+      for (const auto node : ranked) cluster.hang(node);
+    });
+    std::uint32_t given = 0;
+    cluster.at(10'000, [&] { given = cluster.stripes_given(holder); });
+    cluster.run(13'000);
+    EXPECT_GT(cluster.stripes_given(holder), given) << "nothing came any more";
+    for (const auto node : others) {
+      EXPECT_LT(cluster.stripes_of(node), 128U);
+      EXPECT_LE(cluster.upstream_share(node), 0.05) << node;
+      EXPECT_GE(cluster.upstream_share(node), 0.04) << node << " had more to fetch than it did";
+    }
+    EXPECT_TRUE(cluster.run(kLimitMs));
+  }
+}
+
 // A node that accepts and never answers, in the midst of the pull: with what it leases, and as coordinator.
 TEST(SwarmCluster, ANodeHangs) {
   for (const bool coordinator : {false, true}) {

@@ -296,10 +296,12 @@ void Cluster::move(double ms) {
     flow->bytes += flow->rate;
     flow->last_byte = now_;
     moved_bytes_ += flow->rate;
-    if (flow->from < 0)
+    if (flow->from < 0) {
       upstream_bytes_ += flow->rate;
-    else
+      nodes_[flow->to]->upstream_bytes += flow->rate;
+    } else {
       nodes_[static_cast<std::size_t>(flow->from)]->sent += static_cast<std::uint64_t>(flow->rate);
+    }
     arrived(*flow);
   }
 }
