@@ -86,8 +86,8 @@ class Swarm final : public Strategy {
   void check_progress(const FetchProgress& progress);
   bool late(const Running& fetch) const;
   double rate_so_far(const Running& fetch) const;
-  /// How long a fetch from it may stand still.
-  std::chrono::milliseconds patience(const SwarmNeighbour* one) const;
+  /// How long this fetch from it may stand still.
+  std::chrono::milliseconds patience(const SwarmNeighbour* one, const Running& fetch) const;
   /// Of so many bytes at the typical speed; 0 while none is known.
   std::chrono::milliseconds usual_time(double bytes) const;
   /// Fetches from peers at a time: fewer where they would only wait for one another.

@@ -9,6 +9,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds kNoProgress = 1'000ms;  // of a peer: it is left
+constexpr std::chrono::milliseconds kNoAnswer = 500ms;      // of one that was away, and is tried again
 // On a slow link the streams of a connection take turns with as much as its sender keeps queued
 // (core/http/send_rate.h): each of them stands still meanwhile.
 constexpr double kTurnBytes = 128.0 * 1024;
@@ -42,7 +43,7 @@ void Swarm::check_progress(const FetchProgress& progress) {
   }
   fetch->bytes = progress.bytes;
   if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
-  if (progress.since_last >= patience(one)) {
+  if (progress.since_last >= patience(one, *fetch)) {
     cancel(*fetch);
     // A cut-through that stands still tells of upstream, or of the lease's holder; not of the path to this peer.
     if (one != nullptr && !fetch->cut_through) peer_failed(*one, 1'000ms, false);
@@ -54,9 +55,11 @@ void Swarm::check_progress(const FetchProgress& progress) {
   if (crawls || progress.since_last >= kLateAfter + 100ms) hedge(*fetch);
 }
 
-std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one) const {
+std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one, const Running& fetch) const {
   const std::chrono::milliseconds answer(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms));
-  return std::max({kNoProgress, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
+  // A second was lost to it before; another one would be lost wherever the budget for hedges is used up.
+  const bool again = one != nullptr && one->on_trial && fetch.bytes == 0 && !fetch.cut_through;
+  return std::max({again ? kNoAnswer : kNoProgress, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
 }
 
 std::chrono::milliseconds Swarm::usual_time(double bytes) const {

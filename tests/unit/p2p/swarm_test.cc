@@ -364,6 +364,28 @@ TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
   EXPECT_EQ(all<CancelFetch>(tell(fired)).size(), 8U);
 }
 
+// When it is tried again it may be silent for half as long: a dead peer costs a second once.
+TEST_F(SwarmTest, APeerThatWasLeftIsLeftSooner) {
+  begin({0, 8});
+  const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+  now_ += 1'000ms;
+  TimerFired fired;
+  for (const auto& fetch : got) fired.progress.push_back({fetch.id, 0, 1'000ms});
+  tell(fired);
+  for (const auto& fetch : got) tell(FetchEnded{fetch.id, fail(Errc::kCancelled, "left")});
+  std::vector<Fetch> again;
+  for (int i = 0; i < 20 && again.empty(); ++i) {
+    now_ += 100ms;
+    again = all<Fetch>(tell(TimerFired{}));
+  }
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].source, ranked_[1]);
+  EXPECT_TRUE(all<CancelFetch>(tell(TimerFired{{{again[0].id, 0, 490ms}}})).empty());
+  // Not while it answers, if slowly.
+  EXPECT_TRUE(all<CancelFetch>(tell(TimerFired{{{again[0].id, 1, 900ms}}})).empty());
+  EXPECT_EQ(all<CancelFetch>(tell(TimerFired{{{again[0].id, 0, 500ms}}})).size(), 1U);
+}
+
 // Where stripes come at 64 KiB a second, a stream that waits for another one's turn is not dead.
 TEST_F(SwarmTest, OnASlowLinkStreamsTakeTurns) {
   begin({0, 2});

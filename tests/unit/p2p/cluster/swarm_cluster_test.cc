@@ -82,7 +82,8 @@ TEST(SwarmCluster, OneLaterNodeTakesAllFromAPeer) {
   EXPECT_LE(cluster.finished_ms(0), 1.2 * 64 * kMiB / 25e3);
 }
 
-// The one that has all others' attention dies in mid-stripe.
+// The one that has all others' attention dies in mid-stripe. (Measured 1.33 to 1.98 × over twelve seeds, and 1.69
+// to 1.86 when it is the coordinator, below.)
 TEST(SwarmCluster, ASenderIsKilledInMidStripe) {
   for (const std::uint64_t seed : {1U, 2U}) {
     auto options = of(8);
@@ -91,7 +92,7 @@ TEST(SwarmCluster, ASenderIsKilledInMidStripe) {
     cluster.start_all();
     cluster.at(1'000, [&] { cluster.kill(static_cast<std::uint32_t>(cluster.busiest_sender())); });
     expect_good(cluster, 1.10);
-    EXPECT_LE(over_bound(cluster), 2.3);
+    EXPECT_LE(over_bound(cluster), 2.1);
   }
 }
 
@@ -123,7 +124,7 @@ TEST(SwarmCluster, TheCoordinatorIsKilled) {
     cluster.start_all();
     cluster.at(1'000, [&] { cluster.kill(cluster.coordinator()); });
     expect_good(cluster, 1.10);
-    EXPECT_LE(over_bound(cluster), 2.3);
+    EXPECT_LE(over_bound(cluster), 2.0);
   }
 }
 
@@ -224,15 +225,24 @@ TEST(SwarmCluster, ANodeHangs) {
   }
 }
 
-// A holder that hangs before anybody asks costs each puller about a second, once.
+// A holder that hangs before anybody asks costs the pull a second at most, also when it is tried again. (Measured 280
+// to 992 ms. One that is the coordinator too costs the 2.5 s until its successor is asked.)
 TEST(SwarmCluster, AHungHolderCostsASecondOnce) {
-  Cluster cluster(of(5, 64), swarm);
-  cluster.give_all(2);
-  cluster.give_all(3);
-  cluster.hang(2);
-  cluster.start(0, 0);
-  expect_good(cluster, 0.0);
-  EXPECT_LE(cluster.finished_ms(0), 64 * kMiB / 25e3 + 1'500);
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    auto options = of(5, 64);
+    options.seed = seed;
+    const auto pull = [&](bool hangs) {
+      Cluster cluster(options, swarm);
+      const std::uint32_t hung = cluster.coordinator() == 2 ? 1 : 2;
+      cluster.give_all(hung);
+      cluster.give_all(3);
+      if (hangs) cluster.hang(hung);
+      cluster.start(0, 0);
+      expect_good(cluster, 0.0);
+      return cluster.finished_ms(0);
+    };
+    EXPECT_LE(pull(true) - pull(false), 1'000) << seed;
+  }
 }
 
 // Two halves that do not hear each other: each gets on alone, and what is fetched twice is what only the other half had
