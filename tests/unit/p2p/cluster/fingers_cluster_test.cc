@@ -41,6 +41,8 @@ TEST_P(FingersCrowd, OnceFromUpstream) {
   Cluster cluster(of(GetParam(), GetParam() <= 16 ? 64 : 32), fingers);
   cluster.start_all();
   expect_good(cluster, 1.02);
+  // Measured 1.01 to 1.45 with 1 to 16 nodes, 2.00 with 40.
+  EXPECT_LE(cluster.slowest_ms() / cluster.lower_bound_ms(), GetParam() <= 16 ? 1.67 : 2.3);
   report(fmt::format("crowd of {}", GetParam()).c_str(), cluster);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, FingersCrowd, ::testing::Values(1U, 2U, 3U, 8U, 16U, 40U));

@@ -44,12 +44,12 @@ class FlashCrowd : public ::testing::TestWithParam<std::uint32_t> {};
 
 // All nodes at once: every byte leaves upstream once, and all are served near the lower bound.
 TEST_P(FlashCrowd, OnceFromUpstreamNearTheBound) {
-  Cluster cluster(of(GetParam(), GetParam() <= 16 ? 256 : 32), swarm);
+  Cluster cluster(of(GetParam(), GetParam() <= 16 ? 256 : 64), swarm);
   cluster.start_all();
   expect_good(cluster, 1.0001);
   // What the benchmark in docs/decisions/0007-swarm.md shows at 256 MiB, with room; in the shorter run of 50 nodes the
-  // start weighs more.
-  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.30 : 3.0);
+  // start weighs more (measured 1.42 to 1.52 over four seeds).
+  EXPECT_LE(over_bound(cluster), GetParam() <= 16 ? 1.30 : 1.75);
   EXPECT_LE(cluster.moved_share(), 1.05);
 }
 INSTANTIATE_TEST_SUITE_P(Sizes, FlashCrowd, ::testing::Values(3U, 8U, 16U, 50U));
