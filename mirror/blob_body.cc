@@ -187,8 +187,8 @@ std::uint64_t BlobBody::limit() {
       }
     }
     // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
-    if (status.settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
-                           blob_->readable(position_, end - position_) == end - position_)) {
+    if (reader_->settled() || (read_.ranges.front().begin > 0 && !blob_->complete() &&
+                               blob_->readable(position_, end - position_) == end - position_)) {
       settled_ = true;
       return end;
     }

@@ -48,12 +48,15 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       retries_(blob_->geometry().stripes()),
       hedged_(blob_->geometry().stripes()),
       relinked_(blob_->geometry().stripes()),
+      told_here_(blob_->geometry().stripes()),
       marks_(blob_->geometry().stripes()),
       origins_(blob_->geometry().stripes(), context.peers == nullptr ? p2p::kUpstream : kSeveral),
       sender_answers_(blob_->geometry().stripes()),
       accepted_(blob_->geometry().stripes()),
       checking_(blob_->geometry().stripes()),
-      copies_(blob_->geometry().stripes()) {}
+      copies_(blob_->geometry().stripes()) {
+  for (std::uint32_t stripe = 0; stripe < told_here_.size(); ++stripe) told_here_[stripe] = blob_->has(stripe);
+}
 
 BlobFetch::~BlobFetch() {
   subscription_.reset();
@@ -218,6 +221,7 @@ void FetchReader::advance(std::uint64_t position) {
     const auto reader = fetch->readers_.find(id);
     if (reader == fetch->readers_.end()) return;
     reader->second.position = position;
+    fetch->settle();
     fetch->pump();
   });
 }
@@ -277,6 +281,7 @@ void BlobFetch::forget_reader(std::uint64_t id) {
   {
     const std::lock_guard lock(mutex_);
     turned_away_.erase(id);
+    settled_.erase(id);
   }
   if (!readers_.empty()) return;
   for (const auto stripe : drop_unvouched()) tell(p2p::StripeLost{stripe});
@@ -366,6 +371,31 @@ std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_reade
   return std::ranges::find_if(readers_, [](const auto& entry) { return !entry.second.refused; });
 }
 
+/// Of a blob that leaves by span, stripes may go before a reader has come to them: they are to be fetched again.
+void BlobFetch::tell_evicted(const std::vector<p2p::StripeRange>& missing) {
+  for (const auto& range : missing) {
+    for (auto stripe = range.begin; stripe < range.end; ++stripe) {
+      if (told_here_[stripe]) tell(p2p::StripeLost{stripe});
+    }
+  }
+}
+
+/// What readers have taken and has been hashed may go before anything else does.
+void BlobFetch::keep_what_is_used() {
+  auto from = blob_->geometry().blob_bytes();
+  const auto hashed = hasher_->position();
+  for (const auto& [id, reader] : readers_) {
+    if (!reader.wants_more()) continue;
+    from = std::min(from, reader.position);
+    if (reader.start <= hashed) from = std::min(from, hashed);
+  }
+  if (links_pending_ > 0) {
+    const auto first = static_cast<std::uint32_t>(std::ranges::find(checking_, true) - checking_.begin());
+    if (first < checking_.size()) from = std::min(from, blob_->geometry().stripe(first).begin);
+  }
+  blob_->keep_from(from);
+}
+
 void BlobFetch::pump() {
   if (in_pump_) return;
   if (stopped_ || has_failed()) return;
@@ -387,6 +417,8 @@ void BlobFetch::pump() {
     }
   check_awaited();
   auto missing = wanted();
+  tell_evicted(missing);
+  keep_what_is_used();
   const bool idle = missing.empty() && repairing_.empty() && (forwarding_.empty() || readers_.empty());
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {
@@ -594,7 +626,8 @@ void BlobFetch::settle() {
   if (!verified_) return;
   if (any_committing()) return;
   if (!std::exchange(reckoned_, true)) reckon();
-  if (links_pending_ > 0 || !blob_->complete()) return;
+  if (links_pending_ > 0) return;
+  if (!blob_->complete()) return settle_readers();
   // First, so that who has all of it finds the record.
   context_.journal.end(log_, PullState::kVerified);
   {
@@ -603,6 +636,31 @@ void BlobFetch::settle() {
     status_.settled = true;
   }
   wake_readers();
+}
+
+/// The blob may be larger than what can be kept, and never be here as a whole: who has come to its end has all of it.
+void BlobFetch::settle_readers() {
+  const auto& geometry = blob_->geometry();
+  if (hasher_->position() < geometry.blob_bytes() || !repairing_.empty()) return;
+  for (const auto& [id, reader] : readers_) {
+    const auto range = reader.wants.ranges.front();
+    if (!reader.wants_more() || !reader.wants.read_ahead || reader.position < held_begin(range)) continue;
+    bool here = true;
+    for (auto stripe = geometry.stripe_at(std::min(reader.position, range.end - 1));
+         here && stripe < geometry.stripes(); ++stripe)
+      here = blob_->has(stripe);
+    if (!here) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!settled_.insert(id).second) continue;
+    }
+    reader.waker->wake();
+  }
+}
+
+bool FetchReader::settled() const {
+  const std::lock_guard lock(fetch_->mutex_);
+  return fetch_->status_.settled || fetch_->settled_.contains(id_);
 }
 
 void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {

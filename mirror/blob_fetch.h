@@ -121,7 +121,7 @@ struct ReaderWants {
 };
 
 struct FetchStatus {
-  bool settled = false;  ///< all of the blob is here and matched its digest
+  bool settled = false;  ///< all of the blob is here and matched its digest (FetchReader::settled: for this reader)
   /// Stripes that could be given out and were wrong: whoever has given them out must cut its response.
   std::vector<std::uint32_t> replaced = {};
   std::optional<Error> failure;       ///< the bytes cannot be had
@@ -218,8 +218,12 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void pump();
   void apply(const std::vector<p2p::Action>& actions);
   void tell(const p2p::Event& event) {
+    if (const auto* arrived = std::get_if<p2p::StripeArrived>(&event)) told_here_[arrived->stripe] = true;
+    if (const auto* lost = std::get_if<p2p::StripeLost>(&event)) told_here_[lost->stripe] = false;
     if (!stopped_) apply(strategy_->on_event(now(), event));
   }
+  void tell_evicted(const std::vector<p2p::StripeRange>& missing);
+  void keep_what_is_used();
   /// After a failure nothing more is begun, whatever comes.
   void stop();
   void start(p2p::Fetch fetch);
@@ -332,6 +336,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<std::uint64_t, Reader>::const_iterator pick_attached() const;
   void wake_readers();
   void settle();
+  void settle_readers();
   p2p::Time now() const;
 
   Context context_;
@@ -353,6 +358,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<std::uint32_t> retries_;   ///< by stripe
   std::vector<bool> hedged_;             ///< by stripe
   std::vector<bool> relinked_;           ///< by stripe: fetched after its midstates were known
+  std::vector<bool> told_here_;          ///< by stripe: what the strategy believes
   p2p::Time last_progress_{0};
   std::optional<p2p::Time> waits_for_room_since_;
   p2p::Time backoff_until_{0};
@@ -412,9 +418,10 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, turned_away_, arriving_, coming_, holders_
+  mutable std::mutex mutex_;  ///< status_, turned_away_, settled_, arriving_, coming_, holders_
   FetchStatus status_;
   std::map<std::uint64_t, Error> turned_away_;  ///< readers, and why
+  std::set<std::uint64_t> settled_;             ///< readers of a blob that was never here as a whole
   std::vector<std::uint32_t> arriving_;
   std::vector<std::uint32_t> coming_;                ///< from peers
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
@@ -429,6 +436,8 @@ class FetchReader {
 
   /// Upstream says that this reader may not have the blob: nothing more is to be given, whoever has the bytes.
   std::optional<Error> refusal() const;
+  /// All that it has been given, and what is left for it, is here or was, and matched the digest.
+  bool settled() const;
   /// The reader has taken everything before `position`.
   void advance(std::uint64_t position);
   BlobFetch& fetch() noexcept { return *fetch_; }

@@ -5,8 +5,8 @@
 namespace oxbow::storage {
 namespace {
 
-// While somebody waits on a giant blob, the spans that arrived last are what he is about to read: a reader's window is
-// at most 64 stripes.
+// While somebody waits on a giant blob and has passed nothing that could go, the spans that arrived last are what he is
+// about to read: a reader's window is at most 64 missing stripes.
 constexpr std::uint32_t kWindowSpans = 8;
 
 }  // namespace
@@ -78,7 +78,15 @@ std::vector<std::uint32_t> BlobFile::evictable_spans() const {
     }
   }
   std::ranges::sort(spans, {}, [this](std::uint32_t span) { return span_used_[span]; });
-  if (in_use) spans.resize(spans.size() - std::min<std::size_t>(spans.size(), kWindowSpans));
+  if (!in_use) return spans;
+  const auto kept = keep_from_.load(std::memory_order_relaxed);
+  const auto passed = [&](std::uint32_t span) {
+    return stripe_range(std::min((span + 1) * kStripesPerSpan, geometry_.stripes()) - 1).end <= kept;
+  };
+  if (std::ranges::any_of(spans, passed))
+    std::erase_if(spans, [&](std::uint32_t span) { return !passed(span); });
+  else
+    spans.resize(spans.size() - std::min<std::size_t>(spans.size(), kWindowSpans));
   return spans;
 }
 

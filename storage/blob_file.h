@@ -70,6 +70,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   bool active() const noexcept { return active_.load(std::memory_order_acquire) > 0; }
   /// Somebody reads or fetches it.
   bool waited_for() const { return !waiters_.empty(); }
+  void keep_from(std::uint64_t offset) noexcept override { keep_from_.store(offset, std::memory_order_relaxed); }
   /// The blob is forgotten: no new writers; what is open stays readable.
   void mark_gone();
   /// Opens the file for those who hold the blob, before it is unlinked. Blocks.
@@ -165,6 +166,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::atomic<bool> gone_ = false;
   std::atomic<std::uint32_t> present_count_ = 0;
   std::atomic<std::uint32_t> active_ = 0;
+  std::atomic<std::uint64_t> keep_from_ = 0;
   AtomicBitmap present_;
   AtomicBitmap checked_;  ///< its checksum has been compared (or computed) in this run
   std::unique_ptr<std::atomic<std::uint32_t>[]>

@@ -138,6 +138,8 @@ class Blob {
   virtual void drop_stripe(std::uint32_t stripe) = 0;
   /// True once the blob was purged or evicted whole; readers must look it up anew.
   virtual bool gone() const noexcept = 0;
+  /// Nobody who waits on the blob needs what lies before `offset`: if it leaves by span, that goes first. Any thread.
+  virtual void keep_from(std::uint64_t offset) noexcept = 0;
 };
 
 struct SmallBody {

@@ -318,6 +318,50 @@ TEST_F(BlobBodyTest, WindowWhenItCannotBeKept) {
   EXPECT_LT(wrong.bytes.size(), content.size());
 }
 
+// A blob of which the disk keeps only a part at a time comes whole and verified, once from upstream; and again, by what
+// is left of it.
+TEST_F(BlobBodyTest, LargerThanTheBudget) {
+  close();
+  budget_ = 64 * kMiB;
+  open();
+  const auto content = pattern(112 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  const auto got = read(whole(content, source));
+  EXPECT_FALSE(got.cut) << got.cut->what();
+  EXPECT_TRUE(got.bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+  const auto blob = store_->lookup(Digest::sha256(content));
+  ASSERT_TRUE(blob);
+  EXPECT_EQ(blob->state(), storage::BlobState::kVerified);
+  EXPECT_LE(store_->usage().stored_bytes, budget_);
+  const auto again = read(whole(content, source));
+  EXPECT_FALSE(again.cut) << again.cut->what();
+  EXPECT_TRUE(again.bytes == content);
+  EXPECT_LE(source->bytes_given(), 2 * content.size());
+}
+
+// One of its readers is far behind the others: what went before it came there is fetched again for it.
+TEST_F(BlobBodyTest, LargerThanTheBudgetForTwo) {
+  close();
+  budget_ = 64 * kMiB;
+  open();
+  const auto content = pattern(112 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  auto first = read_async(whole(content, source), 0);
+  ASSERT_TRUE(eventually([&] {
+    const auto blob = store_->lookup(Digest::sha256(content));
+    return blob && !blob->has(0) && blob->has(100);
+  }));
+  source->hold();
+  auto second = read_async(whole(content, source), 1);
+  source->release();
+  for (auto* reading : {&first, &second}) {
+    const auto got = reading->get();
+    EXPECT_FALSE(got.cut) << got.cut->what();
+    EXPECT_TRUE(got.bytes == content);
+  }
+}
+
 // After a restart in the middle of a pull only what is missing is fetched, and the whole still verifies.
 TEST_F(BlobBodyTest, RestartFetchesOnlyWhatIsMissing) {
   const auto content = pattern(32 * kMiB);

@@ -208,6 +208,24 @@ TEST_F(SpaceTest, ABlobLargerThanTheBudgetStreamsThroughIt) {
             std::vector(content.begin() + 60 * kMiB, content.end()));
 }
 
+// While somebody waits on it, what he has passed goes first, however new it is; what he has not stays.
+TEST_F(SpaceTest, WhatReadersHavePassedGoesFirst) {
+  open(70 * kMiB);
+  const auto content = pattern(100 * kMiB, 1);
+  const auto blob = store().reserve(digest_of(1), content.size()).value();
+  const auto waiting = blob->on_progress([] {});
+  const auto put = [&](std::uint32_t begin, std::uint32_t end) {
+    for (auto stripe = begin; stripe < end; ++stripe) ASSERT_TRUE(write_stripe(*blob, stripe, content));
+  };
+  put(64, 128);
+  put(0, 16);
+  blob->keep_from(8 * blob->geometry().stripe_bytes());
+  put(128, 192);
+  EXPECT_FALSE(blob->has(0));
+  for (std::uint32_t stripe = 8; stripe < 16; ++stripe) EXPECT_TRUE(blob->has(stripe)) << stripe;
+  EXPECT_LE(store().usage().stored_bytes, 70 * kMiB);
+}
+
 // One for which not even that fits is refused: the caller uses a window in memory.
 TEST_F(SpaceTest, ABlobThatCannotBeKeptIsRefused) {
   open(10 * kMiB);
