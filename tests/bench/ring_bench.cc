@@ -1,7 +1,8 @@
 // Measures the ring and the peer table by themselves, one JSON line a result.
 //   p2p_bench [balance|weights|moves|lookup|table ...]     without a word: all of them
 // Balance is told twice: as counted over keys, which adds the noise of sampling, and as the worst of many clusters of
-// the same size, because small clusters differ from each other.
+// the same size, because small clusters differ from each other. Ends with 1 when a bound is missed: load max/mean 1.1
+// with equal weights, 1.2 of its share moved by one that joins or leaves, a look-up in 1 µs.
 #include <time.h>
 
 #include <cmath>
@@ -14,6 +15,16 @@
 
 namespace oxbow::p2p {
 namespace {
+
+constexpr double kLoadBound = 1.1;
+constexpr double kMovesBound = 1.2;
+constexpr double kLookupBoundUs = 1.0;
+
+bool within(const char* what, std::size_t peers, double measured, double bound) {
+  if (measured <= bound) return true;
+  std::fprintf(stderr, "%s with %zu peers: %.3f, at most %.2f is allowed\n", what, peers, measured, bound);
+  return false;
+}
 
 /// CPU time of this thread: what else the machine does does not count, but for its share of the caches.
 double cpu_seconds() {
@@ -58,7 +69,9 @@ struct Run {
 constexpr std::array kRuns{Run{3, 300, 20'000}, Run{10, 100, 20'000}, Run{100, 10, 20'000}, Run{1'000, 1, 10'000},
                            Run{10'000, 1, 4'000}};
 
-void balance(const char* what, const std::vector<double>& weights) {
+/// The worst of all sizes is within `bound`; 0: none.
+bool balance(const char* what, const std::vector<double>& weights, double bound) {
+  bool good = true;
   for (const auto& run : kRuns) {
     std::vector<double> highest;
     double lowest = 1e9;
@@ -71,19 +84,22 @@ void balance(const char* what, const std::vector<double>& weights) {
       lowest = std::min(lowest, low);
     }
     std::ranges::sort(highest);
-    const auto over = std::ranges::count_if(highest, [](double load) { return load > 1.1; });
+    const auto over = std::ranges::count_if(highest, [](double load) { return load > kLoadBound; });
     std::printf(
         "{\"bench\":\"%s\",\"peers\":%zu,\"clusters\":%zu,\"keys_per_peer\":%llu,\"max_over_mean_median\":%.3f,"
         "\"max_over_mean_worst\":%.3f,\"clusters_above_1.1\":%lld,\"min_over_mean_worst\":%.3f}\n",
         what, run.peers, run.clusters, static_cast<unsigned long long>(run.keys_per_peer), highest[highest.size() / 2],
         highest.back(), static_cast<long long>(over), lowest);
     std::fflush(stdout);
+    good = (bound <= 0 || within("load max/mean", run.peers, highest.back(), bound)) && good;
   }
+  return good;
 }
 
 /// One member more, or less: how many keys have another owner, over the share that must. Also of those between members
 /// that stayed, which should be none.
-void moves() {
+bool moves() {
+  bool good = true;
   for (const std::size_t peers : {3U, 10U, 100U, 1'000U, 10'000U}) {
     double worst = 0;
     double sum = 0;
@@ -110,10 +126,14 @@ void moves() {
         "\"moved_over_share_worst\":%.3f,\"strayed\":%llu}\n",
         peers, clusters, sum, worst, static_cast<unsigned long long>(strayed));
     std::fflush(stdout);
+    good = within("keys moved over the share", peers, worst, kMovesBound) && good;
+    good = within("keys moved between those that stayed", peers, static_cast<double>(strayed), 0) && good;
   }
+  return good;
 }
 
-void lookup() {
+bool lookup() {
+  bool good = true;
   for (const std::size_t peers : {3U, 100U, 1'000U, 10'000U}) {
     const auto members = make_members(peers);
     const auto began_build = cpu_seconds();
@@ -139,7 +159,9 @@ void lookup() {
         peers, build_s * 1e3, owner_s * 1e6 / kLookups, walk_s * 1e7 / kLookups, rank_s * 1e7 / kLookups,
         static_cast<unsigned long long>((sum + static_cast<std::uint64_t>(-ranks)) % 10));
     std::fflush(stdout);
+    good = within("µs a look-up", peers, owner_s * 1e6 / kLookups, kLookupBoundUs) && good;
   }
+  return good;
 }
 
 /// What a table of many members costs: a new view, a change of one state, a note that changes nothing, an idle tick.
@@ -177,12 +199,13 @@ void table() {
 int run(std::set<std::string> words) {
   log::set_level(log::Level::kError);
   const auto wanted = [&](const char* word) { return words.empty() || words.contains(word); };
-  if (wanted("lookup")) lookup();
+  bool good = true;
+  if (wanted("lookup")) good = lookup() && good;
   if (wanted("table")) table();
-  if (wanted("moves")) moves();
-  if (wanted("balance")) balance("balance", {1});
-  if (wanted("weights")) balance("weights", {0.25, 0.5, 1, 2, 4});
-  return 0;
+  if (wanted("moves")) good = moves() && good;
+  if (wanted("balance")) good = balance("balance", {1}, kLoadBound) && good;
+  if (wanted("weights")) balance("weights", {0.25, 0.5, 1, 2, 4}, 0);  // told, and no target
+  return good ? 0 : 1;
 }
 
 }  // namespace

@@ -74,32 +74,60 @@ TEST(Ring, FingerprintsAreOfMembersAndWeights) {
 }
 
 // Small clusters are the hard case of multi-probe hashing: over 30 clusters of three and of ten, none is out of
-// balance. (Sampling 10,000 keys adds up to four percent to the true 1.1.)
+// balance. (With 10,000 keys sampling alone added up to eight percent to the load of the worst of 300 members, and the
+// bound was 1.14; with 100,000 it is three.)
 TEST(Ring, SmallClustersAreBalanced) {
   for (const std::size_t size : {3U, 10U}) {
     int unbalanced = 0;
     for (int cluster = 0; cluster < 30; ++cluster) {
       const Ring ring(make_members(size, "c" + std::to_string(cluster) + "-node-"));
-      unbalanced += std::ranges::max(shares(ring, 10'000)) * static_cast<double>(size) > 1.14 ? 1 : 0;
+      unbalanced += std::ranges::max(shares(ring, 100'000)) * static_cast<double>(size) > 1.1 ? 1 : 0;
     }
     EXPECT_LE(unbalanced, 0) << size;
   }
 }
 
 // Load follows weight, from a half to four: the members of each weight together get their share, and none of them gets
-// more than 1.1 times its own. (Sampling 200,000 keys adds up to three percent for the light ones.)
+// more than 1.1 times its own.
 TEST(Ring, LoadFollowsWeight) {
   constexpr std::array kWeights{0.5, 1.0, 2.0, 4.0};
   auto members = make_members(40);
   for (std::size_t i = 0; i < members.size(); ++i) members[i].weight = kWeights[i % 4];
   const double total = 10 * 7.5;
-  const auto share = shares(Ring(members), 200'000);
+  const auto share = shares(Ring(members), 2'000'000);
   std::array<double, 4> of_class{};
   for (std::size_t i = 0; i < members.size(); ++i) {
-    EXPECT_LE(share[i] * total / members[i].weight, 1.13) << members[i].weight;
+    EXPECT_LE(share[i] * total / members[i].weight, 1.1) << members[i].weight;
     of_class[i % 4] += share[i];
   }
   for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(of_class[i] * total / (10 * kWeights[i]), 1.0, 0.04) << kWeights[i];
+}
+
+// A thousand members: nobody has more than 1.1 times the mean, and who comes takes at most 1.2 times its share, from
+// all and for itself. (Sampling adds up to five percent to the load of the worst, at 4,000 keys a member.)
+TEST(Ring, AThousandAreBalanced) {
+  constexpr std::uint32_t kMembers = 1'000;
+  constexpr Key kKeys = 4'000 * kMembers;
+  constexpr Key kMoving = kKeys / 4;
+  const auto members = make_members(kMembers + 1);
+  const Ring without(std::span(members).first(kMembers));
+  const Ring with(members);
+  std::vector<std::uint32_t> owned(kMembers);
+  std::uint64_t moved = 0;
+  std::uint64_t strayed = 0;
+  for (Key key = 0; key < kKeys; ++key) {
+    const auto before = without.owner(key);
+    ++owned[before];
+    if (key >= kMoving) continue;
+    const auto after = with.owner(key);
+    if (before == after) continue;
+    ++moved;
+    strayed += after != kMembers ? 1 : 0;
+  }
+  EXPECT_LE(std::ranges::max(owned), 1.1 * kKeys / kMembers);
+  EXPECT_EQ(strayed, 0U);
+  EXPECT_LE(static_cast<double>(moved), 1.2 * kMoving / (kMembers + 1));
+  EXPECT_GE(static_cast<double>(moved), 0.8 * kMoving / (kMembers + 1));
 }
 
 // A weight from outside never breaks the ring: zero, negative, endless and no number at all are taken as something.
