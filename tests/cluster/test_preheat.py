@@ -86,6 +86,6 @@ class Preheat(Scenario):
         victim.start()
         preheat = self.finish(begun)
         self.assertEqual(preheat["state"], "done", preheat)
-        # Killed and started again within one pull: 1.04 to 1.06 copies in nine of ten runs, once 1.44.
-        self.assert_one_copy(cluster, picture, mark, 1.75)
+        # Killed and started again within one pull: 1.04 to 1.06 copies in eight of ten runs, 1.44 and 1.59 in two.
+        self.assert_one_copy(cluster, picture, mark, 2.0)
         self.assert_everywhere(cluster, cluster.nodes)
