@@ -181,6 +181,24 @@ class WithoutUpstream(Scenario):
             self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:1]), digest, size)
         self.assert_nothing_from_upstream(cluster, mark)
 
+    # One blob that is larger than any node's budget: each keeps other spans of it.
+    def test_a_blob_larger_than_a_budget_is_kept_together(self):
+        cluster = self.cluster(0, start=False, rate="500mbit")
+        for _ in range(4):
+            cluster.add(storage={"budget": "64MiB"})
+        cluster.add()
+        self.start_cluster(cluster)
+        size = 112 * MIB
+        path, digest, mark = self.pushed(cluster, size)
+        self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:4]), digest, size)
+        self.assert_from_upstream(cluster, mark, size, 1.10, 4)
+        self.assertLessEqual(max(node.metric("oxbow_storage_bytes") for node in cluster.nodes[:4]), 64 * MIB)
+        cluster.upstream.stop()
+        mark = cluster.upstream.mark()
+        for nodes in (cluster.nodes[:1], cluster.nodes[4:]):
+            self.assert_all_whole(cluster.pull_all(path, nodes), digest, size)
+        self.assert_nothing_from_upstream(cluster, mark)
+
     # A whole image by its tag, with containerd, on a node that never saw the repository: tag, manifests, config and layers.
     def test_image_by_tag_where_it_never_was(self):
         cluster = self.cluster(4, rate="200mbit")
