@@ -1,5 +1,6 @@
 #include "mirror/blob_fetch.h"
 
+#include "core/large_blob.h"
 #include "core/log.h"
 #include "mirror/blob_fetch_parts.h"
 
@@ -56,6 +57,11 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       checking_(blob_->geometry().stripes()),
       copies_(blob_->geometry().stripes()) {
   for (std::uint32_t stripe = 0; stripe < told_here_.size(); ++stripe) told_here_[stripe] = blob_->has(stripe);
+  const auto& geometry = blob_->geometry();
+  const auto budget = context.store.budget_bytes();
+  if (leaves_by_span(geometry.blob_bytes(), budget))
+    window_most_ =
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(kStripesPerSpan, budget / 8 / geometry.stripe_bytes()));
 }
 
 BlobFetch::~BlobFetch() {
@@ -324,8 +330,21 @@ std::uint64_t BlobFetch::window_end(std::uint64_t begin, std::uint32_t missing) 
   return (end + kStripesPerSpan - 1) / kStripesPerSpan * kStripesPerSpan;
 }
 
-std::vector<p2p::StripeRange> BlobFetch::wanted() const {
+/// The end of the reader's window.
+std::uint64_t BlobFetch::end_for(const Reader& reader) const {
   const auto& geometry = blob_->geometry();
+  const auto& limits = context_.limits;
+  const auto taken = reader.position - reader.start;
+  std::uint64_t end = geometry.stripe_at(reader.position) + 1;
+  if (taken >= limits.cautious_bytes || (now() >= reader.wide_at && !any_unvouched())) {
+    auto stripes = taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max;
+    if (window_most_ > 0) stripes = std::min(stripes, window_most_);
+    end = window_end(end, stripes);
+  }
+  return end * geometry.stripe_bytes();
+}
+
+std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   std::vector<p2p::StripeRange> out;
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
@@ -335,17 +354,8 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants_more() || !reader.wants.read_ahead) continue;
-    const auto& limits = context_.limits;
-    const auto taken = reader.position - reader.start;
-    std::uint64_t end_stripe = geometry.stripe_at(reader.position) + 1;
-    if (taken >= limits.cautious_bytes || (now() >= reader.wide_at && !any_unvouched())) {
-      end_stripe =
-          window_end(end_stripe, taken < limits.wide_after_bytes ? limits.window_stripes : limits.window_stripes_max);
-    }
     const auto range = reader.wants.ranges.front();
-    const auto end = reader.position >= held_begin(range) || whole
-                         ? range.end
-                         : std::min(range.end, end_stripe * geometry.stripe_bytes());
+    const auto end = reader.position >= held_begin(range) || whole ? range.end : std::min(range.end, end_for(reader));
     // A stripe that was dropped behind the reader is wanted too: the whole has to hash before it gets its end.
     const auto hashed = hasher_->position();
     add_missing(out, {reader.start <= hashed ? std::min(hashed, reader.position) : reader.position, end});
@@ -380,20 +390,19 @@ void BlobFetch::tell_evicted(const std::vector<p2p::StripeRange>& missing) {
   }
 }
 
-/// What readers have taken and has been hashed may go before anything else does.
-void BlobFetch::keep_what_is_used() {
-  auto from = blob_->geometry().blob_bytes();
+/// What readers need next, and the hash. The rest of a blob that leaves by span may go meanwhile.
+void BlobFetch::keep_what_is_needed() {
+  std::vector<ByteRange> ranges;
   const auto hashed = hasher_->position();
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants_more()) continue;
-    from = std::min(from, reader.position);
-    if (reader.start <= hashed) from = std::min(from, hashed);
+    const auto begin = reader.start <= hashed ? std::min(hashed, reader.position) : reader.position;
+    ranges.push_back({begin, std::max(begin, end_for(reader))});
   }
-  if (links_pending_ > 0) {
-    const auto first = static_cast<std::uint32_t>(std::ranges::find(checking_, true) - checking_.begin());
-    if (first < checking_.size()) from = std::min(from, blob_->geometry().stripe(first).begin);
+  for (std::uint32_t stripe = 0; links_pending_ > 0 && stripe < checking_.size(); ++stripe) {
+    if (checking_[stripe]) ranges.push_back(blob_->geometry().stripe(stripe));
   }
-  blob_->keep_from(from);
+  blob_->keep(std::move(ranges));
 }
 
 void BlobFetch::pump() {
@@ -418,7 +427,7 @@ void BlobFetch::pump() {
   check_awaited();
   auto missing = wanted();
   tell_evicted(missing);
-  keep_what_is_used();
+  if (window_most_ > 0) keep_what_is_needed();
   const bool idle = missing.empty() && repairing_.empty() && (forwarding_.empty() || readers_.empty());
   tell(p2p::WindowChanged{std::move(missing), !readers_.empty(), may_fetch});
   if (idle) {

@@ -223,7 +223,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     if (!stopped_) apply(strategy_->on_event(now(), event));
   }
   void tell_evicted(const std::vector<p2p::StripeRange>& missing);
-  void keep_what_is_used();
+  void keep_what_is_needed();
+  std::uint64_t end_for(const Reader& reader) const;
   /// After a failure nothing more is begun, whatever comes.
   void stop();
   void start(p2p::Fetch fetch);
@@ -358,6 +359,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::vector<std::uint32_t> retries_;   ///< by stripe
   std::vector<bool> hedged_;             ///< by stripe
   std::vector<bool> relinked_;           ///< by stripe: fetched after its midstates were known
+  std::uint32_t window_most_ = 0;        ///< stripes, of a blob that leaves by span
   std::vector<bool> told_here_;          ///< by stripe: what the strategy believes
   p2p::Time last_progress_{0};
   std::optional<p2p::Time> waits_for_room_since_;

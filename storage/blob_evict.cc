@@ -5,8 +5,8 @@
 namespace oxbow::storage {
 namespace {
 
-// While somebody waits on a giant blob and has passed nothing that could go, the spans that arrived last are what he is
-// about to read: a reader's window is at most 64 missing stripes.
+// While somebody waits on a giant blob and needs all of it that is here, the spans that arrived last are what he is
+// about to read.
 constexpr std::uint32_t kWindowSpans = 8;
 
 }  // namespace
@@ -61,6 +61,20 @@ void BlobFile::unlink() {
   if (auto removed = room_.disk->remove(path()); !removed) room_.health.write_failed(removed.error());
 }
 
+void BlobFile::keep(std::vector<ByteRange> ranges) {
+  std::ranges::sort(ranges, {}, &ByteRange::begin);
+  std::vector<ByteRange> apart;
+  for (const auto& range : ranges) {
+    if (range.empty()) continue;
+    if (!apart.empty() && range.begin <= apart.back().end)
+      apart.back().end = std::max(apart.back().end, range.end);
+    else
+      apart.push_back(range);
+  }
+  const std::lock_guard lock(mutex_);
+  keep_ = std::move(apart);
+}
+
 std::vector<std::uint32_t> BlobFile::evictable_spans() const {
   const bool in_use = waited_for();
   const std::lock_guard lock(mutex_);
@@ -79,12 +93,14 @@ std::vector<std::uint32_t> BlobFile::evictable_spans() const {
   }
   std::ranges::sort(spans, {}, [this](std::uint32_t span) { return span_used_[span]; });
   if (!in_use) return spans;
-  const auto kept = keep_from_.load(std::memory_order_relaxed);
-  const auto passed = [&](std::uint32_t span) {
-    return stripe_range(std::min((span + 1) * kStripesPerSpan, geometry_.stripes()) - 1).end <= kept;
+  const auto needed = [this](std::uint32_t span) {
+    const auto begin = stripe_range(span * kStripesPerSpan).begin;
+    const auto end = stripe_range(std::min((span + 1) * kStripesPerSpan, geometry_.stripes()) - 1).end;
+    const auto next = std::ranges::upper_bound(keep_, begin, {}, &ByteRange::end);
+    return next != keep_.end() && next->begin < end;
   };
-  if (std::ranges::any_of(spans, passed))
-    std::erase_if(spans, [&](std::uint32_t span) { return !passed(span); });
+  if (!keep_.empty() && !std::ranges::all_of(spans, needed))
+    std::erase_if(spans, needed);
   else
     spans.resize(spans.size() - std::min<std::size_t>(spans.size(), kWindowSpans));
   return spans;

@@ -70,7 +70,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   bool active() const noexcept { return active_.load(std::memory_order_acquire) > 0; }
   /// Somebody reads or fetches it.
   bool waited_for() const { return !waiters_.empty(); }
-  void keep_from(std::uint64_t offset) noexcept override { keep_from_.store(offset, std::memory_order_relaxed); }
+  void keep(std::vector<ByteRange> ranges) override;
   /// The blob is forgotten: no new writers; what is open stays readable.
   void mark_gone();
   /// Opens the file for those who hold the blob, before it is unlinked. Blocks.
@@ -135,6 +135,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::shared_ptr<const void> pin_spans(ByteRange range, std::shared_ptr<OpenFile> file);
   void unpin_spans(std::uint32_t first, std::uint32_t last);
   void touch(std::uint32_t span) { span_used_[span] = ++use_counter_; }
+  std::vector<ByteRange> keep_;  ///< sorted, apart from each other
 
   // Writing.
   Result<std::unique_ptr<StripeWriter>> claim(std::uint32_t stripe, std::shared_ptr<Arriving>& arriving,
@@ -166,7 +167,6 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::atomic<bool> gone_ = false;
   std::atomic<std::uint32_t> present_count_ = 0;
   std::atomic<std::uint32_t> active_ = 0;
-  std::atomic<std::uint64_t> keep_from_ = 0;
   AtomicBitmap present_;
   AtomicBitmap checked_;  ///< its checksum has been compared (or computed) in this run
   std::unique_ptr<std::atomic<std::uint32_t>[]>

@@ -138,8 +138,9 @@ class Blob {
   virtual void drop_stripe(std::uint32_t stripe) = 0;
   /// True once the blob was purged or evicted whole; readers must look it up anew.
   virtual bool gone() const noexcept = 0;
-  /// Nobody who waits on the blob needs what lies before `offset`: if it leaves by span, that goes first. Any thread.
-  virtual void keep_from(std::uint64_t offset) noexcept = 0;
+  /// What those who wait on the blob need next: if it leaves by span, what lies in no such range goes first. Any
+  /// thread.
+  virtual void keep(std::vector<ByteRange> ranges) = 0;
 };
 
 struct SmallBody {
@@ -212,6 +213,8 @@ class Store {
   virtual void set_span_rank(SpanRank rank) = 0;
   virtual std::vector<BlobListing> list() const = 0;
   virtual Usage usage() const = 0;
+  /// As in `usage`, without walking over the blobs.
+  virtual std::uint64_t budget_bytes() const = 0;
   /// What would be evicted next, in that order, if room were needed now; at most `limit`. Nothing is evicted, and what
   /// is used or pinned meanwhile changes the order. Takes as long as `list`.
   virtual std::vector<Eviction> evictions(std::size_t limit) const = 0;

@@ -124,6 +124,11 @@ Usage StoreImpl::usage() const {
           .writable = opened_writable_ && room_.health.writable()};
 }
 
+std::uint64_t StoreImpl::budget_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return budget_bytes_;
+}
+
 std::unique_ptr<Subscription> StoreImpl::on_arena_space(std::function<void()> wake) {
   return room_.arena.waiters().add(std::move(wake));
 }

@@ -41,6 +41,7 @@ class StoreImpl final : public Store, public BlobHost {
   void pin(const Digest& digest, bool pinned) override;
   std::vector<BlobListing> list() const override;
   Usage usage() const override;
+  std::uint64_t budget_bytes() const override;
   std::vector<Eviction> evictions(std::size_t limit) const override;
   std::string_view io_engine() const noexcept override { return engine_name_; }
   std::unique_ptr<Subscription> on_arena_space(std::function<void()> wake) override;

@@ -158,8 +158,7 @@ class WithoutUpstream(Scenario):
             self.assert_all_whole(cluster.pull_all(path, cluster.nodes[4:]), digest, size)
         self.assert_nothing_from_upstream(cluster, mark)
 
-    # Blobs of half a budget each: whoever pulls the last has it whole, and of those before each node keeps other spans. (One that is larger
-    # than a budget is not pulled at all: docs/status.md.)
+    # Blobs of half a budget each: whoever pulls the last has it whole, and of those before each node keeps other spans.
     def test_blobs_of_half_a_budget_are_kept_together(self):
         cluster = self.cluster(0, start=False, rate="500mbit")
         for _ in range(4):

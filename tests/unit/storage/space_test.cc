@@ -208,8 +208,8 @@ TEST_F(SpaceTest, ABlobLargerThanTheBudgetStreamsThroughIt) {
             std::vector(content.begin() + 60 * kMiB, content.end()));
 }
 
-// While somebody waits on it, what he has passed goes first, however new it is; what he has not stays.
-TEST_F(SpaceTest, WhatReadersHavePassedGoesFirst) {
+// While somebody waits on it, what he does not need next goes first, however new it is; what he needs stays.
+TEST_F(SpaceTest, WhatReadersNeedNextGoesLast) {
   open(70 * kMiB);
   const auto content = pattern(100 * kMiB, 1);
   const auto blob = store().reserve(digest_of(1), content.size()).value();
@@ -219,7 +219,8 @@ TEST_F(SpaceTest, WhatReadersHavePassedGoesFirst) {
   };
   put(64, 128);
   put(0, 16);
-  blob->keep_from(8 * blob->geometry().stripe_bytes());
+  const auto bytes = blob->geometry().stripe_bytes();
+  blob->keep({{64 * bytes, 200 * bytes}, {16 * bytes, 32 * bytes}, {8 * bytes, 20 * bytes}});
   put(128, 192);
   EXPECT_FALSE(blob->has(0));
   for (std::uint32_t stripe = 8; stripe < 16; ++stripe) EXPECT_TRUE(blob->has(stripe)) << stripe;
