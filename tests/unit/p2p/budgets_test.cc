@@ -35,18 +35,18 @@ class BudgetsTest : public ::testing::TestWithParam<StrategyKind> {
   /// What is asked of a coordinator is answered at once.
   std::vector<Fetch> tell(const Event& event) {
     std::vector<Fetch> fetches;
-    std::vector<PeerId> asked;
+    std::vector<Send> asked;
     for (const auto& action : strategy_->on_event(now_, event)) {
       if (const auto* fetch = std::get_if<Fetch>(&action)) fetches.push_back(*fetch);
-      if (const auto* send = std::get_if<Send>(&action)) asked.push_back(send->peer);
+      if (const auto* send = std::get_if<Send>(&action)) asked.push_back(*send);
     }
-    for (const auto peer : asked) {
+    for (const auto& [peer, announce, question] : asked) {
       AnnounceReply reply;
       reply.digest = digest_;
       for (const auto& other : peers_) {
         if (!other.self) reply.neighbours.push_back({other.member.name, true, kStripes});
       }
-      const auto more = tell(Replied{peer, reply});
+      const auto more = tell(Replied{peer, reply, question});
       fetches.insert(fetches.end(), more.begin(), more.end());
     }
     return fetches;
