@@ -396,8 +396,11 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
     add_source(response, "storage");
   }
   auto body = std::make_unique<BlobBody>(parts_.blobs, *loop, std::move(read));
-  // The status line waits for the first byte, but not for long: the size is known, so the headers can go first.
-  const auto deadline = std::chrono::steady_clock::now() + kAnswerTimeout;
+  // The status line waits for the first byte, but not for long: the size is known, so the headers can go first. Of the
+  // client's patience its admission may have taken a part.
+  const auto received = call.request.received;
+  const auto began = received == std::chrono::steady_clock::time_point{} ? std::chrono::steady_clock::now() : received;
+  const auto deadline = began + kAnswerTimeout;
   asio::steady_timer timer(*loop, deadline);
   for (;;) {
     const auto ready = body->first_byte_ready();

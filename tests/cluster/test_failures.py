@@ -54,8 +54,8 @@ class Dying(Scenario):
         victim.kill()
         print(f"      coordinator of {len(coordinated)} of the blobs that were on their way", flush=True)
         for digest, pulls in running:
-            # Eighty clients begin at once: 3.0 to 3.8 s were seen while other builds had the machine (load 7 on two cores).
-            self.assert_all_whole(finish(pulls), digest, size, headers_s=6)
+            # Eighty clients begin at once, on two cores.
+            self.assert_all_whole(finish(pulls), digest, size, headers_s=4)
         self.assert_from_upstream(cluster, blobs[-1][2], count * size, 1.10, 4)
 
     # It has leases, its connections stand, and nothing comes: its leases end and others fetch.
