@@ -163,7 +163,10 @@ void BlobFetch::on_link(LinkCheck check) {
   const auto sum = check.sum;
   --links_pending_;
   checking_[stripe] = false;
+  const bool given = marks_.at(stripe) != StripeMark::kUnchecked;
   if (copies_[stripe] != check.copy || blob_->stripe_checksum(stripe) != sum) {  // another copy is there now, or none
+    // What readers had of the first one is vouched for by nothing.
+    if (check.by == LinkBy::kOwn && given && !check.good.value_or(false)) spoil(stripe);
     settle();
     pump();
     return;
@@ -197,7 +200,9 @@ void BlobFetch::on_link(LinkCheck check) {
     return;
   }
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
-  if (sum && peers) trust_.doubt(stripe, answering(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+  if (sum && peers) trust_.doubt(stripe, answering(stripe), *sum, given);
+  // The prefix is not hashed again: it would not tell them.
+  if (given) spoil(stripe);
   log_->replacing(stripe, true);
   blob_->drop_stripe(stripe);
   tell(p2p::StripeLost{stripe});
@@ -269,8 +274,11 @@ void BlobFetch::clear_marks() {
 void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted) {
   last_progress_ = now();
   for (const auto stripe : stripes) {
+    const bool given = marks_.at(stripe) != StripeMark::kUnchecked;
     if (const auto sum = blob_->stripe_checksum(stripe); sum && doubted)
-      trust_.doubt(stripe, answering(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+      trust_.doubt(stripe, answering(stripe), *sum, given);
+    else if (doubted && given)
+      spoil(stripe);  // evicted: what was given is not known any more
     log_->replacing(stripe, doubted);
     blob_->drop_stripe(stripe);
     marks_.set(stripe, StripeMark::kUnchecked);
@@ -279,6 +287,18 @@ void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted)
   // After they have gone and before others can come: the hash must not take in old and new bytes of one stripe.
   if (!stripes.empty()) hasher_->rewind(std::ranges::min(stripes));
   pump();
+}
+
+/// Readers have been given bytes of it that nothing vouches for any more, or that were wrong: they do not get their
+/// end.
+void BlobFetch::spoil(std::uint32_t stripe) {
+  const auto begin = blob_->geometry().stripe(stripe).begin;
+  if (std::ranges::none_of(readers_, [begin](const auto& one) { return one.second.position >= begin; })) return;
+  {
+    const std::lock_guard lock(mutex_);
+    status_.replaced.push_back(stripe);
+  }
+  wake_readers();
 }
 
 void BlobFetch::start_repairs() {
@@ -550,7 +570,7 @@ void BlobFetch::locate_wrong() {
   const auto at = trust_.any_differs(blob_->midstates()).value_or(trust_.has_hint() ? last : last + 1);
   trust_.drop_hint();  // the bytes were cleared by it, or it says what they are not: either way it has had its say
   std::vector<std::uint32_t> doubtful;
-  if (at <= last && is_doubtful(at) && blob_->has(at)) {
+  if (at <= last && is_doubtful(at)) {
     note_retry(at);
     context_.observer.on_stripe_corrupt(blob_->digest(), at, origins_[at]);
     doubtful = {at};
@@ -580,7 +600,7 @@ void BlobFetch::reckon() {
                    asio::detached);
   }
   const std::lock_guard lock(mutex_);
-  status_.replaced = std::move(verdict.replaced);
+  std::ranges::copy(verdict.replaced, std::back_inserter(status_.replaced));
 }
 
 /// A coordinator said that they published false lists; it may have made them itself. Blamed is who gives one now.

@@ -26,17 +26,18 @@ bool is_final(Errc code) noexcept {
 }  // namespace
 
 std::shared_ptr<BlobFetch> BlobFetch::create(Context context, std::shared_ptr<storage::Blob> blob,
-                                             std::unique_ptr<p2p::Strategy> strategy) {
+                                             std::unique_ptr<p2p::Strategy> strategy, const p2p::HaveMap& told) {
   Loop& home = context.home;
   // Its timers and requests belong to the home loop, so it ends there, whoever lets go last.
   std::shared_ptr<BlobFetch> fetch(
-      new BlobFetch(context, std::move(blob), std::move(strategy)),
+      new BlobFetch(context, std::move(blob), std::move(strategy), told),
       [&home](BlobFetch* done) { asio::post(home, [owned = std::unique_ptr<BlobFetch>(done)] {}); });
   fetch->begin();
   return fetch;
 }
 
-BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy)
+BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy,
+                     const p2p::HaveMap& told)
     : context_(context),
       blob_(std::move(blob)),
       log_(context.journal.begin(
@@ -56,7 +57,7 @@ BlobFetch::BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::
       accepted_(blob_->geometry().stripes()),
       checking_(blob_->geometry().stripes()),
       copies_(blob_->geometry().stripes()) {
-  for (std::uint32_t stripe = 0; stripe < told_here_.size(); ++stripe) told_here_[stripe] = blob_->has(stripe);
+  for (std::uint32_t stripe = 0; stripe < told_here_.size(); ++stripe) told_here_[stripe] = told.has(stripe);
   const auto& geometry = blob_->geometry();
   const auto budget = context.store.budget_bytes();
   if (leaves_by_span(geometry.blob_bytes(), budget))
@@ -349,7 +350,13 @@ std::vector<p2p::StripeRange> BlobFetch::wanted() const {
   // Closed ranges first: whoever asks for exactly some bytes waits for exactly these.
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants_more() || reader.wants.read_ahead) continue;
-    for (const auto& range : reader.wants.ranges) add_missing(out, range);
+    const auto& ranges = reader.wants.ranges;
+    if (window_most_ > 0 && ranges.size() == 1) {
+      // Not what it has passed: that goes first, and would be fetched again for ever.
+      add_missing(out, {reader.position, std::min(ranges.front().end, end_for(reader))});
+      continue;
+    }
+    for (const auto& range : ranges) add_missing(out, range);
   }
   const bool whole = waits_for_the_whole();
   for (const auto& [id, reader] : readers_) {
@@ -385,7 +392,9 @@ std::map<std::uint64_t, BlobFetch::Reader>::const_iterator BlobFetch::pick_reade
 void BlobFetch::tell_evicted(const std::vector<p2p::StripeRange>& missing) {
   for (const auto& range : missing) {
     for (auto stripe = range.begin; stripe < range.end; ++stripe) {
-      if (told_here_[stripe]) tell(p2p::StripeLost{stripe});
+      if (!told_here_[stripe]) continue;
+      if (blob_->geometry().stripe(stripe).end > hasher_->position()) spoil(stripe);  // given, and not hashed
+      tell(p2p::StripeLost{stripe});
     }
   }
 }
@@ -396,7 +405,8 @@ void BlobFetch::keep_what_is_needed() {
   const auto hashed = hasher_->position();
   for (const auto& [id, reader] : readers_) {
     if (!reader.wants_more()) continue;
-    const auto begin = reader.start <= hashed ? std::min(hashed, reader.position) : reader.position;
+    const bool hashes = reader.wants.read_ahead && reader.start <= hashed;
+    const auto begin = hashes ? std::min(hashed, reader.position) : reader.position;
     ranges.push_back({begin, std::max(begin, end_for(reader))});
   }
   for (std::uint32_t stripe = 0; links_pending_ > 0 && stripe < checking_.size(); ++stripe) {

@@ -145,8 +145,9 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
     bool continues = false;       ///< for a reader that begins within the blob; for the journal
   };
 
+  /// `told`: what the strategy knows to be here.
   static std::shared_ptr<BlobFetch> create(Context context, std::shared_ptr<storage::Blob> blob,
-                                           std::unique_ptr<p2p::Strategy> strategy);
+                                           std::unique_ptr<p2p::Strategy> strategy, const p2p::HaveMap& told);
   BlobFetch(const BlobFetch&) = delete;
   BlobFetch& operator=(const BlobFetch&) = delete;
   ~BlobFetch();
@@ -205,7 +206,8 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   /// Nobody is named for it.
   static constexpr p2p::SourceId kSeveral = std::numeric_limits<p2p::SourceId>::max();
 
-  BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy);
+  BlobFetch(Context context, std::shared_ptr<storage::Blob> blob, std::unique_ptr<p2p::Strategy> strategy,
+            const p2p::HaveMap& told);
   void begin();
 
   // On the home loop:
@@ -338,6 +340,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void wake_readers();
   void settle();
   void settle_readers();
+  void spoil(std::uint32_t stripe);
   p2p::Time now() const;
 
   Context context_;

@@ -157,15 +157,16 @@ Result<std::shared_ptr<BlobFetch>> Blobs::fetch_locked(const Digest& digest, std
   // Now and then the map is swept of fetches that have ended.
   if (fetches_.size() > 256) std::erase_if(fetches_, [](const auto& entry) { return entry.second.expired(); });
   const Geometry geometry((*blob)->geometry());
+  const auto here = have_map(**blob, nullptr);
   std::unique_ptr<p2p::Strategy> strategy;
   if (peers_ != nullptr) {
-    strategy = peers_->make_strategy({digest, geometry, have_map(**blob, nullptr)});
+    strategy = peers_->make_strategy({digest, geometry, here});
   } else {
     strategy = std::make_unique<p2p::Single>(geometry);
   }
   auto made =
       BlobFetch::create({home, pool_, clock_, *this, limits_, store_, journal_, hedge_memory_, peers_, continues},
-                        std::move(*blob), std::move(strategy));
+                        std::move(*blob), std::move(strategy), here);
   fetches_[digest] = made;
   return made;
 }

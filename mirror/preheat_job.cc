@@ -234,7 +234,7 @@ Task<Result<>> PreheatJob::read_away(std::shared_ptr<SpanSource> source, Digest 
     const auto status = (*fetch)->status();
     if (status.failure) co_return std::unexpected(*status.failure);
     if (status.disk_failure) co_return std::unexpected(status.disk_failure->in("it cannot be kept"));
-    if (status.settled) co_return Result<>();
+    if (reader->settled()) co_return Result<>();
     if (blob->gone()) co_return fail(Errc::kBusy, "evicted while it came");
     co_await bell.wait(kLookEvery);
   }

@@ -144,9 +144,11 @@ StripeTrust::Verdict StripeTrust::verdict(const storage::Blob& blob) const {
     return truth && *truth != sum;
   };
   for (const auto& word : words_) {
-    if (!wrong(word.stripe, word.sum)) continue;
-    if (word.peer != p2p::kNoPeer) add_to(word.answers ? out.senders : out.passed_on, word.peer);
+    const auto truth = blob.stripe_checksum(word.stripe);
+    if (truth && *truth == word.sum) continue;
+    // Also where the truth has been evicted meanwhile; but then nobody is blamed.
     if (word.given) add_to(out.replaced, word.stripe);
+    if (truth && word.peer != p2p::kNoPeer) add_to(word.answers ? out.senders : out.passed_on, word.peer);
   }
   // Nobody remembers their bytes: whoever got them is cut, and asks again.
   for (const auto stripe : given_more_) add_to(out.replaced, stripe);

@@ -340,6 +340,38 @@ TEST_F(BlobBodyTest, LargerThanTheBudget) {
   EXPECT_LE(source->bytes_given(), 2 * content.size());
 }
 
+// A closed range of it, as clients that fetch in ranges ask, takes what it is at, and nothing twice.
+TEST_F(BlobBodyTest, ARangeLargerThanTheBudget) {
+  close();
+  budget_ = 64 * kMiB;
+  open();
+  const auto content = pattern(112 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  auto range = whole(content, source);
+  range.open_ended = false;
+  const auto got = read(std::move(range));
+  EXPECT_FALSE(got.cut) << got.cut->what();
+  EXPECT_TRUE(got.bytes == content);
+  EXPECT_EQ(source->bytes_given(), content.size());
+}
+
+// A stripe of a verified blob was lost, and comes wrong: whoever was given it as it came does not get the end.
+TEST_F(BlobBodyTest, AWrongStripeOfAVerifiedBlob) {
+  const auto content = pattern(12 * kMiB);
+  auto source = std::make_shared<FakeSource>(content);
+  ASSERT_FALSE(read(whole(content, source)).cut);
+  const auto blob = store_->lookup(Digest::sha256(content));
+  blob->drop_stripe(5);
+  auto bad = std::make_shared<FakeSource>(content);
+  bad->corrupt_byte(blob->geometry().stripe(5).begin + 1'000);
+  const auto got = read(whole(content, bad));
+  EXPECT_TRUE(got.cut);
+  EXPECT_LT(got.bytes.size(), content.size());
+  const auto right = read(whole(content, source));
+  EXPECT_FALSE(right.cut) << right.cut->what();
+  EXPECT_TRUE(right.bytes == content);
+}
+
 // One of its readers is far behind the others: what went before it came there is fetched again for it.
 TEST_F(BlobBodyTest, LargerThanTheBudgetForTwo) {
   close();
