@@ -88,7 +88,7 @@ TEST_F(PeerContentsTest, ABlobOfAnotherSizeTookItsPlace) {
   source_->hold_after(100'000);
   auto reading = read_async(range(0, kStripe));
   ASSERT_TRUE(eventually([&] { return larger->gone() && blobs_->running(digest_); }));
-  EXPECT_TRUE(watch->current().gone);
+  EXPECT_TRUE(eventually([&] { return watch->current().gone; }));  // it is told of the purge a moment later
   EXPECT_FALSE(watch->first_hand(12));
   source_->release();
   EXPECT_FALSE(finish(std::move(reading)).cut);

@@ -13,7 +13,9 @@ namespace fs = std::filesystem;
 TempDir::TempDir(Where where) {
   std::error_code error;
   const bool memory = where == Where::kMemory && fs::is_directory("/dev/shm", error);
-  std::string name = ((memory ? fs::path("/dev/shm") : fs::temp_directory_path()) / "oxbow-storage-XXXXXX").string();
+  // Where /tmp is in memory, as in Debian from 13 on, /var/tmp is not.
+  const fs::path disk = fs::is_directory("/var/tmp", error) ? fs::path("/var/tmp") : fs::temp_directory_path();
+  std::string name = ((memory ? fs::path("/dev/shm") : disk) / "oxbow-storage-XXXXXX").string();
   OXBOW_INVARIANT(::mkdtemp(name.data()) != nullptr);
   path_ = name;
 }
