@@ -179,16 +179,12 @@ std::uint64_t BlobBody::limit() {
   if (!reader_) attach();
   if (reader_) {
     const auto status = reader_->fetch().status();
-    for (const auto stripe : status.replaced) {
-      const auto bytes = blob_->geometry().stripe(stripe);
-      if (bytes.begin < position_ && bytes.end > range().begin) {
-        failure_ = Error(Errc::kCorrupt, "a peer's wrong bytes had been given before they were found out");
-        return position_;
-      }
-    }
+    // In this order: what was found wrong before it settled is known by then.
+    const bool settled = reader_->settled();
+    if (has_given_wrong(*reader_)) return position_;
     // An open-ended range whose prefix is not here cannot be waited for: nobody may ever fetch it.
-    if (reader_->settled() || (read_.ranges.front().begin > 0 && !blob_->complete() &&
-                               blob_->readable(position_, end - position_) == end - position_)) {
+    if (settled || (read_.ranges.front().begin > 0 && !blob_->complete() &&
+                    blob_->readable(position_, end - position_) == end - position_)) {
       settled_ = true;
       return end;
     }
@@ -197,6 +193,17 @@ std::uint64_t BlobBody::limit() {
   }
   trickle();
   return std::min(end - 1, std::max(position_, free_end + released_));
+}
+
+/// To be asked of a reader before it is left.
+bool BlobBody::has_given_wrong(const FetchReader& reader) {
+  for (const auto stripe : reader.replaced()) {
+    const auto bytes = blob_->geometry().stripe(stripe);
+    if (bytes.begin >= position_ || bytes.end <= range().begin) continue;
+    failure_ = Error(Errc::kCorrupt, "a peer's wrong bytes had been given before they were found out");
+    return true;
+  }
+  return false;
 }
 
 void BlobBody::trickle() {
@@ -224,8 +231,10 @@ http::Piece BlobBody::give(std::uint64_t ready) {
   if (preparing_) return http::Wait{};
   auto pinned = blob_->acquire(piece);
   if (!pinned) {  // lost between the two calls
-    reader_.reset();
+    const auto before = std::move(reader_);
     attach();
+    if (before && has_given_wrong(*before))
+      return http::Cut{*failure_};  // of what came before, the new one knows nothing
     return http::Wait{};
   }
   const auto stripe = blob_->geometry().stripe_at(position_);

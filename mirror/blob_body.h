@@ -45,6 +45,7 @@ class BlobBody final : public http::Body {
   Blobs::Served source_of(std::uint32_t stripe) const;
   /// How far this response may go now.
   std::uint64_t limit();
+  bool has_given_wrong(const FetchReader& reader);
   void trickle();
   void note_storage();
   bool attach();

@@ -201,10 +201,9 @@ void BlobFetch::on_link(LinkCheck check) {
   }
   context_.observer.on_stripe_corrupt(blob_->digest(), stripe, origins_[stripe]);
   if (sum && peers) trust_.doubt(stripe, answering(stripe), *sum, given);
-  // The prefix is not hashed again: it would not tell them.
-  if (given) spoil(stripe);
   log_->replacing(stripe, true);
   blob_->drop_stripe(stripe);
+  if (given) spoil(stripe);  // the prefix is not hashed again: it would not tell them
   tell(p2p::StripeLost{stripe});
   pump();
 }
@@ -289,14 +288,12 @@ void BlobFetch::replace(const std::vector<std::uint32_t>& stripes, bool doubted)
   pump();
 }
 
-/// Readers have been given bytes of it that nothing vouches for any more, or that were wrong: they do not get their
-/// end.
+/// The stripe has been dropped. Readers may have been given bytes of it that were wrong, or that nothing vouches for
+/// any more: they do not get their end. Who comes from now on is given others.
 void BlobFetch::spoil(std::uint32_t stripe) {
-  const auto begin = blob_->geometry().stripe(stripe).begin;
-  if (std::ranges::none_of(readers_, [begin](const auto& one) { return one.second.position >= begin; })) return;
   {
     const std::lock_guard lock(mutex_);
-    status_.replaced.push_back(stripe);
+    replaced_.emplace_back(stripe, next_reader_.load());
   }
   wake_readers();
 }
@@ -600,7 +597,7 @@ void BlobFetch::reckon() {
                    asio::detached);
   }
   const std::lock_guard lock(mutex_);
-  std::ranges::copy(verdict.replaced, std::back_inserter(status_.replaced));
+  for (const auto stripe : verdict.replaced) replaced_.emplace_back(stripe, next_reader_.load());
 }
 
 /// A coordinator said that they published false lists; it may have made them itself. Blamed is who gives one now.

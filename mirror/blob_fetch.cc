@@ -393,7 +393,9 @@ void BlobFetch::tell_evicted(const std::vector<p2p::StripeRange>& missing) {
   for (const auto& range : missing) {
     for (auto stripe = range.begin; stripe < range.end; ++stripe) {
       if (!told_here_[stripe]) continue;
-      if (blob_->geometry().stripe(stripe).end > hasher_->position()) spoil(stripe);  // given, and not hashed
+      const auto bytes = blob_->geometry().stripe(stripe);
+      const auto given = [&](const auto& one) { return one.second.position + 2 * bytes.size() > bytes.begin; };
+      if (bytes.end > hasher_->position() && std::ranges::any_of(readers_, given)) spoil(stripe);  // and not hashed
       tell(p2p::StripeLost{stripe});
     }
   }
@@ -675,6 +677,15 @@ void BlobFetch::settle_readers() {
     }
     reader.waker->wake();
   }
+}
+
+std::vector<std::uint32_t> FetchReader::replaced() const {
+  std::vector<std::uint32_t> stripes;
+  const std::lock_guard lock(fetch_->mutex_);
+  for (const auto& [stripe, before] : fetch_->replaced_) {
+    if (id_ < before) stripes.push_back(stripe);
+  }
+  return stripes;
 }
 
 bool FetchReader::settled() const {

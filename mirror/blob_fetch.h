@@ -122,8 +122,6 @@ struct ReaderWants {
 
 struct FetchStatus {
   bool settled = false;  ///< all of the blob is here and matched its digest (FetchReader::settled: for this reader)
-  /// Stripes that could be given out and were wrong: whoever has given them out must cut its response.
-  std::vector<std::uint32_t> replaced = {};
   std::optional<Error> failure;       ///< the bytes cannot be had
   std::optional<Error> disk_failure;  ///< the bytes cannot be kept: readers go on through windows of their own
 };
@@ -423,10 +421,11 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, turned_away_, settled_, arriving_, coming_, holders_
+  mutable std::mutex mutex_;  ///< status_, turned_away_, replaced_, settled_, arriving_, coming_, holders_
   FetchStatus status_;
-  std::map<std::uint64_t, Error> turned_away_;  ///< readers, and why
-  std::set<std::uint64_t> settled_;             ///< readers of a blob that was never here as a whole
+  std::map<std::uint64_t, Error> turned_away_;                     ///< readers, and why
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> replaced_;  ///< stripes, each with the first reader after it
+  std::set<std::uint64_t> settled_;                                ///< readers of a blob that was never here as a whole
   std::vector<std::uint32_t> arriving_;
   std::vector<std::uint32_t> coming_;                ///< from peers
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
@@ -441,6 +440,9 @@ class FetchReader {
 
   /// Upstream says that this reader may not have the blob: nothing more is to be given, whoever has the bytes.
   std::optional<Error> refusal() const;
+  /// Stripes that this reader could be given and that were wrong, or that nothing vouches for any more: where it has
+  /// given them out it must cut its response.
+  std::vector<std::uint32_t> replaced() const;
   /// All that it has been given, and what is left for it, is here or was, and matched the digest.
   bool settled() const;
   /// The reader has taken everything before `position`.

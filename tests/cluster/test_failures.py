@@ -54,8 +54,7 @@ class Dying(Scenario):
         victim.kill()
         print(f"      coordinator of {len(coordinated)} of the blobs that were on their way", flush=True)
         for digest, pulls in running:
-            # Eighty clients begin at once, on two cores.
-            self.assert_all_whole(finish(pulls), digest, size, headers_s=4)
+            self.assert_all_whole(finish(pulls), digest, size)
         self.assert_from_upstream(cluster, blobs[-1][2], count * size, 1.10, 4)
 
     # It has leases, its connections stand, and nothing comes: its leases end and others fetch.
