@@ -135,7 +135,6 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::shared_ptr<const void> pin_spans(ByteRange range, std::shared_ptr<OpenFile> file);
   void unpin_spans(std::uint32_t first, std::uint32_t last);
   void touch(std::uint32_t span) { span_used_[span] = ++use_counter_; }
-  std::vector<ByteRange> keep_;  ///< sorted, apart from each other
 
   // Writing.
   Result<std::unique_ptr<StripeWriter>> claim(std::uint32_t stripe, std::shared_ptr<Arriving>& arriving,
@@ -183,6 +182,7 @@ class BlobFile final : public Blob, public RowSource, public std::enable_shared_
   std::vector<std::uint32_t> span_pins_;
   std::vector<std::uint32_t> span_used_;
   std::vector<bool> span_punching_;
+  std::vector<ByteRange> keep_;  ///< sorted, apart from each other
   std::uint32_t use_counter_ = 0;
   WakeList waiters_;
 };

@@ -127,6 +127,15 @@ class OtherStrategies(Scenario):
 
 @needs_peers
 class WithoutUpstream(Scenario):
+    def four_small_and_a_large(self):
+        """Four nodes that keep 64 MiB each, and one that keeps whatever comes."""
+        cluster = self.cluster(0, start=False, rate="500mbit")
+        for _ in range(4):
+            cluster.add(storage={"budget": "64MiB"})
+        cluster.add()
+        self.start_cluster(cluster)
+        return cluster
+
     # The registry is down: what the cluster holds is served, also by a node that never had it.
     def test_content_of_the_cluster_is_served(self):
         cluster = self.cluster(4, rate="200mbit")
@@ -141,11 +150,7 @@ class WithoutUpstream(Scenario):
     # A model in many files, of which no node can keep more than half: each gives up other spans of it, so that together they
     # have it all for a node that comes when the registry is gone (docs/decisions/0011-large-blobs.md).
     def test_a_model_in_many_files_is_kept_together(self):
-        cluster = self.cluster(0, start=False, rate="500mbit")
-        for _ in range(4):
-            cluster.add(storage={"budget": "64MiB"})
-        cluster.add()
-        self.start_cluster(cluster)
+        cluster = self.four_small_and_a_large()
         size = 9 * MIB
         files = [self.pushed(cluster, size, str(number)) for number in range(14)]
         for path, digest, _ in files:
@@ -160,11 +165,7 @@ class WithoutUpstream(Scenario):
 
     # Blobs of half a budget each: whoever pulls the last has it whole, and of those before each node keeps other spans.
     def test_blobs_of_half_a_budget_are_kept_together(self):
-        cluster = self.cluster(0, start=False, rate="500mbit")
-        for _ in range(4):
-            cluster.add(storage={"budget": "64MiB"})
-        cluster.add()
-        self.start_cluster(cluster)
+        cluster = self.four_small_and_a_large()
         size = 32 * MIB
         blobs = [self.pushed(cluster, size, str(number)) for number in range(3)]
         for path, digest, _ in blobs:
@@ -182,11 +183,7 @@ class WithoutUpstream(Scenario):
 
     # One blob that is larger than any node's budget: each keeps other spans of it.
     def test_a_blob_larger_than_a_budget_is_kept_together(self):
-        cluster = self.cluster(0, start=False, rate="500mbit")
-        for _ in range(4):
-            cluster.add(storage={"budget": "64MiB"})
-        cluster.add()
-        self.start_cluster(cluster)
+        cluster = self.four_small_and_a_large()
         size = 112 * MIB
         path, digest, mark = self.pushed(cluster, size)
         self.assert_all_whole(cluster.pull_all(path, cluster.nodes[:4]), digest, size)

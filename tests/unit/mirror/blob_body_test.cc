@@ -57,6 +57,16 @@ class BlobBodyTest : public ::testing::Test {
     blobs_ = std::make_unique<Blobs>(*store_, *pool_, clock_, metrics_, limits_);
   }
 
+  void open_again(std::uint64_t budget) {
+    close();
+    budget_ = budget;
+    open();
+  }
+  static void expect_whole(const Got& got, const std::string& content) {
+    EXPECT_FALSE(got.cut) << got.cut->what();
+    EXPECT_TRUE(got.bytes == content);
+  }
+
   /// Waits for what is posted on every loop: the ends of readers and fetches.
   void settle() {
     for (int round = 0; round < 3; ++round) {
@@ -303,14 +313,11 @@ TEST_F(BlobBodyTest, AnotherReadersRightsServeAll) {
 
 // A blob that can never be kept is served through a window, and still verified.
 TEST_F(BlobBodyTest, WindowWhenItCannotBeKept) {
-  close();
-  budget_ = kMiB;
-  open();
+  open_again(kMiB);
   const auto content = pattern(12 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   const auto got = read(whole(content, source));
-  EXPECT_FALSE(got.cut) << got.cut->what();
-  EXPECT_TRUE(got.bytes == content);
+  expect_whole(got, content);
   auto bad = std::make_shared<FakeSource>(content);
   bad->corrupt_byte(12 * kMiB - 1);
   const auto wrong = read(whole(content, bad));
@@ -321,37 +328,30 @@ TEST_F(BlobBodyTest, WindowWhenItCannotBeKept) {
 // A blob of which the disk keeps only a part at a time comes whole and verified, once from upstream; and again, by what
 // is left of it.
 TEST_F(BlobBodyTest, LargerThanTheBudget) {
-  close();
-  budget_ = 64 * kMiB;
-  open();
+  open_again(64 * kMiB);
   const auto content = pattern(112 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   const auto got = read(whole(content, source));
-  EXPECT_FALSE(got.cut) << got.cut->what();
-  EXPECT_TRUE(got.bytes == content);
+  expect_whole(got, content);
   EXPECT_EQ(source->bytes_given(), content.size());
   const auto blob = store_->lookup(Digest::sha256(content));
   ASSERT_TRUE(blob);
   EXPECT_EQ(blob->state(), storage::BlobState::kVerified);
   EXPECT_LE(store_->usage().stored_bytes, budget_);
   const auto again = read(whole(content, source));
-  EXPECT_FALSE(again.cut) << again.cut->what();
-  EXPECT_TRUE(again.bytes == content);
+  expect_whole(again, content);
   EXPECT_LE(source->bytes_given(), 2 * content.size());
 }
 
 // A closed range of it, as clients that fetch in ranges ask, takes what it is at, and nothing twice.
 TEST_F(BlobBodyTest, ARangeLargerThanTheBudget) {
-  close();
-  budget_ = 64 * kMiB;
-  open();
+  open_again(64 * kMiB);
   const auto content = pattern(112 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   auto range = whole(content, source);
   range.open_ended = false;
   const auto got = read(std::move(range));
-  EXPECT_FALSE(got.cut) << got.cut->what();
-  EXPECT_TRUE(got.bytes == content);
+  expect_whole(got, content);
   EXPECT_EQ(source->bytes_given(), content.size());
 }
 
@@ -369,15 +369,12 @@ TEST_F(BlobBodyTest, AWrongStripeOfAVerifiedBlob) {
   EXPECT_LT(got.bytes.size(), content.size());
   ASSERT_TRUE(eventually([&] { return blobs_->running_count() == 0; }));  // the bad source may have a turn left
   const auto right = read(whole(content, source));
-  EXPECT_FALSE(right.cut) << right.cut->what();
-  EXPECT_TRUE(right.bytes == content);
+  expect_whole(right, content);
 }
 
 // One of its readers is far behind the others: what went before it came there is fetched again for it.
 TEST_F(BlobBodyTest, LargerThanTheBudgetForTwo) {
-  close();
-  budget_ = 64 * kMiB;
-  open();
+  open_again(64 * kMiB);
   const auto content = pattern(112 * kMiB);
   auto source = std::make_shared<FakeSource>(content);
   auto first = read_async(whole(content, source), 0);
@@ -388,11 +385,8 @@ TEST_F(BlobBodyTest, LargerThanTheBudgetForTwo) {
   source->hold();
   auto second = read_async(whole(content, source), 1);
   source->release();
-  for (auto* reading : {&first, &second}) {
-    const auto got = reading->get();
-    EXPECT_FALSE(got.cut) << got.cut->what();
-    EXPECT_TRUE(got.bytes == content);
-  }
+  expect_whole(first.get(), content);
+  expect_whole(second.get(), content);
 }
 
 // After a restart in the middle of a pull only what is missing is fetched, and the whole still verifies.
