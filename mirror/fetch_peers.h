@@ -28,8 +28,9 @@ class FetchPeers {
   /// `changed` (any thread) after every change of the table; ends when what it returns is destroyed.
   virtual std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) = 0;
 
-  /// To a coordinator, which may be this node.
-  virtual Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) = 0;
+  /// To a coordinator, which may be this node. kTimeout: nothing at all has come from it for `quiet`.
+  virtual Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce,
+                                                    std::chrono::milliseconds quiet) = 0;
   virtual p2p::PeerClient& client() = 0;
   /// For stripes that this node owns when `fingers` are used. Null: it never acts as an owner.
   virtual p2p::FingerOwner* finger_owner() { return nullptr; }

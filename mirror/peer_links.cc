@@ -3,9 +3,8 @@
 namespace oxbow::mirror {
 namespace {
 
-Task<> ask(FetchPeers& peers, p2p::PeerId peer, p2p::Announce message,
-           std::function<void(Result<p2p::AnnounceReply>)> done) {
-  done(co_await peers.announce(peer, std::move(message)));
+Task<> ask(FetchPeers& peers, p2p::Send message, std::function<void(Result<p2p::AnnounceReply>)> done) {
+  done(co_await peers.announce(message.peer, std::move(message.announce), message.quiet));
 }
 
 }  // namespace
@@ -39,7 +38,7 @@ void PeerLinks::send(p2p::Send message) {
   auto done = [alive = alive_, peer = message.peer, question = message.question](Result<p2p::AnnounceReply> reply) {
     if (alive->links != nullptr) alive->links->tell_(p2p::Replied{peer, std::move(reply), question});
   };
-  asio::co_spawn(home_, ask(peers_, message.peer, std::move(message.announce), std::move(done)), asio::detached);
+  asio::co_spawn(home_, ask(peers_, std::move(message), std::move(done)), asio::detached);
 }
 
 void PeerLinks::watch(p2p::PeerId peer) {

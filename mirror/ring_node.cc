@@ -25,10 +25,6 @@ namespace oxbow::mirror {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
-/// A coordinator that does not answer within this is silent: its successor is asked. Two coordinators give out two
-/// copies, and where a link of 100 Mbit/s is full of stripes an answer takes a second (docs/benchmarks.md).
-constexpr std::chrono::milliseconds kAnnounceTimeout{2'500};
-
 /// Of a connection between two nodes, at either end.
 constexpr std::uint32_t kPeerStreams = 1'024;
 /// Of announces that are still arriving on one connection: two of the largest and some hellos.
@@ -97,7 +93,8 @@ class Node final : public RingNode {
   std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return table_.snapshot(); }
   std::uint32_t replicas() const override { return replicas_; }
   std::unique_ptr<storage::Subscription> on_change(std::function<void()> changed) override;
-  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
+  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce,
+                                            std::chrono::milliseconds quiet) override;
   p2p::PeerClient& client() override { return *client_; }
   p2p::FingerOwner* finger_owner() override { return &finger_owner_; }
   void served_well(p2p::PeerId peer, double first_byte_ms, double bytes_per_second) override {
@@ -362,12 +359,13 @@ p2p::Hello Node::hello() const {
   return hello;
 }
 
-Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce announce) {
+Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce announce,
+                                                std::chrono::milliseconds quiet) {
   if (peer == table_.snapshot()->self()) co_return coordinate(peer, announce);
   const auto digest = announce.digest;
   std::vector<p2p::Announce> one;
   one.push_back(std::move(announce));
-  auto replies = co_await client_->announce(peer, std::move(one), kAnnounceTimeout);
+  auto replies = co_await client_->announce(peer, std::move(one), quiet);
   if (!replies) {
     log::debug("a coordinator does not answer",
                {{"digest", digest.to_string()}, {"peer", peer}, log::Field(replies.error())});

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -60,6 +61,24 @@ struct BlobLease {
 
   /// Its speed counts from the first byte, not from the wait for it.
   Time judged_from() const noexcept { return std::max(granted, begun); }
+};
+
+/// The greatest of some values, of which half is forgotten every two seconds.
+class RecentPeak {
+ public:
+  void note(double value, Time now) noexcept {
+    if (value < at(now)) return;
+    value_ = value;
+    noted_ = now;
+  }
+  double at(Time now) const noexcept {
+    return value_ * std::exp2(-static_cast<double>((now - noted_).count()) / kHalvesEveryMs);
+  }
+
+ private:
+  static constexpr double kHalvesEveryMs = 2'000;
+  double value_ = 0;
+  Time noted_{0};
 };
 
 class BlobMembers {
@@ -120,12 +139,14 @@ class BlobMembers {
   std::vector<BlobRest> rests;
   std::uint32_t leased_again = 0;  ///< spans that somebody holds
   double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
+  RecentPeak late;                 ///< by how many ms wanters announced later than they were told to
   double first_byte_ms = 0;        ///< EWMA of what leases waited for their first bytes; 0: all of them do
   std::optional<MidstateList> midstates;
   Time learned{0};
   Time heard{0};
   Time settle_until{0};
-  Time swept{0};  ///< when silent members were last looked for
+  std::uint32_t awaited = 0;  ///< wanters that the coordinator before knew: what is settled once so many are here
+  Time swept{0};              ///< when silent members were last looked for
 
  private:
   void count(const BlobMember& member, std::int32_t sign);

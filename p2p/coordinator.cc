@@ -16,6 +16,9 @@ constexpr std::size_t kReportsConsidered = 16;
 constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
 // Announcements of a small cluster come each 200 ms, on full links after up to 1.1 s.
 constexpr auto kOverdue = 1'500ms;
+constexpr auto kOverdueAtLeast = 800ms;  // where they come in time
+constexpr int kLatestTimes = 4;          // the latest of the last seconds: the next one may be later still
+constexpr auto kOverdueGone = 500ms;     // whose connections break besides
 constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
 constexpr std::size_t kWishesKept = 64;  // spans at one holder that others ask for: the oldest go first
 constexpr std::uint32_t kCrowd = 8;      // members that may fetch: below, everybody hears of everybody
@@ -53,8 +56,12 @@ struct Coordinator::Impl {
   void expire(BlobMembers& blob, Time now);
   bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
   /// It should have announced by now.
-  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now) const {
-    return now - member.heard > std::max(2 * again(blob, member), kOverdue);
+  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now, bool gone = false) const;
+  void note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const;
+  /// After a take-over: some who hold leases have not claimed them yet.
+  static bool settles(const BlobMembers& blob, Time now) {
+    const bool all_came = blob.awaited > 0 && blob.wanters() >= blob.awaited;
+    return now < blob.settle_until && !all_came;
   }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
   void take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now);
@@ -92,6 +99,20 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
   const auto scaled =
       std::chrono::milliseconds(static_cast<std::int64_t>(kAgainPerMemberMs * static_cast<double>(blob.size())));
   return std::clamp(scaled, options.again_min, options.again);
+}
+
+bool Coordinator::Impl::is_overdue(const BlobMembers& blob, const BlobMember& member, Time now, bool gone) const {
+  const auto late = kLatestTimes * std::chrono::milliseconds(static_cast<std::int64_t>(blob.late.at(now)));
+  const auto limit =
+      gone ? kOverdueGone
+           : std::clamp<std::chrono::milliseconds>(2 * again(blob, member) + late, kOverdueAtLeast, kOverdue);
+  return now - member.heard > std::max(2 * again(blob, member), limit);
+}
+
+void Coordinator::Impl::note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const {
+  if (member.interest != Interest::kWanting) return;
+  const auto late = now - member.heard - again(blob, member);
+  if (late > 0ms) blob.late.note(static_cast<double>(late.count()), now);
 }
 
 /// Without progress, by its holder's own last word, or without a word. Before the first byte of anybody nothing is
@@ -141,7 +162,8 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // Who announces in time is alive, whatever one reporter's path to it looks like. Completed holders announce rarely:
     // for them the report alone must do, and only for the reporter (see grant).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
-    if (member->suspect || !is_overdue(blob, *member, now)) continue;
+    const bool gone = std::ranges::find(announce.gone, announce.unreachable[i]) != announce.gone.end();
+    if (member->suspect || !is_overdue(blob, *member, now, gone)) continue;
     log::debug("a member is overdue and out of reach", {{"digest", announce.digest.to_string()},
                                                         {"peer", peer->id},
                                                         {"reporter", from},
@@ -253,7 +275,7 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
     member.refused_since = Time{0};
     return;
   }
-  if (now < blob.settle_until) return;
+  if (settles(blob, now)) return;
   if (member.slow_until > now && blob.fetchers() > 1) {
     if (member.refused_since == Time{0}) member.refused_since = now;
     if (now - member.refused_since < kSlowWaits) return;
@@ -430,7 +452,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   reply.digest = announce.digest;
   if (unheard_of) blob.learned = now;
   // Somebody comes from a coordinator that did not answer: this node takes over a swarm under way.
-  if (unheard_of && !announce.unreachable.empty() && announce.have.count() > 0)
+  if (unheard_of && (!announce.unreachable.empty() || announce.wanters > 0) && announce.have.count() > 0)
     blob.settle_until = now + options.settle;
 
   auto* member = blob.find(from);
@@ -440,7 +462,10 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     if (holders_full || blob.size() >= options.members_per_blob) blob.drop_one(impl_->random);
     member = &blob.add(from, now);
   }
+  impl_->note_lateness(blob, *member, now);
   blob.update(*member, announce, now);
+  // Without the silent one, which wanted it too in most rollouts.
+  if (announce.wanters > 1) blob.awaited = std::max(blob.awaited, announce.wanters - 1);
   const auto* peer = peers.find(from);
   member->incarnation = peer == nullptr ? 0 : peer->incarnation;
   if (is_draining(peer)) blob.withdraw(from);

@@ -162,13 +162,17 @@ void Swarm::on(const PeersChanged& event) {
   for (std::size_t place = 0; place < neighbours_.size();) {
     auto& one = neighbours_.at(place);
     const auto* peer = peers_ == nullptr ? nullptr : peers_->find(one.id);
-    if (peer != nullptr && peer->state == PeerState::kEligible) {
+    one.barred = peer != nullptr && (peer->state == PeerState::kCircuitOpen || peer->state == PeerState::kSilent);
+    // One that does not answer the table either stays, away: of what it holds and leases the coordinator learns by its
+    // being reported alone.
+    if (one.barred && !one.away) peer_failed(one, 1'000ms, false);
+    if (one.barred || (peer != nullptr && peer->state == PeerState::kEligible)) {
       sync_neighbour(one);
       ++place;
       continue;
     }
     // What runs from a peer that only drains may end; it is asked for nothing more.
-    const bool bad = peer == nullptr || (peer->state != PeerState::kDraining && peer->state != PeerState::kCircuitOpen);
+    const bool bad = peer == nullptr || peer->state != PeerState::kDraining;
     for (auto& fetch : running_) {
       if (bad && fetch.source == one.id) cancel(fetch);
     }

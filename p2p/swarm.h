@@ -96,12 +96,17 @@ class Swarm final : public Strategy {
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();
+  void note_answer();
+  /// A peer from which nothing at all comes for so long is out of reach.
+  std::chrono::milliseconds silence() const;
 
   // Upstream and the coordinator (swarm_leases.cc)
   void choose_coordinator();
   void announce(Interest interest);
   void announce_if_due();
   void reply_from(const AnnounceReply& reply, bool successor);
+  /// The coordinator is new because the one before was silent or gone.
+  bool takes_over() const;
   std::vector<std::uint32_t> spans_to_ask() const;
   std::uint64_t bytes_of_span(std::uint32_t span) const;
   void fetch_under_leases();
@@ -163,8 +168,11 @@ class Swarm final : public Strategy {
   QuestionId asked_successor_ = 0;  ///< whose answer a fresh coordinator's lease waits for
   bool successor_done_ = false;
   std::vector<Silent> silent_;
-  bool no_coordinator_ = true;  ///< none of the ranked ones answered the last time round
-  Time took_over_{0};           ///< when the coordinator last changed because one was silent
+  bool no_coordinator_ = true;                   ///< none of the ranked ones answered the last time round
+  Time took_over_{0};                            ///< when the coordinator last changed because one was silent or gone
+  std::uint32_t wanters_ = 0;                    ///< as a coordinator said last
+  std::uint32_t answers_ = 0;                    ///< of this coordinator
+  std::chrono::milliseconds slowest_answer_{0};  ///< of the last ones
   Time next_announce_{0};
   Time last_announce_{0};
   std::uint32_t times_named_ = 0;  ///< replies that named neighbours

@@ -15,10 +15,9 @@ constexpr auto kNameAgain = 3'000ms;        // and then again so often
 constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but not more often
 constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
 constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
-constexpr auto kSilent = 2'500ms;           // a neighbour that sends nothing at all for so long is out of reach,
-constexpr auto kBroken = 300ms;             // or sooner where its connection broke and nothing has come since
-constexpr auto kTakeOver = 3'000ms;         // after a new coordinator: what arrives somewhere is somebody's lease
-constexpr std::size_t kUnspread = 8;        // stripes that only this node has: it holds back
+constexpr auto kBroken = 300ms;  // a neighbour whose connection broke, and that has sent nothing since, is out of reach
+constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
 constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
@@ -47,8 +46,11 @@ void Swarm::choose_coordinator() {
   }
   no_coordinator_ = best == kNoPeer || silent_until(best) > now_;
   if (best == coordinator_) return;
+  const auto* before = peers_ == nullptr ? nullptr : peers_->find(coordinator_);
+  if (joined_ && (before == nullptr || before->state != PeerState::kEligible)) took_over_ = now_;
   coordinator_ = best;
   asked_ = 0;
+  answers_ = 0;
   successor_done_ = false;
   last_ask_.clear();
   if (reading_) next_announce_ = now_;
@@ -91,12 +93,14 @@ void Swarm::leave_the_stream() {
 
 bool Swarm::stream_runs() const { return now_ - std::max(last_progress_, last_spread_) < kStream; }
 
+bool Swarm::takes_over() const { return took_over_ != Time{0} && now_ - took_over_ < kTakeOver; }
+
 /// The spans that this node wants, nobody near has and no lease of its own covers; most urgent first. Where upstream
 /// gives only the whole, one, and only when it does not come by itself.
 std::vector<std::uint32_t> Swarm::spans_to_ask() const {
   std::vector<std::uint32_t> asks;
   if (!may_ask() || (whole_only_ && stream_runs())) return asks;
-  const bool careful = now_ - took_over_ < kTakeOver && took_over_ != Time{0};
+  const bool careful = takes_over();
   for (const auto& range : window_.ranges()) {
     for (auto stripe = range.begin; stripe < range.end;) {
       const auto span = spans_.of(stripe);
@@ -150,32 +154,35 @@ void Swarm::announce(Interest interest) {
     message.ask = spans_to_ask();
     last_ask_ = message.ask;
     for (const auto& lease : leases_) message.leases.push_back({lease.span, bytes_of_span(lease.span)});
-    const auto report = [&](PeerId id) {
+    if (takes_over()) message.wanters = wanters_;
+    const auto report = [&](PeerId id, bool gone) {
       const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
       if (peer == nullptr || message.unreachable.size() >= kReported) return;
       const auto& name = peer->member.name;
       if (std::ranges::find(message.unreachable, name) == message.unreachable.end())
         message.unreachable.push_back(name);
+      if (gone) message.gone.push_back(name);
     };
-    for (const auto& one : silent_) report(one.peer);
+    for (const auto& one : silent_) report(one.peer, false);
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
       // On full links a fetch stands still for a second from a peer that is there: only silence says that it is not.
       const auto silent = now_ - std::max({one.asked_since, one.load_at, one.moved_at});
       const bool no_answer = one.away || (one.watched && !one.mapped);
-      if (no_answer && silent > (one.away && one.broken ? kBroken : kSilent)) report(one.id);
+      const bool gone = one.away && one.broken;
+      if (no_answer && silent > (gone ? kBroken : silence())) report(one.id, gone);
     }
     // What is asked for is nowhere by what they themselves say. Last: who has only just come knows no blob yet either.
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
-      if (one.is_denied(now_) && one.moved_at <= one.denied_until - SwarmNeighbour::kDeniedFor) report(one.id);
+      if (one.is_denied(now_) && one.moved_at <= one.denied_until - SwarmNeighbour::kDeniedFor) report(one.id, false);
     }
     joined_ = true;
     asked_ = ++questions_;
   }
   last_announce_ = now_;
   next_announce_ = now_ + 1'000ms;
-  act(Send{coordinator_, std::move(message), interest == Interest::kWanting ? asked_ : 0});
+  act(Send{coordinator_, std::move(message), interest == Interest::kWanting ? asked_ : 0, silence()});
 }
 
 void Swarm::announce_if_due() {
@@ -207,6 +214,8 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   }
   if (successor) return;
   no_coordinator_ = false;
+  wanters_ = reply.wanters;
+  note_answer();
   next_announce_ = now_ + std::clamp<std::chrono::milliseconds>(reply.again, 50ms, 10'000ms);
   if (!reading_ || finished_) return;
   for (const auto span : reply.lost) {

@@ -36,6 +36,7 @@ struct alignas(64) SwarmNeighbour {
   Time away_until{0};
   Time moved_at{0};       ///< when bytes of a fetch came last
   Time denied_until{0};   ///< it said that it has not what it is said to have: until then only its own map counts
+  bool barred = false;    ///< stays away: the table of peers does not want it to be asked
   bool broken = false;    ///< away because a connection or a stream broke, not because it stood still
   double latency_ms = 0;  ///< as the table knew it when the peer became a neighbour
   std::uint32_t away_count = 0;

@@ -91,7 +91,7 @@ void Swarm::refresh_neighbours() {
   if (!reading_) return;
   for (std::size_t place = 0; place < neighbours_.size(); ++place) {
     auto& one = neighbours_.at(place);
-    if (one.away && now_ >= one.away_until) neighbours_.set_back(one);
+    if (one.away && !one.barred && now_ >= one.away_until) neighbours_.set_back(one);
     watch(one);
   }
 }

@@ -21,11 +21,25 @@ constexpr std::uint32_t kFewFetches = 4;
 constexpr std::uint32_t kTrialStripes = 16;
 constexpr double kTrialGain = 1.3;
 constexpr auto kLateAfter = 200ms;
+constexpr std::uint32_t kAnswersKnown = 3;  // of a coordinator, before its silence is judged by them
+constexpr int kSlowestTimes = 4;            // the slowest of the last answers: the next one may be later still
+constexpr std::chrono::milliseconds kShortestQuiet = 1'000ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
 }  // namespace
 
 void Swarm::note_progress() { last_progress_ = now_; }
+
+/// How late answers are on these links and these machines is seen from those that came.
+void Swarm::note_answer() {
+  ++answers_;
+  slowest_answer_ = std::max(now_ - last_announce_, slowest_answer_ * 7 / 8);
+}
+
+std::chrono::milliseconds Swarm::silence() const {
+  if (answers_ < kAnswersKnown) return kQuiet;
+  return std::clamp<std::chrono::milliseconds>(kSlowestTimes * slowest_answer_, kShortestQuiet, kQuiet);
+}
 
 void Swarm::cancel(Running& fetch) {
   if (fetch.cancelled) return;

@@ -37,7 +37,7 @@ void put_list(Json& json, const char* key, const List& list, std::size_t max_cou
   json[key] = std::move(out);
 }
 
-Json as_is(std::uint32_t number) { return number; }
+constexpr auto as_is = [](const auto& value) { return value; };
 
 /// The blob that a message is about, from its fields `digest` and `size`.
 struct Subject {
@@ -72,7 +72,9 @@ Json announce_json(const Announce& announce) {
   put_list(json, "leases", announce.leases, kMaxSpanList,
            [](const LeaseProgress& lease) { return Json{{"span", lease.span}, {"bytes", lease.bytes}}; });
   put_list(json, "released", announce.released, kMaxSpanList, as_is);
-  put_list(json, "unreachable", announce.unreachable, kMaxUnreachable, [](const std::string& name) { return name; });
+  put_list(json, "unreachable", announce.unreachable, kMaxUnreachable, as_is);
+  put_list(json, "gone", announce.gone, kMaxUnreachable, as_is);
+  if (announce.wanters != 0) json["wanters"] = announce.wanters;
   if (announce.midstates) json["midstates"] = midstates_json(*announce.midstates);
   return json;
 }
@@ -124,6 +126,8 @@ Result<Announce> read_announce(const Json& json) {
   announce.leases = read_leases(fields, subject->last_span);
   announce.released = fields.numbers("released", kMaxSpanList, subject->last_span);
   announce.unreachable = fields.texts("unreachable", kMaxUnreachable, kMaxNameBytes);
+  announce.gone = fields.texts("gone", kMaxUnreachable, kMaxNameBytes);
+  announce.wanters = fields.number32("wanters", kMaxCount);
   if (const auto* list = fields.object("midstates"))
     announce.midstates = read_midstates(fields, *list, subject->digest.algorithm(), subject->size);
   return fields.finish(std::move(announce));

@@ -244,7 +244,7 @@ std::unique_ptr<p2p::Strategy> FakePeers::make_strategy(p2p::StrategyContext con
   return std::make_unique<ScriptedStrategy>(*this, std::move(context));
 }
 
-Task<Result<p2p::AnnounceReply>> FakePeers::announce(p2p::PeerId, p2p::Announce announce) {
+Task<Result<p2p::AnnounceReply>> FakePeers::announce(p2p::PeerId, p2p::Announce announce, std::chrono::milliseconds) {
   auto answer = reply;
   if (announced_++ > 0 && named_once) answer.neighbours.clear();
   answer.digest = announce.digest;

@@ -74,7 +74,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   /// It is no member any more.
   void leave(p2p::PeerId id);
   std::unique_ptr<storage::Subscription> on_change(std::function<void()>) override { return nullptr; }
-  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce) override;
+  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId peer, p2p::Announce announce,
+                                            std::chrono::milliseconds quiet) override;
   p2p::PeerClient& client() override { return *this; }
   void served_well(p2p::PeerId, double, double) override {}
   void sent_bad(p2p::PeerId peer, std::string_view) override { add(bad_senders_, peer); }

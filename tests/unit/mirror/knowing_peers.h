@@ -92,7 +92,7 @@ class KnowingPeers final : public FetchPeers, public p2p::PeerClient {
   // Of no use to those who ask for knowledge.
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext) override { return nullptr; }
   std::unique_ptr<storage::Subscription> on_change(std::function<void()>) override { return nullptr; }
-  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId, p2p::Announce) override {
+  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId, p2p::Announce, std::chrono::milliseconds) override {
     co_return fail(Errc::kUnsupported, "not here");
   }
   void served_well(p2p::PeerId, double, double) override {}

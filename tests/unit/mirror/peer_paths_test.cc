@@ -59,7 +59,9 @@ class PathPeers final : public FetchPeers, public p2p::PeerClient {
   }
   std::shared_ptr<const p2p::PeerSnapshot> snapshot() const override { return snapshot_; }
   std::unique_ptr<storage::Subscription> on_change(std::function<void()>) override { return nullptr; }
-  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId, p2p::Announce) override { co_return p2p::AnnounceReply{}; }
+  Task<Result<p2p::AnnounceReply>> announce(p2p::PeerId, p2p::Announce, std::chrono::milliseconds) override {
+    co_return p2p::AnnounceReply{};
+  }
   p2p::PeerClient& client() override { return *this; }
   p2p::FingerOwner* finger_owner() override { return &owner; }
   void served_well(p2p::PeerId, double, double) override {}

@@ -40,7 +40,7 @@ class BudgetsTest : public ::testing::TestWithParam<StrategyKind> {
       if (const auto* fetch = std::get_if<Fetch>(&action)) fetches.push_back(*fetch);
       if (const auto* send = std::get_if<Send>(&action)) asked.push_back(*send);
     }
-    for (const auto& [peer, announce, question] : asked) {
+    for (const auto& [peer, announce, question, quiet] : asked) {
       AnnounceReply reply;
       reply.digest = digest_;
       for (const auto& other : peers_) {

@@ -347,6 +347,53 @@ TEST_F(CoordinatorTest, ASilentAndUnreachableHolderIsGivenUp) {
   EXPECT_EQ(tell(2, report).granted.size(), 1U);
 }
 
+// Where everybody announces in time, silence shows sooner; once somebody was late, it does not until that is forgotten.
+TEST_F(CoordinatorTest, SilenceIsMeasuredByHowLateOthersAre) {
+  std::uint32_t span = 0;
+  const auto given_up_after = [&](std::chrono::milliseconds late) {
+    auto claim = wanting();
+    claim.leases = {{span, kMiB}};
+    EXPECT_EQ(tell(1, wanting({span})).granted.size(), 1U);
+    for (int i = 0; i < 4; ++i) {
+      now_ += 200ms + late;
+      claim.leases[0].bytes += kMiB / 2;
+      tell(1, claim);
+      tell(2, wanting());
+    }
+    auto report = wanting({span});
+    report.unreachable = {"node-1"};
+    auto silent = 0ms;
+    while (tell(2, report).granted.empty() && silent < 5'000ms) {
+      now_ += 50ms;
+      silent += 50ms;
+    }
+    auto done = wanting();
+    done.released = {span++};
+    tell(2, done);
+    now_ += 10'000ms;
+    return silent;
+  };
+  EXPECT_EQ(given_up_after(20ms), 850ms);
+  EXPECT_EQ(given_up_after(400ms), 1'400ms);
+  EXPECT_EQ(given_up_after(20ms), 850ms);
+}
+
+// A killed process breaks its connections: who finds it so needs to wait for two announcements only.
+TEST_F(CoordinatorTest, AHolderThatIsGoneIsGivenUpSooner) {
+  tell(2, wanting());
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  auto report = wanting({0});
+  report.unreachable = {"node-1", "node-3"};
+  report.gone = {"node-1"};
+  now_ += 450ms;
+  EXPECT_TRUE(tell(2, report).granted.empty());
+  now_ += 100ms;
+  auto only_silent = report;
+  only_silent.gone.clear();
+  EXPECT_TRUE(tell(2, only_silent).granted.empty());
+  EXPECT_EQ(tell(2, report).granted.size(), 1U);
+}
+
 // One slow node's lease goes to somebody faster, and it is not given another one soon.
 TEST_F(CoordinatorTest, ACrawlingLeaseIsTakenAway) {
   ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
@@ -418,6 +465,26 @@ TEST_F(CoordinatorTest, TakesOverByClaims) {
   const auto reply = tell(1, wanting({4, 5}));
   ASSERT_EQ(reply.granted.size(), 1U);
   EXPECT_EQ(reply.granted[0].span, 5U);
+}
+
+// Nor does it wait for longer than it takes all that the coordinator before knew of to come; that one itself does not.
+TEST_F(CoordinatorTest, TakesOverAtOnceWhenAllHaveCome) {
+  const auto comes = [this](PeerId peer, std::vector<std::uint32_t> ask) {
+    auto lost_its_coordinator = wanting(std::move(ask));
+    lost_its_coordinator.unreachable = {"node-9"};
+    lost_its_coordinator.have.set(0);
+    lost_its_coordinator.wanters = 4;
+    if (peer == 2) lost_its_coordinator.leases = {{4, kMiB}};
+    return tell(peer, lost_its_coordinator).granted.size();
+  };
+  EXPECT_EQ(comes(1, {5}), 0U);
+  now_ += 100ms;
+  EXPECT_EQ(comes(2, {}), 1U);
+  EXPECT_EQ(comes(1, {5}), 0U);
+  now_ += 100ms;
+  EXPECT_EQ(comes(3, {6}), 1U);
+  EXPECT_EQ(comes(1, {4}), 0U);
+  EXPECT_EQ(comes(1, {5}), 1U);
 }
 
 // The answer to a lost answer: who holds a lease and asks again is granted it again.

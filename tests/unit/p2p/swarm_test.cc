@@ -16,20 +16,26 @@ constexpr std::uint64_t kMiB = 1024ULL * 1024;
 class SwarmTest : public ::testing::Test {
  protected:
   SwarmTest() {
-    std::vector<Peer> peers;
     for (std::uint32_t i = 1; i <= 5; ++i) {
       Peer peer;
       peer.id = i;
       peer.member.name = fmt::format("node-{}", i);
       peer.vetted = true;
-      peers.push_back(peer);
+      members_.push_back(peer);
     }
-    const auto order = PeerSnapshot(peers, 1).ranked(key_of(digest_), 5);
-    for (auto& peer : peers) peer.self = peer.id == order[4];
-    peers_ = std::make_shared<const PeerSnapshot>(std::move(peers), 1);
+    const auto order = PeerSnapshot(members_, 1).ranked(key_of(digest_), 5);
+    for (auto& peer : members_) peer.self = peer.id == order[4];
+    peers_ = std::make_shared<const PeerSnapshot>(members_, 1);
     ranked_ = peers_->ranked(key_of(digest_), 3);
     StrategyContext context{digest_, Geometry(256 * kMiB), HaveMap(256), 1};
     swarm_ = std::make_unique<Swarm>(context);
+  }
+
+  /// From now on the table of peers has it so.
+  std::vector<Action> set_state(PeerId id, PeerState state) {
+    std::ranges::find(members_, id, &Peer::id)->state = state;
+    peers_ = std::make_shared<const PeerSnapshot>(members_, peers_->revision() + 1);
+    return tell(PeersChanged{peers_});
   }
 
   /// A reply is to the last question that its peer was asked.
@@ -80,7 +86,23 @@ class SwarmTest : public ::testing::Test {
     EXPECT_EQ(got[0].stripes, (StripeRange{0, 8}));
   }
 
+  /// What is announced within a second after a holder's fetch has failed so.
+  Announce announced_after(Errc code) {
+    begin({0, 40});
+    const auto fetches = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+    EXPECT_FALSE(fetches.empty());
+    for (const auto& fetch : fetches) tell(FetchEnded{fetch.id, fail(code, "over")});
+    std::vector<Send> sent;
+    for (int i = 0; i < 5 && sent.empty(); ++i) {
+      now_ += 200ms;
+      sent = all<Send>(tell(TimerFired{}));
+    }
+    EXPECT_FALSE(sent.empty());
+    return sent.empty() ? Announce{} : sent[0].announce;
+  }
+
   const Digest digest_ = Digest::sha256(std::string_view("blob"));
+  std::vector<Peer> members_;
   std::shared_ptr<const PeerSnapshot> peers_;
   std::vector<PeerId> ranked_;
   std::unique_ptr<Swarm> swarm_;
@@ -314,6 +336,95 @@ TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   ASSERT_EQ(sent[0].announce.leases.size(), 1U);
   EXPECT_EQ(sent[0].announce.leases[0].span, 0U);
   EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[0])->member.name});
+}
+
+// It says how many claims the successor has to expect, by the last word of the one before.
+TEST_F(SwarmTest, ASuccessorIsToldHowManyThereAre) {
+  begin({0, 40});
+  auto answer = reply({});
+  answer.wanters = 12;
+  tell(Replied{ranked_[0], answer});
+  now_ += 1'000ms;
+  auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.wanters, 0U);
+  sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kUnavailable, "it is gone")}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.wanters, 12U);
+}
+
+// Also where the table knows before this node has asked.
+TEST_F(SwarmTest, TheSuccessorOfOneWhoseCircuitIsOpenIsToldToo) {
+  begin({0, 40});
+  auto answer = reply({});
+  answer.wanters = 12;
+  tell(Replied{ranked_[0], answer});
+  const auto sent = all<Send>(set_state(ranked_[0], PeerState::kCircuitOpen));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].peer, ranked_[1]);
+  EXPECT_EQ(sent[0].announce.wanters, 12U);
+}
+
+// Silence of a coordinator is measured by how long its answers take: 2.5 s until that is known, and where links are so
+// full that they take long; a second where they come at once.
+TEST_F(SwarmTest, SilenceIsMeasuredByTheAnswers) {
+  auto sent = begin({0, 40});
+  const auto answered_after = [&](std::chrono::milliseconds took) {
+    EXPECT_EQ(sent.size(), 1U);
+    now_ += took;
+    auto answer = reply({});
+    answer.again = 200ms;
+    tell(Replied{ranked_[0], answer});
+    now_ += 200ms;
+    sent = all<Send>(tell(TimerFired{}));
+    return sent.empty() ? 0ms : sent[0].quiet;
+  };
+  EXPECT_EQ(sent[0].quiet, kQuiet);
+  EXPECT_EQ(answered_after(5ms), kQuiet);
+  EXPECT_EQ(answered_after(5ms), kQuiet);
+  EXPECT_EQ(answered_after(5ms), 1'000ms);
+  EXPECT_EQ(answered_after(400ms), 1'600ms);
+  EXPECT_EQ(answered_after(800ms), kQuiet);
+  EXPECT_EQ(answered_after(5ms), kQuiet);
+  for (int i = 0; i < 20; ++i) answered_after(5ms);
+  EXPECT_EQ(answered_after(5ms), 1'000ms);
+  sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kTimeout, "silence")}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].quiet, kQuiet) << "nothing is known of its successor";
+}
+
+// A neighbour whose connection broke is out of reach after a moment, and told apart from one that is only silent.
+TEST_F(SwarmTest, ABrokenConnectionIsReported) {
+  const auto announce = announced_after(Errc::kUnavailable);
+  const std::vector<std::string> named{peers_->find(ranked_[1])->member.name};
+  EXPECT_EQ(announce.unreachable, named);
+  EXPECT_EQ(announce.gone, named);
+}
+// Also when the table has taken the peer out of the eligible ones meanwhile: what it holds and leases ends by reports
+// alone. It is asked for nothing until it is back.
+TEST_F(SwarmTest, APeerWhoseCircuitIsOpenIsReported) {
+  begin({0, 40});
+  for (const auto& fetch : all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})})))
+    tell(FetchEnded{fetch.id, fail(Errc::kUnavailable, "over")});
+  set_state(ranked_[1], PeerState::kCircuitOpen);
+  now_ += 1'000ms;
+  auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].announce.gone, std::vector<std::string>{peers_->find(ranked_[1])->member.name});
+  tell(Replied{ranked_[0], reply({})});
+  now_ += 1'500ms;
+  auto actions = tell(TimerFired{});
+  EXPECT_TRUE(all<Fetch>(actions).empty());
+  EXPECT_TRUE(all<WatchHave>(actions).empty());
+  set_state(ranked_[1], PeerState::kEligible);
+  const auto fetches = all<Fetch>(tell(TimerFired{}));
+  ASSERT_FALSE(fetches.empty());
+  EXPECT_EQ(fetches[0].source, ranked_[1]);
+}
+TEST_F(SwarmTest, AMomentOfSilenceIsNot) {
+  const auto announce = announced_after(Errc::kTimeout);
+  EXPECT_TRUE(announce.unreachable.empty());
+  EXPECT_TRUE(announce.gone.empty());
 }
 
 // The last reader leaves and the next one comes before the coordinator has answered that: its answer is not taken for

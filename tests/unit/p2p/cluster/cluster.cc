@@ -204,7 +204,8 @@ void Cluster::send(std::uint32_t index, const Send& message) {
                message.announce.have.count(), message.announce.ask.size(), message.announce.leases.size(),
                message.announce.released.size(), message.announce.unreachable.size());
   const double there = target == index ? 0 : hop();
-  later(there, [this, index, target, announce = message.announce, question = message.question] {
+  later(there, [this, index, target, announce = message.announce, question = message.question,
+                quiet = static_cast<double>(message.quiet.count())] {
     auto& node = *nodes_[target];
     const auto no = [&](double delay, Errc code) {
       later(delay, [this, index, target, code, question] {
@@ -213,7 +214,7 @@ void Cluster::send(std::uint32_t index, const Send& message) {
       });
     };
     if (!node.alive) return no(hop(), Errc::kUnavailable);
-    if (!reach(index, target)) return no(2'500, Errc::kTimeout);  // as mirror/ring_node waits
+    if (!reach(index, target)) return no(quiet, Errc::kTimeout);
     auto reply = node.coordinator->on_announce(Time(static_cast<std::int64_t>(now_)), index + 1, announce, *node.peers);
     if (trace && !reply.granted.empty())
       fmt::print("{:8.1f}   granted to {}: {} lost {}\n", now_, index, reply.granted.size(), reply.lost.size());
@@ -297,9 +298,10 @@ std::uint32_t Cluster::coordinator() const { return coordinator_of(); }
 
 std::uint32_t Cluster::stripes_given(std::uint32_t node) const { return nodes_[node]->given; }
 
-int Cluster::lease_holder() const {
+int Cluster::lease_holder(int except) const {
   for (const auto& node : nodes_) {
-    if (node->alive && !node->arriving().empty()) return static_cast<int>(node->index);
+    if (static_cast<int>(node->index) != except && node->alive && !node->arriving().empty())
+      return static_cast<int>(node->index);
   }
   return -1;
 }

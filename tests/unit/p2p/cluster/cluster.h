@@ -53,9 +53,10 @@ class Cluster {
   void give(std::uint32_t node, const HaveMap& have);
   void empty(std::uint32_t node);  ///< it has nothing any more, and has told nobody
   void at(double ms, std::function<void()> what);
-  void kill(std::uint32_t node);            ///< its process is gone: connections break
-  void hang(std::uint32_t node);            ///< it accepts and never answers
-  void stall_upstream(std::uint32_t node);  ///< its fetches from upstream stand still
+  // The others' tables open the circuit of such a node: at once, or when three requests have timed out.
+  void kill(std::uint32_t node);                       ///< its process is gone: connections break
+  void hang(std::uint32_t node, bool noticed = true);  ///< it accepts and never answers; not `noticed`: by no table
+  void stall_upstream(std::uint32_t node);             ///< its fetches from upstream stand still
   void slow(std::uint32_t node, double factor);
   void set_group(std::uint32_t node, std::uint32_t group);  ///< groups do not hear one another
   void upstream_down(bool down);
@@ -78,7 +79,7 @@ class Cluster {
   /// Stripes that others had whole from it, and tails of them.
   std::uint32_t stripes_given(std::uint32_t node) const;
   /// A node with a running fetch from upstream at this moment.
-  int lease_holder() const;
+  int lease_holder(int except = -1) const;
   int busiest_sender() const;
   std::uint32_t stripes_of(std::uint32_t node) const;
   const std::vector<std::string>& violations() const noexcept { return violations_; }

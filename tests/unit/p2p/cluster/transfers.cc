@@ -363,9 +363,14 @@ void Cluster::kill(std::uint32_t index) {
     });
   }
   node.watchers.clear();
+  later(20, [this, index] { set_state(index, PeerState::kCircuitOpen); });
 }
 
-void Cluster::hang(std::uint32_t node) { nodes_[node]->hung = true; }
+void Cluster::hang(std::uint32_t node, bool noticed) {
+  nodes_[node]->hung = true;
+  if (!noticed) return;
+  later(1'200, [this, node] { set_state(node, PeerState::kCircuitOpen); });
+}
 void Cluster::stall_upstream(std::uint32_t node) { nodes_[node]->upstream_stalled = true; }
 void Cluster::set_group(std::uint32_t node, std::uint32_t group) { nodes_[node]->group = group; }
 void Cluster::upstream_down(bool down) { upstream_down_ = down; }

@@ -28,6 +28,8 @@ Announce full_announce() {
   announce.leases = {{.span = 4, .bytes = 77}};
   announce.released = {9};
   announce.unreachable = {"node-9"};
+  announce.gone = {"node-9"};
+  announce.wanters = 7;
   announce.want_neighbours = false;
   announce.know_midstates = true;
   announce.midstates = midstates(127);
@@ -52,6 +54,8 @@ TEST(Messages, AnnounceRoundTrip) {
   EXPECT_EQ(one.leases[0].bytes, 77U);
   EXPECT_EQ(one.released, sent.released);
   EXPECT_EQ(one.unreachable, sent.unreachable);
+  EXPECT_EQ(one.gone, sent.gone);
+  EXPECT_EQ(one.wanters, sent.wanters);
   EXPECT_FALSE(one.want_neighbours);
   EXPECT_TRUE(one.know_midstates);
   EXPECT_EQ(one.midstates, sent.midstates);
