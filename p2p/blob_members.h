@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,6 +15,7 @@
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
 #include "p2p/random.h"
+#include "p2p/recent_peak.h"
 #include "p2p/strategy.h"
 
 namespace oxbow::p2p {
@@ -61,24 +61,6 @@ struct BlobLease {
 
   /// Its speed counts from the first byte, not from the wait for it.
   Time judged_from() const noexcept { return std::max(granted, begun); }
-};
-
-/// The greatest of some values, of which half is forgotten every two seconds.
-class RecentPeak {
- public:
-  void note(double value, Time now) noexcept {
-    if (value < at(now)) return;
-    value_ = value;
-    noted_ = now;
-  }
-  double at(Time now) const noexcept {
-    return value_ * std::exp2(-static_cast<double>((now - noted_).count()) / kHalvesEveryMs);
-  }
-
- private:
-  static constexpr double kHalvesEveryMs = 2'000;
-  double value_ = 0;
-  Time noted_{0};
 };
 
 class BlobMembers {

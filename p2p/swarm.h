@@ -11,6 +11,7 @@
 
 #include "p2p/lease_spans.h"
 #include "p2p/random.h"
+#include "p2p/recent_peak.h"
 #include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
 #include "p2p/swarm_neighbours.h"
@@ -96,7 +97,8 @@ class Swarm final : public Strategy {
   void hedge(Running& fetch);
   void cancel(Running& fetch);
   void note_progress();
-  void note_answer();
+  /// A peer's answer to a question or a stripe's first byte came after so long.
+  void note_wait(std::chrono::milliseconds waited);
   /// A peer from which nothing at all comes for so long is out of reach.
   std::chrono::milliseconds silence() const;
 
@@ -168,11 +170,11 @@ class Swarm final : public Strategy {
   QuestionId asked_successor_ = 0;  ///< whose answer a fresh coordinator's lease waits for
   bool successor_done_ = false;
   std::vector<Silent> silent_;
-  bool no_coordinator_ = true;                   ///< none of the ranked ones answered the last time round
-  Time took_over_{0};                            ///< when the coordinator last changed because one was silent or gone
-  std::uint32_t wanters_ = 0;                    ///< as a coordinator said last
-  std::uint32_t answers_ = 0;                    ///< of this coordinator
-  std::chrono::milliseconds slowest_answer_{0};  ///< of the last ones
+  bool no_coordinator_ = true;  ///< none of the ranked ones answered the last time round
+  Time took_over_{0};           ///< when the coordinator last changed because one was silent or gone
+  std::uint32_t wanters_ = 0;   ///< as a coordinator said last
+  std::uint32_t answers_ = 0;   ///< of this coordinator
+  RecentPeak waits_;            ///< in ms, for answers of the coordinator and first bytes of stripes
   Time next_announce_{0};
   Time last_announce_{0};
   std::uint32_t times_named_ = 0;  ///< replies that named neighbours

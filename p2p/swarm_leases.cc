@@ -215,7 +215,11 @@ void Swarm::reply_from(const AnnounceReply& reply, bool successor) {
   if (successor) return;
   no_coordinator_ = false;
   wanters_ = reply.wanters;
-  note_answer();
+  // This node's own answers say nothing of the links.
+  if (peers_ != nullptr && coordinator_ != peers_->self()) {
+    ++answers_;
+    note_wait(now_ - last_announce_);
+  }
   next_announce_ = now_ + std::clamp<std::chrono::milliseconds>(reply.again, 50ms, 10'000ms);
   if (!reading_ || finished_) return;
   for (const auto span : reply.lost) {

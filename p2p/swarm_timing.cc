@@ -22,7 +22,7 @@ constexpr std::uint32_t kTrialStripes = 16;
 constexpr double kTrialGain = 1.3;
 constexpr auto kLateAfter = 200ms;
 constexpr std::uint32_t kAnswersKnown = 3;  // of a coordinator, before its silence is judged by them
-constexpr int kSlowestTimes = 4;            // the slowest of the last answers: the next one may be later still
+constexpr double kLongestWaits = 4;         // of the last seconds: the next one may be longer still
 constexpr std::chrono::milliseconds kShortestQuiet = 1'000ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
@@ -30,15 +30,13 @@ constexpr double kLateShare = 0.25;  // of the typical speed
 
 void Swarm::note_progress() { last_progress_ = now_; }
 
-/// How late answers are on these links and these machines is seen from those that came.
-void Swarm::note_answer() {
-  ++answers_;
-  slowest_answer_ = std::max(now_ - last_announce_, slowest_answer_ * 7 / 8);
-}
+/// How late things are on these links and these machines is seen from what came.
+void Swarm::note_wait(std::chrono::milliseconds waited) { waits_.note(static_cast<double>(waited.count()), now_); }
 
 std::chrono::milliseconds Swarm::silence() const {
   if (answers_ < kAnswersKnown) return kQuiet;
-  return std::clamp<std::chrono::milliseconds>(kSlowestTimes * slowest_answer_, kShortestQuiet, kQuiet);
+  const auto several = std::chrono::milliseconds(static_cast<std::int64_t>(kLongestWaits * waits_.at(now_)));
+  return std::clamp<std::chrono::milliseconds>(several, kShortestQuiet, kQuiet);
 }
 
 void Swarm::cancel(Running& fetch) {
@@ -53,6 +51,7 @@ void Swarm::check_progress(const FetchProgress& progress) {
   auto* one = neighbours_.find(fetch->source);
   if (progress.bytes > fetch->bytes) {
     note_progress();
+    if (fetch->bytes == 0 && one != nullptr && !fetch->cut_through) note_wait(now_ - fetch->started);
     if (one != nullptr) one->moved_at = now_;
   }
   fetch->bytes = progress.bytes;
