@@ -127,7 +127,7 @@ class BlobMembers {
   Time learned{0};
   Time heard{0};
   Time settle_until{0};
-  std::uint32_t awaited = 0;  ///< wanters that the coordinator before knew: what is settled once so many are here
+  std::uint32_t awaited = 0;  ///< wanters after a take-over, by their word: all has been claimed once so many are here
   Time swept{0};              ///< when silent members were last looked for
 
  private:

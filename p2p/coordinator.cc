@@ -19,6 +19,7 @@ constexpr auto kOverdue = 1'500ms;
 constexpr auto kOverdueAtLeast = 800ms;  // where they come in time
 constexpr int kLatestTimes = 4;          // the latest of the last seconds: the next one may be later still
 constexpr auto kOverdueGone = 500ms;     // whose connections break besides
+constexpr std::uint32_t kMayMiss = 32;   // after a take-over, one of so many: the silent one is counted where many are
 constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
 constexpr std::size_t kWishesKept = 64;  // spans at one holder that others ask for: the oldest go first
 constexpr std::uint32_t kCrowd = 8;      // members that may fetch: below, everybody hears of everybody
@@ -60,7 +61,7 @@ struct Coordinator::Impl {
   void note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const;
   /// After a take-over: some who hold leases have not claimed them yet.
   static bool settles(const BlobMembers& blob, Time now) {
-    const bool all_came = blob.awaited > 0 && blob.wanters() >= blob.awaited;
+    const bool all_came = blob.awaited > 0 && blob.wanters() + blob.awaited / kMayMiss >= blob.awaited;
     return now < blob.settle_until && !all_came;
   }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
@@ -464,8 +465,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   }
   impl_->note_lateness(blob, *member, now);
   blob.update(*member, announce, now);
-  // Without the silent one, which wanted it too in most rollouts.
-  if (announce.wanters > 1) blob.awaited = std::max(blob.awaited, announce.wanters - 1);
+  blob.awaited = std::max(blob.awaited, announce.wanters);
   const auto* peer = peers.find(from);
   member->incarnation = peer == nullptr ? 0 : peer->incarnation;
   if (is_draining(peer)) blob.withdraw(from);

@@ -154,6 +154,12 @@ void Swarm::on(const TimerFired& event) {
   in_vain_ = false;
   for (const auto& progress : event.progress) check_progress(progress);
   refresh_neighbours();
+  // One that has not said a word yet is not waited for longer because something else comes from it: the others leave it
+  // now, and without a coordinator and neighbours this node would soon fetch on its own.
+  if (asked_ != 0 && answers_ == 0 && coordinator_ != kNoPeer && now_ - last_announce_ >= kQuiet) {
+    asked_ = 0;
+    leave_coordinator(coordinator_);
+  }
 }
 
 void Swarm::on(const PeersChanged& event) {
@@ -245,8 +251,11 @@ void Swarm::on(const Replied& event) {
     reply_from(*event.reply, successor);
     return;
   }
-  if (successor || !reading_) return;
-  silent_.push_back({event.peer, now_ + 10'000ms});
+  if (!successor && reading_) leave_coordinator(event.peer);
+}
+
+void Swarm::leave_coordinator(PeerId silent) {
+  silent_.push_back({silent, now_ + 10'000ms});
   took_over_ = now_;
   choose_coordinator();
   next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;

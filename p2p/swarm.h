@@ -65,6 +65,7 @@ class Swarm final : public Strategy {
   void on(const HaveChanged& event);
   void on(const HaveNews& event);
   void on(const HaveEnded& event);
+  void leave_coordinator(PeerId silent);
   void pause();
   void finish();
   void decide();
@@ -109,6 +110,7 @@ class Swarm final : public Strategy {
   void reply_from(const AnnounceReply& reply, bool successor);
   /// The coordinator is new because the one before was silent or gone.
   bool takes_over() const;
+  std::uint32_t wanters_known() const;
   std::vector<std::uint32_t> spans_to_ask() const;
   std::uint64_t bytes_of_span(std::uint32_t span) const;
   void fetch_under_leases();
@@ -172,7 +174,7 @@ class Swarm final : public Strategy {
   std::vector<Silent> silent_;
   bool no_coordinator_ = true;  ///< none of the ranked ones answered the last time round
   Time took_over_{0};           ///< when the coordinator last changed because one was silent or gone
-  std::uint32_t wanters_ = 0;   ///< as a coordinator said last
+  std::uint32_t wanters_ = 0;   ///< as a coordinator said last; without that one, once it is left
   std::uint32_t answers_ = 0;   ///< of this coordinator
   RecentPeak waits_;            ///< in ms, for answers of the coordinator and first bytes of stripes
   Time next_announce_{0};

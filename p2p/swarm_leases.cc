@@ -47,6 +47,8 @@ void Swarm::choose_coordinator() {
   no_coordinator_ = best == kNoPeer || silent_until(best) > now_;
   if (best == coordinator_) return;
   const auto* before = peers_ == nullptr ? nullptr : peers_->find(coordinator_);
+  const auto* known = neighbours_.find(coordinator_);
+  if (wanters_ > 0 && known != nullptr && !known->complete) --wanters_;
   if (joined_ && (before == nullptr || before->state != PeerState::kEligible)) took_over_ = now_;
   coordinator_ = best;
   asked_ = 0;
@@ -92,6 +94,17 @@ void Swarm::leave_the_stream() {
 }
 
 bool Swarm::stream_runs() const { return now_ - std::max(last_progress_, last_spread_) < kStream; }
+
+/// By the last coordinator's word, which may be wrong, and at least those that this node knows itself.
+std::uint32_t Swarm::wanters_known() const {
+  std::uint32_t known = 1;
+  for (std::size_t place = 0; place < neighbours_.size(); ++place) {
+    const auto& one = neighbours_.at(place);
+    const bool silent = one.away || std::ranges::find(silent_, one.id, &Silent::peer) != silent_.end();
+    known += silent || one.complete ? 0 : 1;
+  }
+  return std::max(known, wanters_);
+}
 
 bool Swarm::takes_over() const { return took_over_ != Time{0} && now_ - took_over_ < kTakeOver; }
 
@@ -154,7 +167,7 @@ void Swarm::announce(Interest interest) {
     message.ask = spans_to_ask();
     last_ask_ = message.ask;
     for (const auto& lease : leases_) message.leases.push_back({lease.span, bytes_of_span(lease.span)});
-    if (takes_over()) message.wanters = wanters_;
+    if (takes_over()) message.wanters = wanters_known();
     const auto report = [&](PeerId id, bool gone) {
       const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
       if (peer == nullptr || message.unreachable.size() >= kReported) return;

@@ -82,7 +82,7 @@ struct Announce {
   std::vector<std::uint32_t> released;   ///< spans whose lease is over: done or given up
   std::vector<std::string> unreachable;  ///< peers that did not answer it lately
   std::vector<std::string> gone;         ///< of them: those whose connection broke, and from which nothing came since
-  std::uint32_t wanters = 0;             ///< to a successor: how many fetch it, as the silent coordinator said last
+  std::uint32_t wanters = 0;  ///< to a successor: so many fetch it, as far as is known, without the silent coordinator
   bool want_neighbours = true;
   bool know_midstates = false;            ///< no need to send them
   std::optional<MidstateList> midstates;  ///< of a publisher: once

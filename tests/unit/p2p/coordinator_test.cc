@@ -467,13 +467,13 @@ TEST_F(CoordinatorTest, TakesOverByClaims) {
   EXPECT_EQ(reply.granted[0].span, 5U);
 }
 
-// Nor does it wait for longer than it takes all that the coordinator before knew of to come; that one itself does not.
+// Nor does it wait for longer than it takes all that are known to want it to come.
 TEST_F(CoordinatorTest, TakesOverAtOnceWhenAllHaveCome) {
   const auto comes = [this](PeerId peer, std::vector<std::uint32_t> ask) {
     auto lost_its_coordinator = wanting(std::move(ask));
     lost_its_coordinator.unreachable = {"node-9"};
     lost_its_coordinator.have.set(0);
-    lost_its_coordinator.wanters = 4;
+    lost_its_coordinator.wanters = 3;
     if (peer == 2) lost_its_coordinator.leases = {{4, kMiB}};
     return tell(peer, lost_its_coordinator).granted.size();
   };

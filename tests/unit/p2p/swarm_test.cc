@@ -27,6 +27,10 @@ class SwarmTest : public ::testing::Test {
     for (auto& peer : members_) peer.self = peer.id == order[4];
     peers_ = std::make_shared<const PeerSnapshot>(members_, 1);
     ranked_ = peers_->ranked(key_of(digest_), 3);
+    start_anew();
+  }
+
+  void start_anew() {
     StrategyContext context{digest_, Geometry(256 * kMiB), HaveMap(256), 1};
     swarm_ = std::make_unique<Swarm>(context);
   }
@@ -338,19 +342,30 @@ TEST_F(SwarmTest, ASilentCoordinatorsSuccessorIsTold) {
   EXPECT_EQ(sent[0].announce.unreachable, std::vector<std::string>{peers_->find(ranked_[0])->member.name});
 }
 
-// It says how many claims the successor has to expect, by the last word of the one before.
+// It says how many claims the successor has to expect, without the silent one: by the last word of that one, and not
+// fewer than it knows itself.
 TEST_F(SwarmTest, ASuccessorIsToldHowManyThereAre) {
+  const auto told = [this](std::uint32_t wanters, std::vector<Neighbour> neighbours) {
+    auto answer = reply({}, std::move(neighbours));
+    answer.wanters = wanters;
+    tell(Replied{ranked_[0], answer});
+    now_ += 1'000ms;
+    auto sent = all<Send>(tell(TimerFired{}));
+    EXPECT_EQ(sent.size(), 1U);
+    EXPECT_EQ(sent[0].announce.wanters, 0U);
+    sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kUnavailable, "it is gone")}));
+    EXPECT_EQ(sent.size(), 1U);
+    return sent[0].announce.wanters;
+  };
+  const auto wanter = [this](PeerId id) { return Neighbour{peers_->find(id)->member.name, false, 0}; };
   begin({0, 40});
-  auto answer = reply({});
-  answer.wanters = 12;
-  tell(Replied{ranked_[0], answer});
-  now_ += 1'000ms;
-  auto sent = all<Send>(tell(TimerFired{}));
-  ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].announce.wanters, 0U);
-  sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kUnavailable, "it is gone")}));
-  ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].announce.wanters, 12U);
+  EXPECT_EQ(told(12, {holder(ranked_[0]), wanter(ranked_[1])}), 12U);
+  start_anew();
+  begin({0, 40});
+  EXPECT_EQ(told(12, {wanter(ranked_[0]), wanter(ranked_[1])}), 11U);
+  start_anew();
+  begin({0, 40});
+  EXPECT_EQ(told(1, {holder(ranked_[0]), wanter(ranked_[1]), wanter(ranked_[2])}), 3U);
 }
 
 // Also where the table knows before this node has asked.
@@ -436,6 +451,20 @@ TEST_F(SwarmTest, AMomentOfSilenceIsNot) {
   const auto announce = announced_after(Errc::kTimeout);
   EXPECT_TRUE(announce.unreachable.empty());
   EXPECT_TRUE(announce.gone.empty());
+}
+
+// One that never answered is left after 2.5 s, whatever else comes from it; what it says then is not heard.
+TEST_F(SwarmTest, ACoordinatorThatNeverAnsweredIsLeftInTime) {
+  begin({0, 40});
+  const auto question = questions_[ranked_[0]];
+  now_ += 2'400ms;
+  EXPECT_TRUE(all<Send>(tell(TimerFired{})).empty());
+  now_ += 100ms;
+  const auto sent = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].peer, ranked_[1]);
+  EXPECT_TRUE(all<Fetch>(tell_as_it_is(Replied{ranked_[0], reply({0}), question})).empty());
+  EXPECT_EQ(all<Fetch>(tell(Replied{ranked_[1], reply({0})})).size(), 1U);
 }
 
 // The last reader leaves and the next one comes before the coordinator has answered that: its answer is not taken for
