@@ -126,6 +126,7 @@ class BlobMembers {
   std::optional<MidstateList> midstates;
   Time learned{0};
   Time heard{0};
+  Time took_over{-60'000};  ///< when the first came over from another coordinator
   Time settle_until{0};
   std::uint32_t awaited = 0;  ///< wanters after a take-over, by their word: all has been claimed once so many are here
   Time swept{0};              ///< when silent members were last looked for

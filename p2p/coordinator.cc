@@ -16,17 +16,18 @@ constexpr std::size_t kReportsConsidered = 16;
 constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
 // Announcements of a small cluster come each 200 ms, on full links after up to 1.1 s.
 constexpr auto kOverdue = 1'500ms;
-constexpr auto kOverdueAtLeast = 800ms;  // where they come in time
-constexpr int kLatestTimes = 4;          // the latest of the last seconds: the next one may be later still
-constexpr auto kOverdueGone = 500ms;     // whose connections break besides
-constexpr std::uint32_t kMayMiss = 32;   // after a take-over, one of so many: the silent one is counted where many are
-constexpr auto kSweepEvery = 500ms;      // a look at every member of a blob, at most this often
-constexpr std::size_t kWishesKept = 64;  // spans at one holder that others ask for: the oldest go first
-constexpr std::uint32_t kCrowd = 8;      // members that may fetch: below, everybody hears of everybody
-constexpr std::uint32_t kAgainPer = 8;   // of so many spans one may be leased although somebody holds it
-constexpr auto kSlowFor = 15'000ms;      // a slow node is given no lease for this long
-constexpr auto kSlowWaits = 2'000ms;     // unless nobody else took what it asks for
-constexpr auto kJudgedAfter = 1'000ms;   // a lease's speed is not judged before
+constexpr auto kOverdueReported = 800ms;  // where they come in time, and others miss it too;
+constexpr int kLatestTimes = 4;           // the latest of the last seconds: the next one may be later still
+constexpr auto kOverdueGone = 500ms;      // or its connections broke
+constexpr auto kTakeOverLasts = 4'000ms;  // from the first that comes over to the last one's last word of it
+constexpr std::uint32_t kMayMiss = 32;    // after a take-over, one of so many: the silent one is counted where many are
+constexpr auto kSweepEvery = 500ms;       // a look at every member of a blob, at most this often
+constexpr std::size_t kWishesKept = 64;   // spans at one holder that others ask for: the oldest go first
+constexpr std::uint32_t kCrowd = 8;       // members that may fetch: below, everybody hears of everybody
+constexpr std::uint32_t kAgainPer = 8;    // of so many spans one may be leased although somebody holds it
+constexpr auto kSlowFor = 15'000ms;       // a slow node is given no lease for this long
+constexpr auto kSlowWaits = 2'000ms;      // unless nobody else took what it asks for
+constexpr auto kJudgedAfter = 1'000ms;    // a lease's speed is not judged before
 constexpr double kSlowShare =
     0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
 constexpr double kLastShare = 0.3;       // where nobody else has a lease: all who want the blob wait for this one
@@ -57,11 +58,12 @@ struct Coordinator::Impl {
   void expire(BlobMembers& blob, Time now);
   bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
   /// It should have announced by now.
-  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now, bool gone = false) const;
+  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now,
+                  std::chrono::milliseconds at_least = kOverdue) const;
   void note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const;
   /// After a take-over: some who hold leases have not claimed them yet.
   static bool settles(const BlobMembers& blob, Time now) {
-    const bool all_came = blob.awaited > 0 && blob.wanters() + blob.awaited / kMayMiss >= blob.awaited;
+    const bool all_came = blob.awaited > 1 && blob.wanters() + blob.awaited / kMayMiss >= blob.awaited;
     return now < blob.settle_until && !all_came;
   }
   void take_reports(BlobMembers& blob, PeerId from, const Announce& announce, const PeerSnapshot& peers, Time now);
@@ -102,12 +104,11 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
   return std::clamp(scaled, options.again_min, options.again);
 }
 
-bool Coordinator::Impl::is_overdue(const BlobMembers& blob, const BlobMember& member, Time now, bool gone) const {
+bool Coordinator::Impl::is_overdue(const BlobMembers& blob, const BlobMember& member, Time now,
+                                   std::chrono::milliseconds at_least) const {
+  const auto two = 2 * again(blob, member);
   const auto late = kLatestTimes * std::chrono::milliseconds(static_cast<std::int64_t>(blob.late.at(now)));
-  const auto limit =
-      gone ? kOverdueGone
-           : std::clamp<std::chrono::milliseconds>(2 * again(blob, member) + late, kOverdueAtLeast, kOverdue);
-  return now - member.heard > std::max(2 * again(blob, member), limit);
+  return now - member.heard > std::max(two, std::clamp<std::chrono::milliseconds>(two + late, at_least, kOverdue));
 }
 
 void Coordinator::Impl::note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const {
@@ -164,7 +165,7 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // for them the report alone must do, and only for the reporter (see grant).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
     const bool gone = std::ranges::find(announce.gone, announce.unreachable[i]) != announce.gone.end();
-    if (member->suspect || !is_overdue(blob, *member, now, gone)) continue;
+    if (member->suspect || !is_overdue(blob, *member, now, gone ? kOverdueGone : kOverdueReported)) continue;
     log::debug("a member is overdue and out of reach", {{"digest", announce.digest.to_string()},
                                                         {"peer", peer->id},
                                                         {"reporter", from},
@@ -453,8 +454,13 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
   reply.digest = announce.digest;
   if (unheard_of) blob.learned = now;
   // Somebody comes from a coordinator that did not answer: this node takes over a swarm under way.
-  if (unheard_of && (!announce.unreachable.empty() || announce.wanters > 0) && announce.have.count() > 0)
+  const bool comes_over =
+      (announce.wanters > 0 && now - blob.took_over >= kTakeOverLasts) || (unheard_of && !announce.unreachable.empty());
+  if (comes_over && announce.have.count() > 0) {
+    blob.took_over = now;
     blob.settle_until = now + options.settle;
+    blob.awaited = 0;
+  }
 
   auto* member = blob.find(from);
   if (member == nullptr) {

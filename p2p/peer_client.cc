@@ -21,6 +21,7 @@ using Whole = Result<http::WholeClientResponse>;
 
 /// Links to peers that have left the cluster are dropped when there are so many of them.
 constexpr std::size_t kStaleLinks = 64;
+constexpr std::chrono::milliseconds kBusyAnswer{10'000};  ///< while other things come, however short silence may be
 
 Versions versions_of(const Member& member) { return {member.protocol_oldest, member.protocol_newest}; }
 
@@ -57,7 +58,7 @@ Task<Result<Reached>> exchange_with(std::shared_ptr<PeerLink> link, ClientReques
 
 /// What no client waits for may be late while the peer sends other things: links full of stripes hold an answer back
 /// for seconds, and whoever takes that for silence asks another coordinator, whose leases cost second copies.
-http::Patience patient(std::chrono::milliseconds quiet) { return {quiet, 4 * quiet}; }
+http::Patience patient(std::chrono::milliseconds quiet) { return {quiet, std::max(4 * quiet, kBusyAnswer)}; }
 
 class Client final : public PeerClient {
  public:

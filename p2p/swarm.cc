@@ -93,6 +93,7 @@ void Swarm::pause() {
   leases_.clear();
   if (joined_) announce(window_.present().count() > 0 ? Interest::kHolding : Interest::kLeft);
   joined_ = false;
+  answers_ = 0;
   timer_.reset();
 }
 
@@ -251,14 +252,9 @@ void Swarm::on(const Replied& event) {
     reply_from(*event.reply, successor);
     return;
   }
-  if (!successor && reading_) leave_coordinator(event.peer);
-}
-
-void Swarm::leave_coordinator(PeerId silent) {
-  silent_.push_back({silent, now_ + 10'000ms});
-  took_over_ = now_;
-  choose_coordinator();
-  next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;
+  if (successor || !reading_) return;
+  if (event.reply.error().code() == Errc::kTimeout) note_wait(now_ - last_announce_);
+  leave_coordinator(event.peer);
 }
 
 void Swarm::arm_timer() {

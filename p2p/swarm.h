@@ -65,7 +65,6 @@ class Swarm final : public Strategy {
   void on(const HaveChanged& event);
   void on(const HaveNews& event);
   void on(const HaveEnded& event);
-  void leave_coordinator(PeerId silent);
   void pause();
   void finish();
   void decide();
@@ -105,6 +104,7 @@ class Swarm final : public Strategy {
 
   // Upstream and the coordinator (swarm_leases.cc)
   void choose_coordinator();
+  void leave_coordinator(PeerId silent);
   void announce(Interest interest);
   void announce_if_due();
   void reply_from(const AnnounceReply& reply, bool successor);

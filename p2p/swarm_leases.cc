@@ -16,8 +16,9 @@ constexpr auto kAskEvery = 50ms;            // new wishes are told at once, but 
 constexpr auto kIdleLease = 150ms;          // a lease under which nothing can be fetched is given back
 constexpr auto kFirstMap = 300ms;           // upstream waits for the first map of a neighbour
 constexpr auto kBroken = 300ms;  // a neighbour whose connection broke, and that has sent nothing since, is out of reach
-constexpr auto kTakeOver = 3'000ms;   // after a new coordinator: what arrives somewhere is somebody's lease
-constexpr std::size_t kUnspread = 8;  // stripes that only this node has: it holds back
+constexpr auto kSilentFor = 10'000ms;  // a coordinator that did not answer is not asked
+constexpr auto kTakeOver = 3'000ms;    // after a new coordinator: what arrives somewhere is somebody's lease
+constexpr std::size_t kUnspread = 8;   // stripes that only this node has: it holds back
 constexpr std::size_t kUnspreadKept = 256;
 constexpr auto kCatchingUp = 500ms;     // but not for neighbours that get nothing at all
 constexpr auto kRankedFirst = 250ms;    // `ring`: until it is known whether a ranked holder wants the blob too
@@ -49,13 +50,25 @@ void Swarm::choose_coordinator() {
   const auto* before = peers_ == nullptr ? nullptr : peers_->find(coordinator_);
   const auto* known = neighbours_.find(coordinator_);
   if (wanters_ > 0 && known != nullptr && !known->complete) --wanters_;
-  if (joined_ && (before == nullptr || before->state != PeerState::kEligible)) took_over_ = now_;
+  if (joined_ && (before == nullptr || before->state != PeerState::kEligible)) {
+    took_over_ = now_;
+    // The table tries it again soon: it is not gone back to before it has been well for a while.
+    if (before != nullptr && before->state != PeerState::kDraining)
+      silent_.push_back({coordinator_, now_ + kSilentFor});
+  }
   coordinator_ = best;
   asked_ = 0;
   answers_ = 0;
   successor_done_ = false;
   last_ask_.clear();
   if (reading_) next_announce_ = now_;
+}
+
+void Swarm::leave_coordinator(PeerId silent) {
+  silent_.push_back({silent, now_ + kSilentFor});
+  took_over_ = now_;
+  choose_coordinator();
+  next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;
 }
 
 bool Swarm::missing_everywhere(std::uint32_t stripe) const {

@@ -152,7 +152,8 @@ void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
       break;
     }
     default:
-      peer_failed(*one, 1'000ms, event.outcome.error().code() != Errc::kTimeout);
+      // What came through it may have broken off before it.
+      peer_failed(*one, 1'000ms, event.outcome.error().code() != Errc::kTimeout && !fetch.cut_through);
   }
 }
 

@@ -385,8 +385,10 @@ TEST_F(CoordinatorTest, AHolderThatIsGoneIsGivenUpSooner) {
   auto report = wanting({0});
   report.unreachable = {"node-1", "node-3"};
   report.gone = {"node-1"};
-  now_ += 450ms;
-  EXPECT_TRUE(tell(2, report).granted.empty());
+  for (int i = 0; i < 3; ++i) {
+    now_ += 150ms;
+    EXPECT_TRUE(tell(2, report).granted.empty());
+  }
   now_ += 100ms;
   auto only_silent = report;
   only_silent.gone.clear();
@@ -485,6 +487,20 @@ TEST_F(CoordinatorTest, TakesOverAtOnceWhenAllHaveCome) {
   EXPECT_EQ(comes(3, {6}), 1U);
   EXPECT_EQ(comes(1, {4}), 0U);
   EXPECT_EQ(comes(1, {5}), 1U);
+}
+
+// A coordinator that knew the blob already, from a holder, takes over in the same way.
+TEST_F(CoordinatorTest, TakesOverWhatItKnew) {
+  HaveMap some(256);
+  some.set(200);
+  tell(7, holding(some));
+  now_ += 20'000ms;
+  auto lost_its_coordinator = wanting({5});
+  lost_its_coordinator.have.set(0);
+  lost_its_coordinator.wanters = 3;
+  EXPECT_TRUE(tell(1, lost_its_coordinator).granted.empty());
+  EXPECT_TRUE(tell(2, lost_its_coordinator).granted.empty());
+  EXPECT_EQ(tell(3, lost_its_coordinator).granted.size(), 1U);
 }
 
 // The answer to a lost answer: who holds a lease and asks again is granted it again.

@@ -147,14 +147,8 @@ TEST_F(SwarmTest, ANeighbourThatComesBackWithItsFetches) {
   begin({0, 40});
   const auto running = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
   ASSERT_EQ(running.size(), 10U);
-  const auto with_state = [&](PeerState state) {
-    std::vector<Peer> peers;
-    for (PeerId id = 1; id <= 5; ++id) peers.push_back(*peers_->find(id));
-    for (auto& peer : peers) peer.state = peer.id == ranked_[1] ? state : peer.state;
-    return std::make_shared<const PeerSnapshot>(std::move(peers), 2);
-  };
-  tell(PeersChanged{with_state(PeerState::kCircuitOpen)});
-  tell(PeersChanged{with_state(PeerState::kEligible)});
+  set_state(ranked_[1], PeerState::kDraining);
+  set_state(ranked_[1], PeerState::kEligible);
   now_ += 1'000ms;
   const auto sent = all<Send>(tell(TimerFired{}));
   ASSERT_FALSE(sent.empty());
@@ -378,6 +372,13 @@ TEST_F(SwarmTest, TheSuccessorOfOneWhoseCircuitIsOpenIsToldToo) {
   ASSERT_EQ(sent.size(), 1U);
   EXPECT_EQ(sent[0].peer, ranked_[1]);
   EXPECT_EQ(sent[0].announce.wanters, 12U);
+  // The table tries the dead one again after a second. This node does not.
+  EXPECT_TRUE(all<Send>(set_state(ranked_[0], PeerState::kEligible)).empty());
+  tell(Replied{ranked_[1], reply({})});
+  now_ += 1'000ms;
+  const auto next = all<Send>(tell(TimerFired{}));
+  ASSERT_EQ(next.size(), 1U);
+  EXPECT_EQ(next[0].peer, ranked_[1]);
 }
 
 // Silence is measured by how long answers take: 2.5 s until that is known, and where links are so full that they take

@@ -53,7 +53,8 @@ class Cluster {
   void give(std::uint32_t node, const HaveMap& have);
   void empty(std::uint32_t node);  ///< it has nothing any more, and has told nobody
   void at(double ms, std::function<void()> what);
-  // The others' tables open the circuit of such a node: at once, or when three requests have timed out.
+  // The others' tables open the circuit of such a node: at once, or when three requests have timed out; and try it
+  // again.
   void kill(std::uint32_t node);                       ///< its process is gone: connections break
   void hang(std::uint32_t node, bool noticed = true);  ///< it accepts and never answers; not `noticed`: by no table
   void stall_upstream(std::uint32_t node);             ///< its fetches from upstream stand still
@@ -100,6 +101,7 @@ class Cluster {
   };
 
   void later(double delay_ms, std::function<void()> what);
+  void open_circuit(std::uint32_t node, double after_ms, double for_ms);  ///< and again when it was tried, for longer
   bool reach(std::uint32_t from, std::uint32_t to) const;
   double hop();
   void begin(std::uint32_t node);

@@ -226,7 +226,7 @@ TEST(SwarmCluster, ANodeHangs) {
 }
 
 // What a node that dies in mid-pull costs the others, over the same run without the fault: whatever it was, a second at
-// most once its connections break (measured up to 0.8 s), and two when it only falls silent (up to 1.7 s).
+// most once its connections break, and two when it only falls silent (measured: docs/decisions/0007-swarm.md).
 TEST(SwarmCluster, ADeadNodeCostsASecondOnce) {
   enum class Who : std::uint8_t { kLeaseHolder, kSender, kCoordinator };
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {

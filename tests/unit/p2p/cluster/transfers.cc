@@ -363,13 +363,21 @@ void Cluster::kill(std::uint32_t index) {
     });
   }
   node.watchers.clear();
-  later(20, [this, index] { set_state(index, PeerState::kCircuitOpen); });
+  open_circuit(index, 20, 1'000);
 }
 
 void Cluster::hang(std::uint32_t node, bool noticed) {
   nodes_[node]->hung = true;
   if (!noticed) return;
-  later(1'200, [this, node] { set_state(node, PeerState::kCircuitOpen); });
+  open_circuit(node, 1'200, 1'000);
+}
+
+void Cluster::open_circuit(std::uint32_t node, double after_ms, double for_ms) {
+  later(after_ms, [this, node] { set_state(node, PeerState::kCircuitOpen); });
+  later(after_ms + for_ms, [this, node, after_ms, for_ms] {
+    set_state(node, PeerState::kEligible);
+    open_circuit(node, after_ms, std::min(2 * for_ms, 30'000.0));
+  });
 }
 void Cluster::stall_upstream(std::uint32_t node) { nodes_[node]->upstream_stalled = true; }
 void Cluster::set_group(std::uint32_t node, std::uint32_t group) { nodes_[node]->group = group; }
