@@ -147,9 +147,16 @@ TEST(ResidencyTest, ColdPagesAreSeen) {
   EXPECT_TRUE(is_resident(fd, {5, 6}));
   EXPECT_TRUE(is_resident_by_probe(fd, {0, kMiB}));
   ASSERT_EQ(::fdatasync(fd), 0);
-  ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
-  EXPECT_FALSE(is_resident(fd, {0, kMiB}));
-  EXPECT_FALSE(is_resident_by_probe(fd, {0, kMiB}));
+  // The kernel keeps pages that somebody holds at that moment, and those of another core's batch.
+  bool seen = true;
+  bool probed = true;
+  for (int tries = 0; tries < 1'000 && (seen || probed); ++tries) {
+    ASSERT_EQ(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    seen = is_resident(fd, {0, kMiB});
+    probed = is_resident_by_probe(fd, {0, kMiB});
+  }
+  EXPECT_FALSE(seen);
+  EXPECT_FALSE(probed);
   ::close(fd);
 }
 
