@@ -29,7 +29,7 @@ Task<> find_holders(FetchPeers& peers, Digest digest, std::uint64_t blob_bytes,
     question.interest = p2p::Interest::kWanting;  // and has nothing to give
     question.have = p2p::HaveMap(Geometry(blob_bytes).stripes());
     question.know_midstates = true;
-    const auto reply = co_await peers.announce(coordinator, std::move(question), p2p::kQuiet);
+    const auto reply = co_await peers.announce(coordinator, std::move(question), p2p::kLongestQuiet);
     if (!reply) continue;
     for (const auto& neighbour : reply->neighbours) {
       const auto* peer = snapshot->find(neighbour.name);

@@ -25,6 +25,7 @@ namespace oxbow::mirror {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
+
 /// Of a connection between two nodes, at either end.
 constexpr std::uint32_t kPeerStreams = 1'024;
 /// Of announces that are still arriving on one connection: two of the largest and some hellos.

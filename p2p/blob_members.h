@@ -12,10 +12,10 @@
 
 #include "core/geometry.h"
 #include "p2p/lease_spans.h"
+#include "p2p/longest_wait.h"
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
 #include "p2p/random.h"
-#include "p2p/recent_peak.h"
 #include "p2p/strategy.h"
 
 namespace oxbow::p2p {
@@ -121,7 +121,7 @@ class BlobMembers {
   std::vector<BlobRest> rests;
   std::uint32_t leased_again = 0;  ///< spans that somebody holds
   double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
-  RecentPeak late;                 ///< by how many ms wanters announced later than they were told to
+  LongestWait late;                ///< of a wanter, longer than it was told to wait between announcements
   double first_byte_ms = 0;        ///< EWMA of what leases waited for their first bytes; 0: all of them do
   std::optional<MidstateList> midstates;
   Time learned{0};

@@ -17,7 +17,6 @@ constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
 // Announcements of a small cluster come each 200 ms, on full links after up to 1.1 s.
 constexpr auto kOverdue = 1'500ms;
 constexpr auto kOverdueReported = 800ms;  // where they come in time, and others miss it too;
-constexpr int kLatestTimes = 4;           // the latest of the last seconds: the next one may be later still
 constexpr auto kOverdueGone = 500ms;      // or its connections broke
 constexpr auto kTakeOverLasts = 4'000ms;  // from the first that comes over to the last one's last word of it
 constexpr std::uint32_t kMayMiss = 32;    // after a take-over, one of so many: the silent one is counted where many are
@@ -107,14 +106,14 @@ std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, cons
 bool Coordinator::Impl::is_overdue(const BlobMembers& blob, const BlobMember& member, Time now,
                                    std::chrono::milliseconds at_least) const {
   const auto two = 2 * again(blob, member);
-  const auto late = kLatestTimes * std::chrono::milliseconds(static_cast<std::int64_t>(blob.late.at(now)));
-  return now - member.heard > std::max(two, std::clamp<std::chrono::milliseconds>(two + late, at_least, kOverdue));
+  return now - member.heard >
+         std::max(two, std::clamp<std::chrono::milliseconds>(two + blob.late.several(now), at_least, kOverdue));
 }
 
 void Coordinator::Impl::note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const {
   if (member.interest != Interest::kWanting) return;
   const auto late = now - member.heard - again(blob, member);
-  if (late > 0ms) blob.late.note(static_cast<double>(late.count()), now);
+  if (late > 0ms) blob.late.note(late, now);
 }
 
 /// Without progress, by its holder's own last word, or without a word. Before the first byte of anybody nothing is

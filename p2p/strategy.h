@@ -159,14 +159,14 @@ struct SetTimer {
 };
 /// Of a coordinator whose answers are not known yet to come sooner. Two coordinators give out two copies, and where a
 /// link of 100 Mbit/s is full of stripes an answer takes a second (docs/benchmarks.md).
-inline constexpr std::chrono::milliseconds kQuiet{2'500};
+inline constexpr std::chrono::milliseconds kLongestQuiet{2'500};
 /// Tell a coordinator (it may be this node). Replied follows, also to what no answer is needed to. The digest and
 /// `know_midstates` are filled in by the machinery.
 struct Send {
   PeerId peer = kNoPeer;
   Announce announce;
   QuestionId question = 0;  ///< Replied says it again: answers may overtake each other; 0: none is waited for
-  std::chrono::milliseconds quiet = kQuiet;  ///< nothing at all has come from the peer for so long: no answer
+  std::chrono::milliseconds quiet = kLongestQuiet;  ///< nothing at all has come from the peer for so long: no answer
 };
 /// Follow a peer's have stream; HaveChanged and in the end HaveEnded follow.
 struct WatchHave {

@@ -157,7 +157,7 @@ void Swarm::on(const TimerFired& event) {
   refresh_neighbours();
   // One that has not said a word yet is not waited for longer because something else comes from it: the others leave it
   // now, and without a coordinator and neighbours this node would soon fetch on its own.
-  if (asked_ != 0 && answers_ == 0 && coordinator_ != kNoPeer && now_ - last_announce_ >= kQuiet) {
+  if (asked_ != 0 && answers_ == 0 && coordinator_ != kNoPeer && now_ - last_announce_ >= kLongestQuiet) {
     asked_ = 0;
     leave_coordinator(coordinator_);
   }

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "p2p/lease_spans.h"
+#include "p2p/longest_wait.h"
 #include "p2p/random.h"
-#include "p2p/recent_peak.h"
 #include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
 #include "p2p/swarm_neighbours.h"
@@ -86,6 +86,8 @@ class Swarm final : public Strategy {
   // Time (swarm_timing.cc)
   void check_progress(const FetchProgress& progress);
   bool late(const Running& fetch) const;
+  /// Peers have what has not arrived of it.
+  bool rest_is_held(const Running& fetch) const;
   double rate_so_far(const Running& fetch) const;
   /// How long this fetch from it may stand still.
   std::chrono::milliseconds patience(const SwarmNeighbour* one, const Running& fetch) const;
@@ -101,10 +103,15 @@ class Swarm final : public Strategy {
   void note_wait(std::chrono::milliseconds waited);
   /// A peer from which nothing at all comes for so long is out of reach.
   std::chrono::milliseconds silence() const;
+  /// The same of the coordinator, whose own answers have to be known.
+  std::chrono::milliseconds coordinator_silence() const;
 
   // Upstream and the coordinator (swarm_leases.cc)
   void choose_coordinator();
   void leave_coordinator(PeerId silent);
+  /// Not asked before; 0: it is not known to be silent.
+  Time silent_until(PeerId id) const;
+  void mark_silent(PeerId id);
   void announce(Interest interest);
   void announce_if_due();
   void reply_from(const AnnounceReply& reply, bool successor);
@@ -176,7 +183,7 @@ class Swarm final : public Strategy {
   Time took_over_{0};           ///< when the coordinator last changed because one was silent or gone
   std::uint32_t wanters_ = 0;   ///< as a coordinator said last; without that one, once it is left
   std::uint32_t answers_ = 0;   ///< of this coordinator
-  RecentPeak waits_;            ///< in ms, for answers of the coordinator and first bytes of stripes
+  LongestWait waits_;           ///< for answers of the coordinator and first bytes of stripes
   Time next_announce_{0};
   Time last_announce_{0};
   std::uint32_t times_named_ = 0;  ///< replies that named neighbours

@@ -31,16 +31,19 @@ constexpr auto kStuckUpstream = 10'000ms;  // nobody has it: who has the lease m
 
 }  // namespace
 
+Time Swarm::silent_until(PeerId id) const {
+  const auto one = std::ranges::find(silent_, id, &Silent::peer);
+  return one == silent_.end() ? Time{0} : one->until;
+}
+
+void Swarm::mark_silent(PeerId id) {
+  std::erase_if(silent_, [id](const Silent& one) { return one.peer == id; });
+  silent_.push_back({id, now_ + kSilentFor});
+}
+
 /// The first of the ranked ones that is not known to be silent; if all are, the one that may speak again soonest.
 void Swarm::choose_coordinator() {
   std::erase_if(silent_, [this](const Silent& one) { return one.until <= now_; });
-  const auto silent_until = [this](PeerId id) {
-    Time until{0};
-    for (const auto& one : silent_) {
-      if (one.peer == id) until = std::max(until, one.until);
-    }
-    return until;
-  };
   PeerId best = kNoPeer;
   for (const auto id : ranked_) {
     if (best == kNoPeer || silent_until(id) < silent_until(best)) best = id;
@@ -53,8 +56,7 @@ void Swarm::choose_coordinator() {
   if (joined_ && (before == nullptr || before->state != PeerState::kEligible)) {
     took_over_ = now_;
     // The table tries it again soon: it is not gone back to before it has been well for a while.
-    if (before != nullptr && before->state != PeerState::kDraining)
-      silent_.push_back({coordinator_, now_ + kSilentFor});
+    if (before != nullptr && before->state != PeerState::kDraining) mark_silent(coordinator_);
   }
   coordinator_ = best;
   asked_ = 0;
@@ -65,7 +67,7 @@ void Swarm::choose_coordinator() {
 }
 
 void Swarm::leave_coordinator(PeerId silent) {
-  silent_.push_back({silent, now_ + kSilentFor});
+  mark_silent(silent);
   took_over_ = now_;
   choose_coordinator();
   next_announce_ = no_coordinator_ ? now_ + 1'000ms : now_;
@@ -113,7 +115,7 @@ std::uint32_t Swarm::wanters_known() const {
   std::uint32_t known = 1;
   for (std::size_t place = 0; place < neighbours_.size(); ++place) {
     const auto& one = neighbours_.at(place);
-    const bool silent = one.away || std::ranges::find(silent_, one.id, &Silent::peer) != silent_.end();
+    const bool silent = one.away || silent_until(one.id) > now_;
     known += silent || one.complete ? 0 : 1;
   }
   return std::max(known, wanters_);
@@ -189,6 +191,7 @@ void Swarm::announce(Interest interest) {
         message.unreachable.push_back(name);
       if (gone) message.gone.push_back(name);
     };
+    const auto out_of_reach = silence();
     for (const auto& one : silent_) report(one.peer, false);
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
@@ -196,7 +199,7 @@ void Swarm::announce(Interest interest) {
       const auto silent = now_ - std::max({one.asked_since, one.load_at, one.moved_at});
       const bool no_answer = one.away || (one.watched && !one.mapped);
       const bool gone = one.away && one.broken;
-      if (no_answer && silent > (gone ? kBroken : silence())) report(one.id, gone);
+      if (no_answer && silent > (gone ? kBroken : out_of_reach)) report(one.id, gone);
     }
     // What is asked for is nowhere by what they themselves say. Last: who has only just come knows no blob yet either.
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
@@ -208,7 +211,7 @@ void Swarm::announce(Interest interest) {
   }
   last_announce_ = now_;
   next_announce_ = now_ + 1'000ms;
-  act(Send{coordinator_, std::move(message), interest == Interest::kWanting ? asked_ : 0, silence()});
+  act(Send{coordinator_, std::move(message), interest == Interest::kWanting ? asked_ : 0, coordinator_silence()});
 }
 
 void Swarm::announce_if_due() {

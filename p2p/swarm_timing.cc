@@ -8,8 +8,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds kNoProgress = 1'000ms;  // of a peer: it is left
-constexpr std::chrono::milliseconds kNoAnswer = 500ms;      // of one that was away, and is tried again
+constexpr std::chrono::milliseconds kNoProgress = 1'000ms;   // of a peer: it is left
+constexpr std::chrono::milliseconds kLeastProgress = 500ms;  // where the longest waits are shorter than that
+constexpr std::chrono::milliseconds kNoAnswer = 500ms;       // of one that was away, and is tried again
 // On a slow link the streams of a connection take turns with as much as its sender keeps queued
 // (core/http/send_rate.h): each of them stands still meanwhile.
 constexpr double kTurnBytes = 128.0 * 1024;
@@ -22,8 +23,7 @@ constexpr std::uint32_t kTrialStripes = 16;
 constexpr double kTrialGain = 1.3;
 constexpr auto kLateAfter = 200ms;
 constexpr std::uint32_t kAnswersKnown = 3;  // of a coordinator, before its silence is judged by them
-constexpr double kLongestWaits = 4;         // of the last seconds: the next one may be longer still
-constexpr std::chrono::milliseconds kShortestQuiet = 1'000ms;
+constexpr std::chrono::milliseconds kShortestQuiet = 700ms;
 constexpr double kLateShare = 0.25;  // of the typical speed
 
 }  // namespace
@@ -31,12 +31,12 @@ constexpr double kLateShare = 0.25;  // of the typical speed
 void Swarm::note_progress() { last_progress_ = now_; }
 
 /// How late things are on these links and these machines is seen from what came.
-void Swarm::note_wait(std::chrono::milliseconds waited) { waits_.note(static_cast<double>(waited.count()), now_); }
+void Swarm::note_wait(std::chrono::milliseconds waited) { waits_.note(waited, now_); }
 
-std::chrono::milliseconds Swarm::silence() const {
-  if (answers_ < kAnswersKnown) return kQuiet;
-  const auto several = std::chrono::milliseconds(static_cast<std::int64_t>(kLongestWaits * waits_.at(now_)));
-  return std::clamp<std::chrono::milliseconds>(several, kShortestQuiet, kQuiet);
+std::chrono::milliseconds Swarm::silence() const { return waits_.several(now_, kShortestQuiet, kLongestQuiet); }
+
+std::chrono::milliseconds Swarm::coordinator_silence() const {
+  return answers_ < kAnswersKnown ? kLongestQuiet : silence();
 }
 
 void Swarm::cancel(Running& fetch) {
@@ -55,7 +55,11 @@ void Swarm::check_progress(const FetchProgress& progress) {
     if (one != nullptr) one->moved_at = now_;
   }
   fetch->bytes = progress.bytes;
-  if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
+  if (fetch->source == kUpstream) {
+    // Registries think longer, and their requests have a limit of their own. What others have is not waited for.
+    if (progress.since_last >= kNoProgress && rest_is_held(*fetch)) cancel(*fetch);
+    return;
+  }
   if (progress.since_last >= patience(one, *fetch)) {
     cancel(*fetch);
     // A cut-through that stands still tells of upstream, or of the lease's holder; not of the path to this peer.
@@ -68,11 +72,21 @@ void Swarm::check_progress(const FetchProgress& progress) {
   if (crawls || progress.since_last >= kLateAfter + 100ms) hedge(*fetch);
 }
 
+bool Swarm::rest_is_held(const Running& fetch) const {
+  for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
+    if (!window_.present().has(stripe) && !neighbours_.held(stripe)) return false;
+  }
+  return true;
+}
+
 std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one, const Running& fetch) const {
   const std::chrono::milliseconds answer(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms));
   // A second was lost to it before; another one would be lost wherever the budget for hedges is used up.
   const bool again = one != nullptr && one->on_trial && fetch.bytes == 0 && !fetch.cut_through;
-  return std::max({again ? kNoAnswer : kNoProgress, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
+  // What comes through a peer may wait for upstream's first byte.
+  const bool waits_for_upstream = fetch.cut_through && fetch.bytes == 0;
+  const auto still = waits_for_upstream ? kNoProgress : waits_.several(now_, kLeastProgress, kNoProgress);
+  return std::max({again ? kNoAnswer : still, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
 }
 
 std::chrono::milliseconds Swarm::usual_time(double bytes) const {

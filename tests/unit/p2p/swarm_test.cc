@@ -69,6 +69,12 @@ class SwarmTest : public ::testing::Test {
     tell(SlotsFree{kUpstream, 6});
     return all<Send>(actions);
   }
+  static TimerFired progress_of(const std::vector<Fetch>& fetches, std::uint64_t bytes,
+                                std::chrono::milliseconds since_last) {
+    TimerFired fired;
+    for (const auto& fetch : fetches) fired.progress.push_back({fetch.id, bytes, since_last});
+    return fired;
+  }
   AnnounceReply reply(std::vector<std::uint32_t> spans, std::vector<Neighbour> neighbours = {}) const {
     AnnounceReply answer;
     answer.digest = digest_;
@@ -211,6 +217,32 @@ TEST_F(SwarmTest, WhatANeighbourHasIsNotFetchedFromUpstream) {
   std::ranges::sort(peer);
   EXPECT_EQ(peer, (std::vector<std::uint32_t>{2, 5}));
   EXPECT_EQ(upstream, (std::vector<StripeRange>{{0, 2}, {3, 5}, {6, 8}}));
+}
+
+// A request to upstream that stands still is left as soon as others have what it was for: they were given the lease
+// meanwhile, and a request's own limit is ten seconds.
+TEST_F(SwarmTest, WhatOthersHaveIsNotWaitedForFromUpstream) {
+  begin({0, 8});
+  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
+  tell(Replied{ranked_[0], reply({0}, {other})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  const auto run = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(run.size(), 1U);
+  ASSERT_EQ(run[0].stripes, (StripeRange{0, 8}));
+  tell(StripeArrived{run[0].id, 0});
+  update.map.reset();
+  update.have = {1, 2, 3, 4, 5, 6};
+  tell(HaveChanged{ranked_[1], update});
+  now_ += 1'000ms;
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of(run, kMiB, 1'000ms))).empty());
+  update.have = {7};
+  tell(HaveChanged{ranked_[1], update});
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of(run, kMiB, 900ms))).empty());
+  ASSERT_EQ(all<CancelFetch>(tell(progress_of(run, kMiB, 1'000ms))).size(), 1U);
+  const auto again = all<Fetch>(tell(FetchEnded{run[0].id, fail(Errc::kCancelled, "left")}));
+  EXPECT_EQ(again.size(), 7U);
+  for (const auto& fetch : again) EXPECT_EQ(fetch.source, ranked_[1]);
 }
 
 // A have stream that this node itself has no room for says nothing of the peer: what its answers tell of it counts, and
@@ -382,7 +414,7 @@ TEST_F(SwarmTest, TheSuccessorOfOneWhoseCircuitIsOpenIsToldToo) {
 }
 
 // Silence is measured by how long answers take: 2.5 s until that is known, and where links are so full that they take
-// long, or first bytes of stripes do; a second where they come at once.
+// long, or first bytes of stripes do; 0.7 s where they come at once.
 TEST_F(SwarmTest, SilenceIsMeasuredByTheAnswers) {
   auto sent = begin({0, 40});
   const auto answered_after = [&](std::chrono::milliseconds took) {
@@ -395,17 +427,17 @@ TEST_F(SwarmTest, SilenceIsMeasuredByTheAnswers) {
     sent = all<Send>(tell(TimerFired{}));
     return sent.empty() ? 0ms : sent[0].quiet;
   };
-  EXPECT_EQ(sent[0].quiet, kQuiet);
-  EXPECT_EQ(answered_after(5ms), kQuiet);
-  EXPECT_EQ(answered_after(5ms), kQuiet);
-  EXPECT_EQ(answered_after(5ms), 1'000ms);
+  EXPECT_EQ(sent[0].quiet, kLongestQuiet);
+  EXPECT_EQ(answered_after(5ms), kLongestQuiet);
+  EXPECT_EQ(answered_after(5ms), kLongestQuiet);
+  EXPECT_EQ(answered_after(5ms), 700ms);
   const auto longer = answered_after(400ms);
   EXPECT_GT(longer, 1'400ms);
   EXPECT_LE(longer, 1'600ms);
-  EXPECT_EQ(answered_after(800ms), kQuiet);
-  EXPECT_EQ(answered_after(5ms), kQuiet);
+  EXPECT_EQ(answered_after(800ms), kLongestQuiet);
+  EXPECT_EQ(answered_after(5ms), kLongestQuiet);
   for (int i = 0; i < 20; ++i) answered_after(5ms);
-  EXPECT_EQ(answered_after(5ms), 1'000ms);
+  EXPECT_EQ(answered_after(5ms), 700ms);
 
   auto named = reply({}, {holder(ranked_[1])});
   named.again = 900ms;
@@ -414,10 +446,10 @@ TEST_F(SwarmTest, SilenceIsMeasuredByTheAnswers) {
   now_ += 900ms;
   sent = all<Send>(tell(TimerFired{{{fetches[0].id, 1'000, 0ms}}}));
   ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].quiet, kQuiet);
+  EXPECT_EQ(sent[0].quiet, kLongestQuiet);
   sent = all<Send>(tell(Replied{ranked_[0], fail(Errc::kTimeout, "silence")}));
   ASSERT_EQ(sent.size(), 1U);
-  EXPECT_EQ(sent[0].quiet, kQuiet) << "nothing is known of its successor";
+  EXPECT_EQ(sent[0].quiet, kLongestQuiet) << "nothing is known of its successor";
 }
 
 // A neighbour whose connection broke is out of reach after a moment, and told apart from one that is only silent.
@@ -511,9 +543,51 @@ TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
   const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
   ASSERT_EQ(got.size(), 8U);
   now_ += 1'000ms;
-  TimerFired fired;
-  for (const auto& fetch : got) fired.progress.push_back({fetch.id, 0, 1'000ms});
-  EXPECT_EQ(all<CancelFetch>(tell(fired)).size(), 8U);
+  EXPECT_EQ(all<CancelFetch>(tell(progress_of(got, 0, 1'000ms))).size(), 8U);
+}
+
+// Sooner where first bytes come at once: after half a second. Not where they take long.
+TEST_F(SwarmTest, ADeadPeerIsLeftSoonerWhereBytesComeAtOnce) {
+  const auto left_after = [this](std::chrono::milliseconds still, std::chrono::milliseconds first_byte) {
+    start_anew();
+    begin({0, 8});
+    const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+    now_ += first_byte;
+    tell(progress_of(got, 1'000, 0ms));
+    now_ += still;
+    return all<CancelFetch>(tell(progress_of(got, 1'000, still))).size();
+  };
+  EXPECT_EQ(left_after(499ms, 5ms), 0U);
+  EXPECT_EQ(left_after(500ms, 5ms), 8U);
+  EXPECT_EQ(left_after(999ms, 400ms), 0U);
+  EXPECT_EQ(left_after(1'000ms, 400ms), 8U);
+}
+
+// What still arrives at the peer waits for upstream's first byte: how quick peers are says nothing of that.
+TEST_F(SwarmTest, WhatComesThroughAPeerMayWaitForUpstream) {
+  begin({0, 3});
+  tell(Replied{ranked_[0], reply({}, {{peers_->find(ranked_[1])->member.name, false, 3}})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  for (const auto stripe : {0, 1, 2}) update.map->set(stripe);
+  auto got = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(got.size(), 3U);
+  now_ += 5ms;
+  tell(progress_of(got, 1'000, 0ms));
+  for (const auto& fetch : got) {
+    tell(StripeArrived{fetch.id, fetch.stripes.begin});
+    tell(FetchEnded{fetch.id, {}});
+  }
+  tell(WindowChanged{{{20, 21}}, true, false});
+  update = {};
+  update.arriving = {20};
+  got = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
+  ASSERT_EQ(got.size(), 1U);
+  now_ += 900ms;
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of(got, 0, 900ms))).empty());
+  tell(progress_of(got, 1'000, 0ms));
+  now_ += 500ms;
+  EXPECT_EQ(all<CancelFetch>(tell(progress_of(got, 1'000, 500ms))).size(), 1U);
 }
 
 // When it is tried again it may be silent for half as long: a dead peer costs a second once.
@@ -521,9 +595,7 @@ TEST_F(SwarmTest, APeerThatWasLeftIsLeftSooner) {
   begin({0, 8});
   const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
   now_ += 1'000ms;
-  TimerFired fired;
-  for (const auto& fetch : got) fired.progress.push_back({fetch.id, 0, 1'000ms});
-  tell(fired);
+  tell(progress_of(got, 0, 1'000ms));
   for (const auto& fetch : got) tell(FetchEnded{fetch.id, fail(Errc::kCancelled, "left")});
   std::vector<Fetch> again;
   for (int i = 0; i < 20 && again.empty(); ++i) {

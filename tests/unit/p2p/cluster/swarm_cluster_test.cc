@@ -150,12 +150,26 @@ TEST(SwarmCluster, ARegistryThatThinksLong) {
   }
 }
 
-// A lease holder's fetches from upstream stand still: others get its spans, and it gets them from the others.
+// A node's requests to upstream stand still, those under way or those that it has a lease for next: others get its
+// spans, and it gets them from the others. A lease is good for two seconds without progress. (Measured 0 to 2.8 s.)
 TEST(SwarmCluster, ALeaseHolderFallsSilent) {
-  Cluster cluster(of(8), swarm);
-  cluster.start_all();
-  cluster.at(1'000, [&] { cluster.stall_upstream(static_cast<std::uint32_t>(cluster.lease_holder())); });
-  expect_good(cluster, 1.10);
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    auto options = of(16);
+    options.seed = seed;
+    const auto pull = [&](bool stalls) {
+      Cluster cluster(options, swarm);
+      cluster.start_all();
+      if (stalls) {
+        cluster.at(1'000, [&] {
+          const int holder = cluster.lease_holder(static_cast<int>(cluster.coordinator()));
+          cluster.stall_upstream(static_cast<std::uint32_t>(holder < 0 ? cluster.busiest_sender() : holder));
+        });
+      }
+      expect_good(cluster, 1.10);
+      return cluster.slowest_ms();
+    };
+    EXPECT_LE(pull(true) - pull(false), 3'500) << seed;
+  }
 }
 
 // One node with a tenth of the bandwidth, both ways, does not hold the others up.
@@ -248,7 +262,7 @@ TEST(SwarmCluster, ADeadNodeCostsASecondOnce) {
           hangs ? cluster.hang(dead) : cluster.kill(dead);
         });
         expect_good(cluster, 1.10);
-        EXPECT_LE(cluster.slowest_ms({dead}) - healthy.slowest_ms(), hangs ? 2'000 : 1'000)
+        EXPECT_LE(cluster.slowest_ms({dead}) - healthy.slowest_ms(), hangs ? 1'500 : 1'000)
             << "seed " << seed << ", " << static_cast<int>(who) << (hangs ? " hung" : " killed");
       }
     }
