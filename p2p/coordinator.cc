@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "p2p/blob_members.h"
 #include "p2p/coordinator_blobs.h"
+#include "p2p/lease_rules.h"
 
 namespace oxbow::p2p {
 namespace {
@@ -13,11 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kAsksConsidered = 64;
 constexpr std::size_t kReportsConsidered = 16;
-constexpr auto kWanterSilent = 5'000ms;  // five announcements missed
-// Announcements of a small cluster come each 200 ms, on full links after up to 1.1 s.
-constexpr auto kOverdue = 1'500ms;
-constexpr auto kOverdueReported = 800ms;  // where they come in time, and others miss it too;
-constexpr auto kOverdueGone = 500ms;      // or its connections broke
+constexpr auto kWanterSilent = 5'000ms;   // five announcements missed
 constexpr auto kTakeOverLasts = 4'000ms;  // from the first that comes over to the last one's last word of it
 constexpr std::uint32_t kMayMiss = 32;    // after a take-over, one of so many: the silent one is counted where many are
 constexpr auto kSweepEvery = 500ms;       // a look at every member of a blob, at most this often
@@ -26,12 +23,6 @@ constexpr std::uint32_t kCrowd = 8;       // members that may fetch: below, ever
 constexpr std::uint32_t kAgainPer = 8;    // of so many spans one may be leased although somebody holds it
 constexpr auto kSlowFor = 15'000ms;       // a slow node is given no lease for this long
 constexpr auto kSlowWaits = 2'000ms;      // unless nobody else took what it asks for
-constexpr auto kJudgedAfter = 1'000ms;    // a lease's speed is not judged before
-constexpr double kSlowShare =
-    0.15;  // of the usual speed: slow. Connections that share a full link differ by more than 4
-constexpr double kLastShare = 0.3;       // where nobody else has a lease: all who want the blob wait for this one
-constexpr auto kLongestWait = 10'000ms;  // for a first byte: by then the holder's own limit has ended its request
-constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
 
 bool is_cast_out(const Peer& peer) noexcept {
   return peer.state == PeerState::kSuspended || peer.state == PeerState::kRevoked;
@@ -55,11 +46,6 @@ struct Coordinator::Impl {
   AnnounceReply answer_outsider(PeerId from, const Announce& announce, const PeerSnapshot& peers);
   static void review_midstates(BlobMembers& blob, const PeerSnapshot& peers);
   void expire(BlobMembers& blob, Time now);
-  bool has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const;
-  /// It should have announced by now.
-  bool is_overdue(const BlobMembers& blob, const BlobMember& member, Time now,
-                  std::chrono::milliseconds at_least = kOverdue) const;
-  void note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const;
   /// After a take-over: some who hold leases have not claimed them yet.
   static bool settles(const BlobMembers& blob, Time now) {
     const bool all_came = blob.awaited > 1 && blob.wanters() + blob.awaited / kMayMiss >= blob.awaited;
@@ -75,63 +61,19 @@ struct Coordinator::Impl {
                                   AnnounceReply& reply);
   bool stays_where_it_is(BlobMembers& blob, std::uint32_t span, Time now);
   void name_neighbours(BlobMembers& blob, PeerId from, const PeerSnapshot& peers, AnnounceReply& reply);
-  std::chrono::milliseconds ttl(const BlobMembers& blob) const;
-  std::chrono::milliseconds again(const BlobMembers& blob, const BlobMember& member) const;
-  static bool crawls(const BlobMembers& blob, const BlobLease& lease, Time now);
 
   const CoordinatorOptions options;
   const LeaseSpans spans{options.span_stripes};
+  const LeaseRules rules{options, spans};
   Random random;
   const Time started;
   CoordinatorBlobs blobs{{options.blobs, options.memory_bytes}, spans};
 };
 
-/// Without progress. Several times what a span takes, and what a registry thinks before it answers: there is more than
-/// one request in a lease where not all of it was wanted, or missing, at first.
-std::chrono::milliseconds Coordinator::Impl::ttl(const BlobMembers& blob) const {
-  const auto several = [](double ms) { return std::chrono::milliseconds(static_cast<std::int64_t>(4 * ms)); };
-  const auto first_byte = std::min<std::chrono::milliseconds>(several(blob.first_byte_ms), kLongestWait);
-  if (blob.lease_rate <= 0) return std::max(options.lease_min, first_byte);
-  const double span_ms = static_cast<double>(spans.bytes(Geometry(blob.blob_bytes))) / blob.lease_rate * 1000;
-  return std::max({options.lease_min, first_byte, several(span_ms)});
-}
-
-std::chrono::milliseconds Coordinator::Impl::again(const BlobMembers& blob, const BlobMember& member) const {
-  if (member.interest != Interest::kWanting) return options.again_holder;
-  const auto scaled =
-      std::chrono::milliseconds(static_cast<std::int64_t>(kAgainPerMemberMs * static_cast<double>(blob.size())));
-  return std::clamp(scaled, options.again_min, options.again);
-}
-
-bool Coordinator::Impl::is_overdue(const BlobMembers& blob, const BlobMember& member, Time now,
-                                   std::chrono::milliseconds at_least) const {
-  const auto two = 2 * again(blob, member);
-  return now - member.heard >
-         std::max(two, std::clamp<std::chrono::milliseconds>(two + blob.late.several(now), at_least, kOverdue));
-}
-
-void Coordinator::Impl::note_lateness(BlobMembers& blob, const BlobMember& member, Time now) const {
-  if (member.interest != Interest::kWanting) return;
-  const auto late = now - member.heard - again(blob, member);
-  if (late > 0ms) blob.late.note(late, now);
-}
-
-/// Without progress, by its holder's own last word, or without a word. Before the first byte of anybody nothing is
-/// known of how long this registry thinks, and the next holder would wait as long.
-bool Coordinator::Impl::has_ended(const BlobMembers& blob, const BlobLease& lease, Time now) const {
-  const auto* holder = blob.find(lease.holder);
-  if (holder == nullptr) return true;
-  if (holder->interest != Interest::kWanting || is_overdue(blob, *holder, now)) return now > lease.expires;
-  auto until = lease.expires;
-  if (lease.begun == Time{0})
-    until = std::max(until, lease.granted + (blob.first_byte_ms > 0 ? ttl(blob) : kLongestWait));
-  return holder->heard > until;
-}
-
 /// Silent wanters and holders go; leases without progress end.
 void Coordinator::Impl::expire(BlobMembers& blob, Time now) {
   std::erase_if(blob.leases, [&](const BlobLease& lease) {
-    if (!has_ended(blob, lease, now)) return false;
+    if (!rules.has_ended(blob, lease, now)) return false;
     log::debug("a lease ended without progress", {{"span", lease.span},
                                                   {"holder", lease.holder},
                                                   {"bytes", lease.bytes},
@@ -164,41 +106,13 @@ void Coordinator::Impl::take_reports(BlobMembers& blob, PeerId from, const Annou
     // for them the report alone must do, and only for the reporter (see grant).
     if (member == nullptr || member->interest != Interest::kWanting) continue;
     const bool gone = std::ranges::find(announce.gone, announce.unreachable[i]) != announce.gone.end();
-    if (member->suspect || !is_overdue(blob, *member, now, gone ? kOverdueGone : kOverdueReported)) continue;
+    if (member->suspect || !rules.is_missed(blob, *member, gone, now)) continue;
     log::debug("a member is overdue and out of reach", {{"digest", announce.digest.to_string()},
                                                         {"peer", peer->id},
                                                         {"reporter", from},
                                                         {"silent_ms", (now - member->heard).count()}});
     blob.suspect(peer->id);
   }
-}
-
-/// Of a node's leases the quickest counts: one that gets nothing by itself ends by its time. Compared is with what the
-/// others get now, too, since the registry's link may carry less to everybody than it did.
-bool Coordinator::Impl::crawls(const BlobMembers& blob, const BlobLease& lease, Time now) {
-  double own = 0;
-  double others = 0;
-  std::size_t compared = 0;
-  bool last = true;
-  for (const auto& one : blob.leases) {
-    const auto since = one.judged_from();
-    last = last && one.holder == lease.holder;
-    if (one.holder != lease.holder && now - since < kJudgedAfter) continue;
-    const auto ms = static_cast<double>(std::max<std::int64_t>((now - since).count(), 1));
-    const auto rate = static_cast<double>(one.bytes - one.bytes_at_grant) / ms * 1000;
-    if (one.holder == lease.holder) {
-      own = std::max(own, rate);
-    } else {
-      others += rate;
-      ++compared;
-    }
-  }
-  double usual = blob.lease_rate;
-  if (compared > 0) {
-    const auto mean = others / static_cast<double>(compared);
-    usual = usual > 0 ? std::min(usual, mean) : mean;
-  }
-  return own < (last ? kLastShare : kSlowShare) * usual;
 }
 
 void Coordinator::Impl::take_released(BlobMembers& blob, PeerId from, const Announce& announce, Time now) {
@@ -240,10 +154,10 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
                              .holder = from,
                              .granted = now,
                              .begun = bytes > 0 ? now : Time{0},
-                             .expires = now + ttl(blob),
+                             .expires = now + rules.ttl(blob),
                              .bytes_at_grant = bytes,
                              .bytes = bytes});
-      reply.granted.push_back({claim.span, ttl(blob)});
+      reply.granted.push_back({claim.span, rules.ttl(blob)});
       continue;
     }
     const bool grew = bytes > lease->bytes;
@@ -253,11 +167,7 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
       const auto waited = static_cast<double>(std::max<std::int64_t>((now - lease->granted).count(), 1));
       blob.first_byte_ms = blob.first_byte_ms <= 0 ? waited : 0.8 * blob.first_byte_ms + 0.2 * waited;
     }
-    // Slow is not dead, but a lease is for the whole cluster: somebody else takes what is missing. Before a span has
-    // come whole, all that is known is how unevenly a full link treats its connections at first.
-    const auto judged_after = (blob.lease_rate > 0 ? 1 : 2) * options.lease_min;
-    if (blob.fetchers() > 1 && lease->begun != Time{0} && now - lease->judged_from() >= judged_after &&
-        crawls(blob, *lease, now)) {
+    if (rules.is_too_slow(blob, *lease, now)) {
       member.slow_until = now + kSlowFor;
       blob.part_lease(*lease);
       blob.end_lease(claim.span);
@@ -265,8 +175,8 @@ void Coordinator::Impl::take_claims(BlobMembers& blob, PeerId from, BlobMember& 
       continue;
     }
     if (!grew) continue;
-    lease->expires = now + ttl(blob);
-    reply.granted.push_back({claim.span, ttl(blob)});
+    lease->expires = now + rules.ttl(blob);
+    reply.granted.push_back({claim.span, rules.ttl(blob)});
   }
 }
 
@@ -302,7 +212,7 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
     if (span >= blob.spans()) continue;
     if (auto* lease = blob.lease_of(span)) {
       // It asks for what it holds: the answer that said so was lost.
-      if (lease->holder == from) reply.granted.push_back({span, ttl(blob)});
+      if (lease->holder == from) reply.granted.push_back({span, rules.ttl(blob)});
       continue;
     }
     if (own >= share || blob.leases.size() >= options.parallel_leases) break;
@@ -314,8 +224,8 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       name_holder_of_rest(blob, from, peers, span, reply);
     }
     std::erase_if(blob.wishes, [span](const BlobWish& wish) { return wish.span == span; });
-    blob.leases.push_back({.span = span, .holder = from, .granted = now, .expires = now + ttl(blob)});
-    reply.granted.push_back({span, ttl(blob)});
+    blob.leases.push_back({.span = span, .holder = from, .granted = now, .expires = now + rules.ttl(blob)});
+    reply.granted.push_back({span, rules.ttl(blob)});
     ++own;
   }
 }
@@ -346,7 +256,7 @@ bool Coordinator::Impl::stays_where_it_is(BlobMembers& blob, std::uint32_t span,
     blob.wishes.push_back({span, now, now});
     return false;
   }
-  if (now - wish->since < 2 * ttl(blob) || now - wish->looked < kSweepEvery) return false;
+  if (now - wish->since < 2 * rules.ttl(blob) || now - wish->looked < kSweepEvery) return false;
   wish->looked = now;
   auto* holder = blob.keeps_alone(span);
   if (holder == nullptr) return false;
@@ -468,7 +378,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
     if (holders_full || blob.size() >= options.members_per_blob) blob.drop_one(impl_->random);
     member = &blob.add(from, now);
   }
-  impl_->note_lateness(blob, *member, now);
+  impl_->rules.note_lateness(blob, *member, now);
   blob.update(*member, announce, now);
   blob.awaited = std::max(blob.awaited, announce.wanters);
   const auto* peer = peers.find(from);
@@ -487,7 +397,7 @@ AnnounceReply Coordinator::on_announce(Time now, PeerId from, const Announce& an
 
   reply.size = blob.blob_bytes;
   if (!announce.know_midstates) reply.midstates = blob.midstates;
-  reply.again = impl_->again(blob, *member);
+  reply.again = impl_->rules.again(blob, *member);
   reply.fresh = blob.learned - impl_->started < options.fresh_for && now - blob.learned < options.fresh_for;
   reply.wanters = blob.wanters();
   impl_->blobs.make_room();
