@@ -121,7 +121,7 @@ class BlobMembers {
   std::vector<BlobRest> rests;
   std::uint32_t leased_again = 0;  ///< spans that somebody holds
   double lease_rate = 0;           ///< EWMA of the bytes per second of leases; 0: none has ended yet
-  LongestWait late;                ///< of a wanter, longer than it was told to wait between announcements
+  LongestWait late;                ///< by how long wanters were late to announce
   double first_byte_ms = 0;        ///< EWMA of what leases waited for their first bytes; 0: all of them do
   std::optional<MidstateList> midstates;
   Time learned{0};

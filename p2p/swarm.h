@@ -1,6 +1,6 @@
 // The default strategy. Stripes come from peers first: pick a peer with room, then a stripe of the window that it has
 // and few others do. What no peer has is fetched from upstream under a lease of the blob's coordinator, so that it
-// leaves upstream once for the whole cluster. Slow sources are hedged, dead ones left after a second, and with nobody
+// leaves upstream once for the whole cluster. Slow sources are hedged, dead ones left within a second, and with nobody
 // to talk to it becomes a plain pull-through cache. `ring` prefers the ranked holders as sources.
 // The whole algorithm with its numbers, and what was measured: docs/decisions/0007-swarm.md.
 // Thread rule and lifetime: as `Strategy`.
@@ -101,7 +101,7 @@ class Swarm final : public Strategy {
   void note_progress();
   /// A peer's answer to a question or a stripe's first byte came after so long.
   void note_wait(std::chrono::milliseconds waited);
-  /// A peer from which nothing at all comes for so long is out of reach.
+  /// A peer from which nothing at all comes for so long is out of reach, whoever coordinates.
   std::chrono::milliseconds silence() const;
   /// The same of the coordinator, whose own answers have to be known.
   std::chrono::milliseconds coordinator_silence() const;

@@ -192,7 +192,9 @@ void Swarm::announce(Interest interest) {
       if (gone) message.gone.push_back(name);
     };
     const auto out_of_reach = silence();
-    for (const auto& one : silent_) report(one.peer, false);
+    for (const auto& one : silent_) {
+      if (one.until > now_) report(one.peer, false);
+    }
     for (std::size_t place = 0; place < neighbours_.size(); ++place) {
       const auto& one = neighbours_.at(place);
       // On full links a fetch stands still for a second from a peer that is there: only silence says that it is not.

@@ -302,6 +302,14 @@ std::optional<SwarmChoice> SwarmNeighbours::choose_stripe(std::uint32_t place, c
   return best;
 }
 
+bool SwarmNeighbours::held_by_one_that_serves(std::uint32_t stripe, Time now) const noexcept {
+  for (auto places = (complete_ | stripes_[stripe].held) & ~away_; places != 0; places &= places - 1) {
+    const auto& one = all_[static_cast<std::size_t>(std::countr_zero(places))];
+    if (!one.on_trial && !one.is_denied(now)) return true;
+  }
+  return false;
+}
+
 std::optional<SwarmChoice> SwarmNeighbours::pick(Time now, const SwarmWindow& window, bool anybody,
                                                  const PeerSnapshot& peers, double typical, Random& random) const {
   const auto count = static_cast<std::uint32_t>(all_.size());

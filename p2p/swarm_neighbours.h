@@ -106,6 +106,8 @@ class SwarmNeighbours {
   bool somewhere(std::uint32_t stripe) const noexcept { return held(stripe) || arriving_somewhere(stripe); }
   /// Whole, at somebody who answers.
   bool held(std::uint32_t stripe) const noexcept { return ((complete_ | stripes_[stripe].held) & ~away_) != 0; }
+  /// The same, at somebody who is neither on trial nor has said that it has less than is said of it.
+  bool held_by_one_that_serves(std::uint32_t stripe, Time now) const noexcept;
   bool arriving_somewhere(std::uint32_t stripe) const noexcept { return (stripes_[stripe].coming & ~away_) != 0; }
   std::uint32_t complete() const noexcept { return static_cast<std::uint32_t>(std::popcount(complete_ & ~away_)); }
 

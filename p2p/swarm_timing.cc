@@ -73,19 +73,25 @@ void Swarm::check_progress(const FetchProgress& progress) {
 }
 
 bool Swarm::rest_is_held(const Running& fetch) const {
+  // Without a lease it runs although somebody has it; a stream of the whole goes on past these stripes.
+  if (fetch.unleased || whole_only_ || !may_ask_anybody()) return false;
+  bool missing = false;
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
-    if (!window_.present().has(stripe) && !neighbours_.held(stripe)) return false;
+    if (window_.present().has(stripe)) continue;
+    if (!neighbours_.held_by_one_that_serves(stripe, now_)) return false;
+    missing = true;
   }
-  return true;
+  return missing;
 }
 
 std::chrono::milliseconds Swarm::patience(const SwarmNeighbour* one, const Running& fetch) const {
   const std::chrono::milliseconds answer(one == nullptr ? 0 : static_cast<std::int64_t>(4 * one->latency_ms));
   // A second was lost to it before; another one would be lost wherever the budget for hedges is used up.
   const bool again = one != nullptr && one->on_trial && fetch.bytes == 0 && !fetch.cut_through;
-  // What comes through a peer may wait for upstream's first byte.
-  const bool waits_for_upstream = fetch.cut_through && fetch.bytes == 0;
-  const auto still = waits_for_upstream ? kNoProgress : waits_.several(now_, kLeastProgress, kNoProgress);
+  // Before a stripe has come from a peer the links are empty, and what comes through a peer is as late as upstream: how
+  // quick answers are says nothing of that.
+  const bool known = typical_ > 0 && !fetch.cut_through;
+  const auto still = known ? waits_.several(now_, kLeastProgress, kNoProgress) : kNoProgress;
   return std::max({again ? kNoAnswer : still, answer, std::min(usual_time(kTurnBytes), kLongestTurn)});
 }
 

@@ -245,6 +245,34 @@ TEST_F(SwarmTest, WhatOthersHaveIsNotWaitedForFromUpstream) {
   for (const auto& fetch : again) EXPECT_EQ(fetch.source, ranked_[1]);
 }
 
+// Not for a peer that was away and has brought nothing since: it may be as dead as before.
+TEST_F(SwarmTest, WhatAPeerOnTrialHasIsWaitedForFromUpstream) {
+  begin({0, 9});
+  tell(Replied{ranked_[0], reply({0}, {{peers_->find(ranked_[1])->member.name, false, 1}})});
+  HaveUpdate update;
+  update.map = HaveMap(256);
+  update.map->set(8);
+  std::vector<Fetch> run;
+  std::vector<Fetch> from_peer;
+  for (const auto& fetch : all<Fetch>(tell(HaveChanged{ranked_[1], update})))
+    (fetch.source == kUpstream ? run : from_peer).push_back(fetch);
+  ASSERT_EQ(run.size(), 1U);
+  ASSERT_EQ(run[0].stripes, (StripeRange{0, 8}));
+  ASSERT_EQ(from_peer.size(), 1U);
+  update.map.reset();
+  update.have = {0, 1, 2, 3, 4, 5, 6, 7};
+  tell(HaveChanged{ranked_[1], update});
+  tell(FetchEnded{from_peer[0].id, fail(Errc::kTimeout, "over")});
+  now_ += 1'000ms;
+  const auto tried = all<Fetch>(tell(TimerFired{}));
+  ASSERT_EQ(tried.size(), 1U);
+  ASSERT_EQ(tried[0].source, ranked_[1]);
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of(run, 0, 1'000ms))).empty());
+  tell(StripeArrived{tried[0].id, 8});
+  tell(FetchEnded{tried[0].id, {}});
+  EXPECT_EQ(all<CancelFetch>(tell(progress_of(run, 0, 1'000ms))).size(), 1U);
+}
+
 // A have stream that this node itself has no room for says nothing of the peer: what its answers tell of it counts, and
 // it is followed later.
 TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
@@ -336,7 +364,7 @@ TEST_F(SwarmTest, AHolderWithoutOneSpanGivesTheRest) {
 }
 
 // What a coordinator says is lost was a lease; what this node fetches without one, because nothing came for long, is
-// nothing that it could end.
+// nothing that it could end. Nor is it left because somebody is said to have it.
 TEST_F(SwarmTest, AFetchWithoutALeaseIsNotLost) {
   begin({0, 8});
   std::optional<Fetch> fetch;
@@ -351,6 +379,10 @@ TEST_F(SwarmTest, AFetchWithoutALeaseIsNotLost) {
   auto answer = reply({});
   answer.lost = {0};
   EXPECT_TRUE(all<CancelFetch>(tell(Replied{ranked_[0], answer})).empty());
+  now_ += 1'000ms;
+  ASSERT_EQ(all<Send>(tell(TimerFired{})).size(), 1U);
+  tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})});
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of({*fetch}, 0, 2'000ms))).empty());
 }
 
 // A silent coordinator is left for its successor, which hears of it and of the leases that this node holds.
@@ -546,24 +578,30 @@ TEST_F(SwarmTest, ADeadPeerIsLeftAfterASecond) {
   EXPECT_EQ(all<CancelFetch>(tell(progress_of(got, 0, 1'000ms))).size(), 8U);
 }
 
-// Sooner where first bytes come at once: after half a second. Not where they take long.
+// Sooner where first bytes come at once: after half a second. Not where they take long, nor before a stripe has come.
 TEST_F(SwarmTest, ADeadPeerIsLeftSoonerWhereBytesComeAtOnce) {
-  const auto left_after = [this](std::chrono::milliseconds still, std::chrono::milliseconds first_byte) {
+  const auto left_after = [this](std::chrono::milliseconds still, std::chrono::milliseconds first_byte, bool one_came) {
     start_anew();
     begin({0, 8});
-    const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+    auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
     now_ += first_byte;
     tell(progress_of(got, 1'000, 0ms));
+    if (one_came) {
+      tell(StripeArrived{got[0].id, got[0].stripes.begin});
+      tell(FetchEnded{got[0].id, {}});
+    }
+    got.erase(got.begin());
     now_ += still;
     return all<CancelFetch>(tell(progress_of(got, 1'000, still))).size();
   };
-  EXPECT_EQ(left_after(499ms, 5ms), 0U);
-  EXPECT_EQ(left_after(500ms, 5ms), 8U);
-  EXPECT_EQ(left_after(999ms, 400ms), 0U);
-  EXPECT_EQ(left_after(1'000ms, 400ms), 8U);
+  EXPECT_EQ(left_after(499ms, 5ms, true), 0U);
+  EXPECT_EQ(left_after(500ms, 5ms, true), 7U);
+  EXPECT_EQ(left_after(999ms, 5ms, false), 0U);
+  EXPECT_EQ(left_after(999ms, 400ms, true), 0U);
+  EXPECT_EQ(left_after(1'000ms, 400ms, true), 7U);
 }
 
-// What still arrives at the peer waits for upstream's first byte: how quick peers are says nothing of that.
+// What still arrives at the peer waits for upstream: how quick peers are says nothing of that.
 TEST_F(SwarmTest, WhatComesThroughAPeerMayWaitForUpstream) {
   begin({0, 3});
   tell(Replied{ranked_[0], reply({}, {{peers_->find(ranked_[1])->member.name, false, 3}})});
@@ -586,8 +624,9 @@ TEST_F(SwarmTest, WhatComesThroughAPeerMayWaitForUpstream) {
   now_ += 900ms;
   EXPECT_TRUE(all<CancelFetch>(tell(progress_of(got, 0, 900ms))).empty());
   tell(progress_of(got, 1'000, 0ms));
-  now_ += 500ms;
-  EXPECT_EQ(all<CancelFetch>(tell(progress_of(got, 1'000, 500ms))).size(), 1U);
+  now_ += 900ms;
+  EXPECT_TRUE(all<CancelFetch>(tell(progress_of(got, 1'000, 900ms))).empty());
+  EXPECT_EQ(all<CancelFetch>(tell(progress_of(got, 1'000, 1'000ms))).size(), 1U);
 }
 
 // When it is tried again it may be silent for half as long: a dead peer costs a second once.

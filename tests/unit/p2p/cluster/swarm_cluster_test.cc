@@ -161,11 +161,13 @@ TEST(SwarmCluster, ALeaseHolderFallsSilent) {
       cluster.start_all();
       if (stalls) {
         cluster.at(1'000, [&] {
-          const int holder = cluster.lease_holder(static_cast<int>(cluster.coordinator()));
-          cluster.stall_upstream(static_cast<std::uint32_t>(holder < 0 ? cluster.busiest_sender() : holder));
+          int node = cluster.lease_holder(static_cast<int>(cluster.coordinator()));
+          if (node < 0) node = cluster.busiest_sender();
+          ASSERT_GE(node, 0);
+          cluster.stall_upstream(static_cast<std::uint32_t>(node));
         });
       }
-      expect_good(cluster, 1.10);
+      expect_good(cluster, stalls ? 1.10 : 1.0001);
       return cluster.slowest_ms();
     };
     EXPECT_LE(pull(true) - pull(false), 3'500) << seed;
@@ -240,7 +242,7 @@ TEST(SwarmCluster, ANodeHangs) {
 }
 
 // What a node that dies in mid-pull costs the others, over the same run without the fault: whatever it was, a second at
-// most once its connections break, and two when it only falls silent (measured: docs/decisions/0007-swarm.md).
+// most once its connections break, and 1.5 s when it only falls silent (measured: docs/decisions/0007-swarm.md).
 TEST(SwarmCluster, ADeadNodeCostsASecondOnce) {
   enum class Who : std::uint8_t { kLeaseHolder, kSender, kCoordinator };
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
