@@ -16,8 +16,7 @@ class LongestWait {
   using milliseconds = std::chrono::milliseconds;
 
   void note(milliseconds wait, Time now) noexcept {
-    noted_ = known(now) ? noted_ : 0;
-    noted_ = std::min(noted_ + 1, kEnough);
+    noted_ = known(now) ? std::min(noted_ + 1, kEnough) : 1;
     last_ = now;
     const auto ms = static_cast<double>(wait.count());
     if (ms < at(now)) return;
@@ -36,7 +35,7 @@ class LongestWait {
   static constexpr std::uint32_t kEnough = 3;
   static constexpr milliseconds kKnownFor{10'000};
 
-  bool known(Time now) const noexcept { return noted_ > 0 && now - last_ < kKnownFor; }
+  bool known(Time now) const noexcept { return now - last_ < kKnownFor; }
   double at(Time now) const noexcept {
     return longest_ms_ * std::exp2(-static_cast<double>((now - since_).count()) / kHalvesEveryMs);
   }

@@ -83,6 +83,7 @@ class SwarmTest : public ::testing::Test {
     return answer;
   }
   Neighbour holder(PeerId id) const { return {peers_->find(id)->member.name, true, 256}; }
+  Neighbour wanter(PeerId id, std::uint32_t stripes) const { return {peers_->find(id)->member.name, false, stripes}; }
   /// A second later that holder is reported, and the first span comes from upstream, by a lease for it.
   void expect_first_span_from_upstream_without(PeerId id) {
     now_ += 1'000ms;
@@ -187,8 +188,7 @@ TEST_F(SwarmTest, TakesFromAHolder) {
 // Upstream waits for the first map of a neighbour, but not for long: one that never answers does not hold it up.
 TEST_F(SwarmTest, UpstreamWaitsForTheFirstMap) {
   begin({0, 40});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 8};
-  auto actions = tell(Replied{ranked_[0], reply({0}, {other})});
+  auto actions = tell(Replied{ranked_[0], reply({0}, {wanter(ranked_[1], 8)})});
   EXPECT_EQ(all<WatchHave>(actions).size(), 1U);
   EXPECT_TRUE(all<Fetch>(actions).empty());
   now_ += 310ms;
@@ -200,8 +200,7 @@ TEST_F(SwarmTest, UpstreamWaitsForTheFirstMap) {
 // What a neighbour has, or gets from upstream at this moment, is taken there and not from upstream.
 TEST_F(SwarmTest, WhatANeighbourHasIsNotFetchedFromUpstream) {
   begin({0, 8});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
-  tell(Replied{ranked_[0], reply({0}, {other})});
+  tell(Replied{ranked_[0], reply({0}, {wanter(ranked_[1], 1)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(2);
@@ -223,8 +222,7 @@ TEST_F(SwarmTest, WhatANeighbourHasIsNotFetchedFromUpstream) {
 // meanwhile, and a request's own limit is ten seconds.
 TEST_F(SwarmTest, WhatOthersHaveIsNotWaitedForFromUpstream) {
   begin({0, 8});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
-  tell(Replied{ranked_[0], reply({0}, {other})});
+  tell(Replied{ranked_[0], reply({0}, {wanter(ranked_[1], 1)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   const auto run = all<Fetch>(tell(HaveChanged{ranked_[1], update}));
@@ -248,7 +246,7 @@ TEST_F(SwarmTest, WhatOthersHaveIsNotWaitedForFromUpstream) {
 // Not for a peer that was away and has brought nothing since: it may be as dead as before.
 TEST_F(SwarmTest, WhatAPeerOnTrialHasIsWaitedForFromUpstream) {
   begin({0, 9});
-  tell(Replied{ranked_[0], reply({0}, {{peers_->find(ranked_[1])->member.name, false, 1}})});
+  tell(Replied{ranked_[0], reply({0}, {wanter(ranked_[1], 1)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(8);
@@ -277,8 +275,7 @@ TEST_F(SwarmTest, WhatAPeerOnTrialHasIsWaitedForFromUpstream) {
 // it is followed later.
 TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
   begin({0, 8});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
-  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {other})})).size(), 1U);
+  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {wanter(ranked_[1], 1)})})).size(), 1U);
   tell(HaveEnded{ranked_[1], Error(Errc::kLimit, "too many are followed")});
   HaveUpdate update;
   update.map = HaveMap(256);
@@ -295,8 +292,7 @@ TEST_F(SwarmTest, AHaveStreamWithoutRoomSaysNothingOfThePeer) {
 // Neither does one that the peer has no room for.
 TEST_F(SwarmTest, APeerWithoutRoomForAHaveStreamIsWell) {
   begin({0, 8});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
-  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {other})})).size(), 1U);
+  EXPECT_EQ(all<WatchHave>(tell(Replied{ranked_[0], reply({}, {wanter(ranked_[1], 1)})})).size(), 1U);
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(2);
@@ -313,8 +309,7 @@ TEST_F(SwarmTest, APeerWithoutRoomForAHaveStreamIsWell) {
 // A peer that goes away ends its have streams and opens no more: nothing that it had counts any more.
 TEST_F(SwarmTest, APeerThatGoesAwayIsNoSource) {
   begin({0, 8});
-  Neighbour other{peers_->find(ranked_[1])->member.name, false, 1};
-  tell(Replied{ranked_[0], reply({}, {other})});
+  tell(Replied{ranked_[0], reply({}, {wanter(ranked_[1], 1)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(2);
@@ -415,15 +410,14 @@ TEST_F(SwarmTest, ASuccessorIsToldHowManyThereAre) {
     EXPECT_EQ(sent.size(), 1U);
     return sent[0].announce.wanters;
   };
-  const auto wanter = [this](PeerId id) { return Neighbour{peers_->find(id)->member.name, false, 0}; };
   begin({0, 40});
-  EXPECT_EQ(told(12, {holder(ranked_[0]), wanter(ranked_[1])}), 12U);
+  EXPECT_EQ(told(12, {holder(ranked_[0]), wanter(ranked_[1], 0)}), 12U);
   start_anew();
   begin({0, 40});
-  EXPECT_EQ(told(12, {wanter(ranked_[0]), wanter(ranked_[1])}), 11U);
+  EXPECT_EQ(told(12, {wanter(ranked_[0], 0), wanter(ranked_[1], 0)}), 11U);
   start_anew();
   begin({0, 40});
-  EXPECT_EQ(told(1, {holder(ranked_[0]), wanter(ranked_[1]), wanter(ranked_[2])}), 3U);
+  EXPECT_EQ(told(1, {holder(ranked_[0]), wanter(ranked_[1], 0), wanter(ranked_[2], 0)}), 3U);
 }
 
 // Also where the table knows before this node has asked.
@@ -604,7 +598,7 @@ TEST_F(SwarmTest, ADeadPeerIsLeftSoonerWhereBytesComeAtOnce) {
 // What still arrives at the peer waits for upstream: how quick peers are says nothing of that.
 TEST_F(SwarmTest, WhatComesThroughAPeerMayWaitForUpstream) {
   begin({0, 3});
-  tell(Replied{ranked_[0], reply({}, {{peers_->find(ranked_[1])->member.name, false, 3}})});
+  tell(Replied{ranked_[0], reply({}, {wanter(ranked_[1], 3)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   for (const auto stripe : {0, 1, 2}) update.map->set(stripe);
@@ -710,8 +704,7 @@ TEST_F(SwarmTest, WhatComesThroughIsHedgedWhenSomebodyHasItWhole) {
   begin({0, 2});
   const auto through = ranked_[1];
   const auto whole = ranked_[2];
-  tell(Replied{ranked_[0], reply({}, {{peers_->find(through)->member.name, false, 1},
-                                      {peers_->find(whole)->member.name, false, 1}})});
+  tell(Replied{ranked_[0], reply({}, {wanter(through, 1), wanter(whole, 1)})});
   HaveUpdate update;
   update.map = HaveMap(256);
   update.map->set(1);
