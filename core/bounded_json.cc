@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 namespace oxbow {
 namespace {
 
-/// Counts brackets and values without building anything: a parse of "[[[[…" would take forty bytes for each of them.
+/// Counts brackets, keys and values without building anything: a parse of "[[[[…" would take forty bytes for each of
+/// them, and one of an object of 400,000 keys minutes.
 Result<> check_shape(std::string_view text, const JsonLimits& limits) {
-  std::size_t depth = 0;
+  std::vector<std::size_t> keys;  // so far, of each object or list that is open
+  std::size_t key_looks = 0;
   std::size_t values = 1;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -22,9 +26,14 @@ Result<> check_shape(std::string_view text, const JsonLimits& limits) {
     if (c == '"') in_string = true;
     if (c == '{' || c == '[') {
       ++values;
-      if (++depth > limits.depth) return fail(Errc::kLimit, "JSON is nested too deeply");
+      keys.push_back(0);
+      if (keys.size() > limits.depth) return fail(Errc::kLimit, "JSON is nested too deeply");
     }
-    if ((c == '}' || c == ']') && depth > 0) --depth;
+    if ((c == '}' || c == ']') && !keys.empty()) keys.pop_back();
+    if (c == ':' && !keys.empty()) key_looks += keys.back()++;
+    if (key_looks > kMaxKeyLooksPerValue * limits.values) {
+      return fail(Errc::kLimit, "JSON has objects of too many keys");
+    }
     if (c == ',' && ++values > limits.values) return fail(Errc::kLimit, "JSON has too many values");
   }
   if (values > limits.values) return fail(Errc::kLimit, "JSON has too many values");

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
 
 #include "core/error.h"
@@ -15,6 +16,10 @@ struct JsonLimits {
   std::size_t depth;
   std::size_t values;
 };
+
+/// An object is a list in which each key is looked for from its start. So many looks in all for each of the values that
+/// are allowed: of 200,000, an object of 2,530 keys, or full ones of 33.
+inline constexpr std::size_t kMaxKeyLooksPerValue = 16;
 
 /// An object. Errors: kInvalid (no JSON, or not an object), kLimit.
 Result<nlohmann::ordered_json> parse_json_object(std::string_view text, const JsonLimits& limits);
