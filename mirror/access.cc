@@ -42,13 +42,20 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
     grants_.add(asker.repository, asker.identity, asker.registry->config.access_ttl);
     co_return std::move(*answer);
   }
-  Failure failure{status_error(status, "request")};
-  if (status == 401 || status == 403) {
-    grants_.revoke(asker.repository, asker.identity);
-    for (const auto challenge : answer->head.headers.all("WWW-Authenticate"))
-      failure.challenges.emplace_back(challenge);
+  co_return std::unexpected(refusal(asker, answer->head, "request"));
+}
+
+Failure Access::refusal(const Asker& asker, const upstream::Head& head, std::string_view what) {
+  Failure failure{status_error(head.status, what)};
+  if (head.status != 401 && head.status != 403) return failure;
+  // Another host that the registry sends us to says nothing of who may read the repository, and must not be taken for
+  // the registry when it asks for credentials.
+  if (head.redirected) {
+    return {Error(Errc::kUnavailable, fmt::format("{} answered {} for this {}", head.origin, head.status, what))};
   }
-  co_return std::unexpected(std::move(failure));
+  grants_.revoke(asker.repository, asker.identity);
+  for (const auto challenge : head.headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
+  return failure;
 }
 
 Task<Outcome<Access::Admitted>> Access::admit(Asker asker, Digest digest, Kind kind) {
@@ -103,7 +110,7 @@ Task<Outcome<Access::Admitted>> Access::admit_by_upstream(Asker asker, Digest di
   const auto size = head->head.content_length;
   if (kind == Kind::kBlob && !size) co_return co_await probe(asker, digest);
   co_await memory_.remember(digest, asker.repository, size);
-  co_return Admitted{size, true};
+  co_return Admitted{size, true, std::string(head->head.headers.find("Content-Type").value_or(""))};
 }
 
 Task<Outcome<Access::Admitted>> Access::probe(Asker asker, Digest digest) {
@@ -140,12 +147,7 @@ Task<Outcome<Access::Admitted>> Access::probe(Asker asker, Digest digest) {
   if (head->status == 200) size = head->content_length;
   // Only an empty blob has no first byte.
   if (head->status == 416) size = 0;
-  if (!size) {
-    if (head->status == 401 || head->status == 403) grants_.revoke(asker.repository, asker.identity);
-    Failure failure{status_error(head->status, "blob")};
-    for (const auto challenge : head->headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
-    co_return std::unexpected(std::move(failure));
-  }
+  if (!size) co_return std::unexpected(refusal(asker, *head, "blob"));
   grants_.add(asker.repository, asker.identity, asker.registry->config.access_ttl);
   co_await memory_.remember(digest, asker.repository, size);
   co_return Admitted{size, true};

@@ -55,7 +55,8 @@ class Access {
   enum class Kind { kBlob, kManifest };
   struct Admitted {
     std::optional<std::uint64_t> size;
-    bool asked = false;  ///< upstream was asked just now
+    bool asked = false;           ///< upstream was asked just now
+    std::string media_type = {};  ///< then, of a manifest: what upstream calls it
     /// It did not answer, and peers' word admits this one request.
     std::optional<Outage> outage = {};
   };
@@ -71,6 +72,8 @@ class Access {
   Task<Outcome<Admitted>> admit_by_upstream(Asker asker, Digest digest, Kind kind);
   /// For registries that answer no useful HEAD for blobs (405, or no length): one byte by GET tells the size.
   Task<Outcome<Admitted>> probe(Asker asker, Digest digest);
+  /// What an answer that gives nothing means for the asker. Upstream's own refusal ends the grant.
+  Failure refusal(const Asker& asker, const upstream::Head& head, std::string_view what);
 
   Grants& grants_;
   DigestMemory& memory_;

@@ -181,20 +181,7 @@ Task<http::Response> RegistryService::route(Call& call) {
 Task<std::optional<Asker>> RegistryService::find_asker(Call& call) {
   auto found = call.registries->find(call.ns ? std::optional<std::string_view>(*call.ns) : std::nullopt,
                                      call.route.prefix, call.route.name);
-  if (found.unspecified) {
-    // The request names no registry: the repository that this digest was last seen in may tell.
-    if (const auto digest = Digest::parse(call.route.reference)) {
-      const auto facts = co_await parts_.access.memory().recall(*digest);
-      for (auto place = facts.places.rbegin(); place != facts.places.rend() && !found.registry; ++place) {
-        auto registry = call.registries->named(place->repository.registry);
-        if (!registry) continue;
-        if (call.registries->repository_at(*registry, call.route.name) != place->repository.repository) continue;
-        found.registry = std::move(registry);
-        found.repository = place->repository.repository;
-      }
-    }
-    if (!found.registry) found = call.registries->by_default(call.route.name);
-  }
+  if (found.unspecified) found = co_await find_unnamed(call);
   if (!found.registry) co_return std::nullopt;
   Asker asker;
   asker.repository = {found.registry->config.name, std::move(found.repository)};
@@ -205,6 +192,25 @@ Task<std::optional<Asker>> RegistryService::find_asker(Call& call) {
   }
   asker.registry = std::move(found.registry);
   co_return asker;
+}
+
+Task<Registries::Found> RegistryService::find_unnamed(Call& call) {
+  auto by_default = call.registries->by_default(call.route.name);
+  const auto digest = Digest::parse(call.route.reference);
+  if (!digest) co_return by_default;
+  const auto facts = co_await parts_.access.memory().recall(*digest);
+  Registries::Found seen;
+  std::size_t places = 0;
+  for (const auto& [repository, size] : facts.places) {
+    auto registry = call.registries->named(repository.registry);
+    if (!registry || call.registries->repository_at(*registry, call.route.name) != repository.repository) continue;
+    if (registry == by_default.registry) co_return by_default;
+    seen = {std::move(registry), repository.repository};
+    ++places;
+  }
+  // Among several, nobody knows whom a credential is meant for.
+  const bool unclear = places > 1 && call.request.headers.find("Authorization");
+  co_return places == 0 || unclear ? by_default : seen;
 }
 
 // ---- manifests ----
@@ -331,7 +337,7 @@ Task<http::Response> RegistryService::blob(Call& call, Asker asker) {
     if (auto body = co_await parts_.contents.stored(*digest)) size = body->bytes.size();
   }
   if (!size && !admitted->asked) {
-    // Named by a manifest that gives no sizes, or a wrong one: upstream knows.
+    // Named by a manifest that gave a wrong one: upstream knows.
     admitted = co_await parts_.access.admit_anew(asker, *digest, Access::Kind::kBlob);
     if (!admitted) co_return to_response(admitted.error(), Subject::kBlob);
     size = admitted->size;

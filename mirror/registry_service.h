@@ -51,6 +51,8 @@ class RegistryService final : public http::Handler {
 
   /// The registry and repository of a request, with the caller's identity. Null registry: 404.
   Task<std::optional<Asker>> find_asker(Call& call);
+  /// Of a request that names no registry: the default one, unless its digest was seen at others only.
+  Task<Registries::Found> find_unnamed(Call& call);
   http::Response small_response(Call& call, const Digest& digest, SmallContent content);
   /// Headers from a known size, while the content is on its way.
   http::Response late_response(Call& call, const Asker& asker, const Digest& digest, std::uint64_t size,

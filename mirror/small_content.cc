@@ -47,7 +47,7 @@ Task<Outcome<SmallContent>> SmallContents::give(Asker asker, Digest digest, Acce
                                                 std::shared_ptr<const storage::SmallBody> body) {
   const auto admitted = co_await access_.admit(asker, digest, kind);
   if (!admitted) co_return std::unexpected(admitted.error());
-  if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body);
+  if (admitted->asked && kind == Access::Kind::kManifest) co_await remember_children(asker, body, admitted->media_type);
   co_return SmallContent{std::move(body), true};
 }
 
@@ -148,12 +148,13 @@ Task<Outcome<SmallContent>> SmallContents::take(Asker asker, Digest digest, Acce
     log::debug("small content is not kept", {{"digest", digest.to_string()}, log::Field(kept.error())});
   }
   co_await access_.memory().remember(digest, asker.repository, body->bytes.size());
-  if (kind == Access::Kind::kManifest) co_await remember_children(asker, body);
+  if (kind == Access::Kind::kManifest) co_await remember_children(asker, body, body->media_type);
   co_return SmallContent{std::move(body), false, warnings_of(answer.head.headers)};
 }
 
-Task<> SmallContents::remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body) {
-  const auto manifest = registry_api::parse_manifest(body->bytes, body->media_type);
+Task<> SmallContents::remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body,
+                                        std::string media_type) {
+  const auto manifest = registry_api::parse_manifest(body->bytes, media_type);
   if (!manifest) {
     log::debug("manifest names nothing that can be remembered", {log::Field(manifest.error())});
     co_return;
@@ -161,7 +162,6 @@ Task<> SmallContents::remember_children(Asker asker, std::shared_ptr<const stora
   for (const auto* child : manifest->contained()) {
     co_await access_.memory().remember(child->digest, asker.repository, child->size);
   }
-  for (const auto& child : manifest->unsized) co_await access_.memory().remember(child, asker.repository, std::nullopt);
 }
 
 }  // namespace oxbow::mirror

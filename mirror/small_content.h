@@ -53,8 +53,9 @@ class SmallContents {
   /// Upstream has failed, or lets us wait: what peers have, for those who may have it; else that failure.
   Task<Outcome<SmallContent>> fetch_from_peers(Asker asker, Digest digest, Access::Kind kind, Failure failure);
   Task<Outcome<SmallContent>> take_from_peers(Digest digest, Access::Kind kind, Outage outage);
-  /// The digests that a manifest names belong to its repository too.
-  Task<> remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body);
+  /// The digests that a manifest contains belong to its repository too. `media_type`: what that repository's own
+  /// registry calls it; what is stored may have come from elsewhere.
+  Task<> remember_children(Asker asker, std::shared_ptr<const storage::SmallBody> body, std::string media_type);
 
   storage::Store& store_;
   Access& access_;

@@ -44,16 +44,20 @@ struct Manifest {
   std::optional<Descriptor> config;
   std::vector<Descriptor> layers;     ///< layers, or the blobs of an artifact manifest
   std::vector<Descriptor> manifests;  ///< of an index
-  std::vector<Digest> unsized;        ///< named without a size: schema 1 layers
+  std::vector<Digest> unsized;        ///< named without a size: schema 1 layers. Never a subject or a foreign layer
   std::size_t skipped = 0;            ///< descriptors that were left out: unknown algorithm, or no descriptor at all
+  /// A registry that gives it with that type has looked for what it names, and can have read nothing else in it than we
+  /// do: an image or an index, by the type that it came with and by its own field.
+  bool checked = false;
 
-  /// The descriptors that a registry has checked to be in the manifest's own repository: config, layers and manifests
-  /// without `urls`. A subject may dangle and foreign layers lie elsewhere, so neither proves that a digest belongs
-  /// here.
+  /// The descriptors that a registry has checked to be in the manifest's own repository: config and layers of an image,
+  /// manifests of an index. A subject may dangle and foreign layers lie elsewhere, so neither proves that a digest
+  /// belongs here; nor do artifact manifests, whose blobs not every registry looks for, and schema 1, where a
+  /// registry reads what is signed.
   std::vector<const Descriptor*> contained() const;
 };
 
-/// `media_type` is the Content-Type it came with; only a hint.
+/// `media_type` is the Content-Type it came with; only a hint, but for what is checked.
 /// Errors: kInvalid (not a JSON object, or both an index and an image: CVE-2021-41190), kLimit (size, depth or count).
 Result<Manifest> parse_manifest(std::string_view bytes, std::string_view media_type);
 

@@ -247,7 +247,8 @@ Task<Fetch::Outcome> Fetch::ask(std::shared_ptr<Endpoint> endpoint, SteadyTime h
   endpoint_ = endpoint;
   auto outcome = co_await exchange(url, authorization, head_until);
   if (stopped()) co_return outcome;
-  if (ours && outcome.status() == 401) {
+  // A host that the registry sends us to does not say who gets our credentials.
+  if (ours && outcome.status() == 401 && !outcome.head->redirected) {
     auto answer = co_await shared_->authenticator->answer(who, registry_api::parse_challenges(outcome.head->headers),
                                                           authorization);
     if (stopped()) co_return outcome;

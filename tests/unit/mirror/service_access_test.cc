@@ -100,6 +100,38 @@ TEST_F(ServiceAccessTest, OneRepositoryIsNoWayIntoAnother) {
   EXPECT_TRUE(bench_.get(manifest("mine"), with("Bearer bob")).is(404, "MANIFEST_UNKNOWN"));
 }
 
+// Nor by a manifest of the caller's own that names it where registries do not look.
+TEST_F(ServiceAccessTest, ANameIsNoWayIntoAnotherRepository) {
+  pull_as_alice();
+  const auto digest = fmt::format(R"("digest":"{}")", large_.to_string());
+  const auto whole = fmt::format(R"({{{},"size":{}}})", digest, kMiB);
+  const std::string image = "application/vnd.oci.image.manifest.v1+json";
+  const std::string index = "application/vnd.oci.image.index.v1+json";
+  const std::pair<std::string, std::string> manifests[] = {
+      {R"({"layers":[],"blobs":[)" + whole + "]}", image},
+      {R"({"layers":[],"subject":{)" + digest + "}}", image},
+      {R"({"layers":[{)" + digest + R"(,"urls":["https://x"]}]})", image},
+      {R"({"layers":[)" + whole + R"(],"Layers":[]})", image},
+      {R"({"layers":[)" + whole + "]}", index},
+      {R"({"blobs":[)" + whole + "]}", index},
+      {fmt::format(R"({{"fsLayers":[{{"blobSum":"{}"}}]}})", large_.to_string()), index},
+  };
+  const auto bob = with("Bearer bob");
+  const auto ask = [&](const Digest& named) {
+    ASSERT_EQ(bench_.get("/v2/mine/manifests/" + named.to_string() + "?ns=reg.test", bob).status, 200);
+    EXPECT_TRUE(bench_.get(blob(large_, "mine") + "?ns=reg.test", bob).is(404, "BLOB_UNKNOWN"));
+  };
+  for (const auto& [text, type] : manifests) {
+    SCOPED_TRACE(text);
+    ask(bench_.site.add_manifest("mine", text, {}, type));
+  }
+  // Its bytes may be here as another registry's, which calls them something else.
+  const auto text = R"({"schemaVersion":2,"layers":[)" + whole + "]}";
+  const auto named = bench_.other.add_manifest("mine", text, {}, image);
+  ASSERT_EQ(bench_.get("/v2/mine/manifests/" + named.to_string() + "?ns=other.test").status, 200);
+  ask(bench_.site.add_manifest("mine", text, {}, index));
+}
+
 // Nor through another registry that has the same names.
 TEST_F(ServiceAccessTest, OneRegistryIsNoWayIntoAnother) {
   pull_as_alice();
@@ -154,6 +186,23 @@ TEST_F(ServiceAccessTest, RefusalRevokes) {
   EXPECT_EQ(bench_.get("/v2/secret/tags/list", with("Bearer alice")).status, 401);
   EXPECT_EQ(bench_.get(blob(small_), with("Bearer alice")).status, 401);
   EXPECT_EQ(bench_.get(blob(large_), with("Bearer alice")).status, 401);
+}
+
+// A store of objects that upstream sends us to and that refuses: it does not end the grant, and the client's credential
+// is not for it.
+TEST_F(ServiceAccessTest, ARefusalElsewhereIsNoneOfUpstream) {
+  ASSERT_EQ(bench_.get(manifest(), with("Bearer alice")).status, 200);
+  const auto unnamed = bench_.site.add_blob("secret", "one more");
+  bench_.other["secret"].readers = {"Bearer carol"};
+  bench_.site.set({.no_head_of_blobs = true, .blobs_at = bench_.other.url()});
+  for (const auto& digest : {small_, unnamed}) {
+    const auto got = bench_.get(blob(digest), with("Bearer alice"));
+    EXPECT_TRUE(got.is(503, "UNAVAILABLE")) << got.status << got.body;
+    EXPECT_FALSE(got.headers.find("WWW-Authenticate"));
+    const auto asked = bench_.site.requests();
+    EXPECT_EQ(bench_.get(manifest(), with("Bearer alice")).status, 200);
+    EXPECT_EQ(bench_.site.requests(), asked);
+  }
 }
 
 // A public repository that becomes private: the next refusal ends the anonymous grant for good.

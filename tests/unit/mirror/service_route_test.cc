@@ -81,6 +81,31 @@ TEST_F(ServiceRouteTest, DigestMemoryLeads) {
   EXPECT_EQ(bench_.get("/v2/else/blobs/" + Digest::sha256("from other").to_string()).status, 404);
 }
 
+// Seen at the default too, it is the default's; and where several could be meant, nobody gets the credential.
+TEST_F(ServiceRouteTest, DigestMemoryLeadsNoCredentialAstray) {
+  const auto shared = "/v2/app/blobs/" + bench_.site.add_blob("app", "from both").to_string();
+  bench_.other.add_blob("app", "from both");
+  const auto alone = "/v2/app/blobs/" + Digest::sha256("from other").to_string();
+  bench_.site["app"].readers = {"Bearer alice", "Bearer dave"};
+  bench_.other["app"].readers = {"Bearer carol", "Bearer frank"};
+  const auto saw = [](Site& site, std::string_view credential) {
+    return std::ranges::any_of(site.server().seen(),
+                               [&](const auto& seen) { return seen.header("authorization") == credential; });
+  };
+  ASSERT_EQ(bench_.get(shared + "?ns=reg.test", with("Bearer alice")).status, 200);
+  for (const auto& target : {shared, alone})
+    ASSERT_EQ(bench_.get(target + "?ns=other.test", with("Bearer carol")).status, 200);
+  EXPECT_EQ(bench_.get(shared, with("Bearer dave")).body, "from both");
+  EXPECT_TRUE(saw(bench_.site, "Bearer dave"));
+  EXPECT_FALSE(saw(bench_.other, "Bearer dave"));
+  bench_.config.client.default_registry.clear();
+  bench_.apply();
+  EXPECT_TRUE(bench_.get(shared, with("Bearer erin")).is(404, "NAME_UNKNOWN"));
+  EXPECT_FALSE(saw(bench_.site, "Bearer erin") || saw(bench_.other, "Bearer erin"));
+  EXPECT_EQ(bench_.get(alone, with("Bearer frank")).body, "from other");
+  EXPECT_TRUE(saw(bench_.other, "Bearer frank"));
+}
+
 // What the filters refuse is 403 and no question to upstream, by whatever way the repository is named.
 TEST_F(ServiceRouteTest, Filters) {
   bench_.registry().allow = {"app", "team/*"};

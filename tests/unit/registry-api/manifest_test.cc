@@ -21,7 +21,7 @@ TEST(Manifest, OciImage) {
       parse_manifest(R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":)" +
                          descriptor(kA, 7) + R"(,"layers":[)" + descriptor(kB, 700'000'000'000) + "," +
                          descriptor(kC, 1) + R"(],"subject":)" + descriptor(kA, 9) + R"(,"unknown":{"x":[1]}})",
-                     "application/octet-stream");
+                     kDockerManifestType);
   ASSERT_TRUE(manifest) << manifest.error().what();
   EXPECT_EQ(manifest->kind, ManifestKind::kImage);
   EXPECT_EQ(manifest->media_type, kOciManifestType);
@@ -78,14 +78,80 @@ TEST(Manifest, SkipsWhatItCannotUse) {
   EXPECT_EQ(manifest->unsized[0].to_string(), kB);
 }
 
+std::size_t contained(const std::string& text, std::string_view media_type = kOciManifestType) {
+  const auto manifest = parse_manifest(text, media_type);
+  EXPECT_TRUE(manifest) << text;
+  return manifest ? manifest->contained().size() : 0;
+}
+
 // Foreign layers and subjects may name what the repository does not have: they prove nothing about it.
 TEST(Manifest, ContainedLeavesOutForeignLayersAndSubject) {
-  const auto manifest = parse_manifest(
-      R"({"layers":[)" + descriptor(kA, 5, R"(,"urls":["https://x"])") + R"(],"subject":)" + descriptor(kB, 5) + "}",
-      "");
-  ASSERT_TRUE(manifest);
-  EXPECT_EQ(manifest->layers.size(), 1U);
-  EXPECT_TRUE(manifest->contained().empty());
+  for (const std::string urls : {R"(["https://x"])", "[null]", R"("https://x")"}) {
+    const auto manifest =
+        parse_manifest(R"({"layers":[)" + descriptor(kC, 5) + "," + descriptor(kA, 5, R"(,"urls":)" + urls) +
+                           R"(],"subject":)" + descriptor(kB, 5) + "}",
+                       kOciManifestType);
+    ASSERT_TRUE(manifest);
+    EXPECT_EQ(manifest->layers.size(), 2U);
+    ASSERT_EQ(manifest->contained().size(), 1U) << urls;
+    EXPECT_EQ(manifest->contained()[0]->digest.to_string(), kC);
+  }
+  for (const std::string type : {"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+                                 "application/vnd.oci.image.layer.nondistributable.v1.tar"}) {
+    EXPECT_EQ(contained(R"({"layers":[{"mediaType":")" + type + R"(","digest":")" + kA + R"(","size":5}]})"), 0U);
+  }
+  const auto unsized = parse_manifest(
+      R"({"layers":[{"digest":")" + kA + R"(","urls":["https://x"]}],"subject":)" + R"({"digest":")" + kB + R"("}})",
+      kOciManifestType);
+  ASSERT_TRUE(unsized);
+  EXPECT_TRUE(unsized->unsized.empty());
+}
+
+// Registries look for what the type of a manifest makes it name, and take the rest as it is.
+TEST(Manifest, ContainedIsWhatRegistriesCheck) {
+  const auto list = [](const std::string& key) { return '"' + key + "\":[" + descriptor(kA, 5) + "]"; };
+  const auto image = "{" + list("layers") + "}";
+  EXPECT_EQ(contained(image), 1U);
+  EXPECT_EQ(contained(image, kDockerManifestType), 1U);
+  EXPECT_EQ(contained(image, std::string(kOciManifestType) + "; charset=utf-8"), 1U);
+  EXPECT_EQ(contained("{" + list("manifests") + "}", kOciIndexType), 1U);
+  EXPECT_EQ(contained("{" + list("manifests") + "}", kDockerListType), 1U);
+
+  const auto mixed = parse_manifest("{\"layers\":[]," + list("blobs") + "}", kOciManifestType);
+  ASSERT_TRUE(mixed);
+  EXPECT_TRUE(mixed->layers.empty());
+  EXPECT_EQ(contained(image, kDockerListType), 0U);
+  EXPECT_EQ(contained(image, "application/octet-stream"), 0U);
+  EXPECT_EQ(contained("{" + list("manifests") + "}"), 0U);
+  EXPECT_EQ(contained(R"({"mediaType":"application/vnd.oci.image.index.v1+json",)" + list("layers") + "}"), 0U);
+  EXPECT_EQ(
+      contained(R"({"mediaType":"application/vnd.oci.image.manifest.v1+json",)" + list("layers") + "}", kOciIndexType),
+      0U);
+  EXPECT_EQ(contained("{" + list("blobs") + "}", "application/vnd.oci.artifact.manifest.v1+json"), 0U);
+}
+
+// Where Go's reader finds other things than ours, what a registry has checked is not what is read here.
+TEST(Manifest, ContainedIsNothingWhereReadersDiffer) {
+  const auto own = "[" + descriptor(kB, 5) + "]";
+  const auto other = "[" + descriptor(kA, 5) + "]";
+  const auto layer = [](const std::string& more) { return R"({"layers":[)" + descriptor(kA, 5, more) + "]}"; };
+  for (const std::string& text : {
+           R"({"layers":)" + other + R"(,"Layers":)" + own + "}",
+           "{\"layers\":" + other + ",\"layer\xC5\xBF\":" + own + "}",
+           R"({"layers":)" + other + R"(,"\u004cayers":)" + own + "}",
+           R"({"layers":)" + own + R"(,"layers":)" + other + "}",
+           R"({"layers":)" + other + R"(,"CONFIG":)" + descriptor(kB, 5) + "}",
+           R"({"layers":)" + other + R"(,"MediaType":"application/vnd.oci.image.index.v1+json"})",
+           R"({"config":)" + descriptor(kA, 5, R"(,"Digest":")" + kB + '"') + "}",
+           layer(R"(,"Digest":")" + kB + '"'),
+           layer(R"(,"URLs":["https://x"])"),
+           layer(R"(,"urls":["https://x"],"urls":[])"),
+       }) {
+    EXPECT_EQ(contained(text), 0U) << text;
+  }
+  EXPECT_EQ(contained(R"({"manifests":)" + other + R"(,"Manifests":)" + own + "}", kOciIndexType), 0U);
+  EXPECT_EQ(contained(R"({"annotations":{"Size":"1","size":"2"},"layers":)" + own + "}"), 1U);
+  EXPECT_EQ(contained(layer(R"(,"annotations":{"URLs":"x"})")), 1U);
 }
 
 // Two readings under one digest (CVE-2021-41190), no JSON, and hostile shapes are refused.

@@ -336,6 +336,42 @@ TEST(UpstreamAuth, RegistryToken) {
   EXPECT_TRUE(fake.service.seen().empty());
 }
 
+// A challenge is answered to the registry, and not to whom it sends us: that host would choose who gets the credential.
+TEST(UpstreamAuth, ChallengeOfAnotherHostIsNotAnswered) {
+  FakeRegistry thief([](const Seen&) -> Reply { return {.body = R"({"token":"bait"})"}; });
+  FakeRegistry cdn([&](const Seen&) -> Reply {
+    return {.status = 401, .headers = {{"WWW-Authenticate", bearer_challenge(thief.url())}}};
+  });
+  TokenRegistry fake;
+  fake.registry.script([&](const Seen& seen) -> Reply {
+    if (seen.path() == "/real" && seen.header("authorization") == "Bearer token-1") return {.body = "content"};
+    if (seen.path() == "/real") {
+      return {.status = 401, .headers = {{"WWW-Authenticate", bearer_challenge(fake.service.url())}}};
+    }
+    const bool elsewhere = seen.path().contains("/blobs/");
+    return {.status = 307, .headers = {{"Location", elsewhere ? cdn.url() + "/x" : "/real"}}};
+  });
+  const auto file = own_file("challenge-password");
+  std::ofstream(file) << "secret";
+  Bench bench;
+  UpstreamConfig config;
+  config.urls = {fake.registry.url()};
+  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
+  const auto registry = bench.registry(config);
+  auto request = blob_request();
+  request.identity.kind = IdentityKind::kNode;
+  const auto got = bench.get(*registry, request);
+  ASSERT_TRUE(got) << got.error().what();
+  EXPECT_EQ(got->head.status, 401);
+  EXPECT_TRUE(got->head.redirected);
+  EXPECT_TRUE(thief.seen().empty());
+  EXPECT_EQ(cdn.seen().size(), 1);
+  // Within the registry's own host a redirect changes nothing.
+  request = manifest_request();
+  request.identity.kind = IdentityKind::kNode;
+  EXPECT_EQ(bench.get(*registry, request)->body, "content");
+}
+
 // A form with secrets is not sent on when the token service redirects.
 TEST(UpstreamAuth, SecretsDoNotFollowRedirects) {
   TokenRegistry fake;
