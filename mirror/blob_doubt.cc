@@ -349,7 +349,7 @@ void BlobFetch::on_heard(const p2p::Event& event) {
       else
         wanters_.insert(other.name);
     }
-    if (replied->reply->midstates) trust_.add_hint(*replied->reply->midstates, false);
+    if (replied->reply->midstates) trust_.add_hint(blob_->geometry().stripes(), *replied->reply->midstates, false);
     if (!asked_for_hints_ && !complete_neighbours_.empty()) {
       asked_for_hints_ = true;
       asio::co_spawn(context_.home, ask_for_hints(shared_from_this(), false), asio::detached);
@@ -404,9 +404,8 @@ Task<> BlobFetch::ask_for_hints(std::shared_ptr<BlobFetch> self, bool to_repair)
   if (names.size() > kAsked) names.resize(kAsked);
   for (const auto& name : names) {
     auto states = co_await midstates_of(*context_.peers, blob_->digest(), name);
-    if (!states) continue;
     // Its own, whatever name is written on it.
-    trust_.add_hint({name, std::move(*states)}, true);
+    if (!states || !trust_.add_hint(blob_->geometry().stripes(), {name, std::move(*states)}, true)) continue;
     if (++lists == 2 || to_repair) break;
   }
   if (to_repair) {

@@ -79,15 +79,18 @@ bool StripeTrust::seconded(std::uint32_t stripe, p2p::PeerId sender, const Check
   });
 }
 
-void StripeTrust::add_hint(p2p::MidstateList list, bool heard_from_publisher) {
+bool StripeTrust::add_hint(std::uint32_t stripes, p2p::MidstateList list, bool heard_from_publisher) {
+  // A message's list fits the size that the message itself says.
+  if (list.states.size() + 1 != stripes) return false;
   const std::lock_guard lock(mutex_);
   if (const auto known = std::ranges::find(lists_, list, &Heard::list); known != lists_.end()) {
     known->from_publisher = known->from_publisher || heard_from_publisher;
-    return;
+    return true;
   }
-  if (lists_.size() >= kListsMax) return;
+  if (lists_.size() >= kListsMax) return true;
   lists_.push_back({std::move(list), heard_from_publisher});
   if (!current_ && lists_.size() == 1) current_ = 0;
+  return true;
 }
 
 bool StripeTrust::has_hint() const {

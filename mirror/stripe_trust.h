@@ -55,8 +55,8 @@ class StripeTrust {
   bool seconded(std::uint32_t stripe, p2p::PeerId sender, const Checksum& actual) const;
 
   /// The list to go by from now on, if there is none; kept for the reckoning in any case. `heard_from_publisher`: not
-  /// by another's word.
-  void add_hint(p2p::MidstateList list, bool heard_from_publisher);
+  /// by another's word. False: it is none of a blob of `stripes` stripes, and not taken.
+  bool add_hint(std::uint32_t stripes, p2p::MidstateList list, bool heard_from_publisher);
   bool has_hint() const;
   /// Whether somebody else than `name` says himself the list that is gone by.
   bool hint_of_another(std::string_view name) const;

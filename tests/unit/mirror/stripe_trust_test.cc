@@ -9,6 +9,7 @@
 namespace oxbow::mirror {
 namespace {
 
+constexpr std::uint32_t kStripes = 4;
 constexpr p2p::PeerId kA = 2;
 constexpr p2p::PeerId kB = 3;
 constexpr p2p::PeerId kC = 4;
@@ -39,7 +40,7 @@ class StripeTrustTest : public ::testing::Test {
   }
   Checksum truth(std::uint32_t stripe) const { return stripe_sum(content_, stripe); }
 
-  const std::string content_ = pattern(4UL * 512 * 1024);
+  const std::string content_ = pattern(kStripes * 512UL * 1024);
   Scratch scratch_;
   StripeTrust trust_;
 };
@@ -154,12 +155,13 @@ TEST_F(StripeTrustTest, Lists) {
   const auto good = midstates_of(content_);
   auto bad = good;
   bad[1][0] ^= 1;
+  auto worse = bad;
+  worse[0] = bad[1];
   EXPECT_EQ(trust_.hint_says(0, good[0]), std::nullopt);
-  trust_.add_hint({"b", bad}, true);
-  trust_.add_hint({"b", {bad[1]}}, true);
-  trust_.add_hint({"c", good}, true);
-  trust_.add_hint({"d", bad}, false);
-  trust_.add_hint({"short", {good[0]}}, true);
+  EXPECT_TRUE(trust_.add_hint(kStripes, {"b", bad}, true));
+  EXPECT_TRUE(trust_.add_hint(kStripes, {"b", worse}, true));
+  EXPECT_TRUE(trust_.add_hint(kStripes, {"c", good}, true));
+  EXPECT_TRUE(trust_.add_hint(kStripes, {"d", bad}, false));
   EXPECT_TRUE(trust_.has_hint());
   EXPECT_EQ(trust_.hint_says(0, good[0]), true);
   EXPECT_EQ(trust_.hint_says(1, good[1]), false);
@@ -173,19 +175,35 @@ TEST_F(StripeTrustTest, Lists) {
   const auto blob = stored();
   EXPECT_EQ(trust_.verdict(*blob).publishers, Names{"b"});
   EXPECT_EQ(trust_.verdict(*blob).said_to_publish, Names{"d"});
-  trust_.add_hint({"d", bad}, true);  // and now it says so itself
+  trust_.add_hint(kStripes, {"d", bad}, true);  // and now it says so itself
   EXPECT_EQ(trust_.verdict(*blob).publishers, (Names{"b", "d"}));
   EXPECT_EQ(trust_.verdict(*blob).said_to_publish, Names());
+}
+
+// A list of another length is of another blob, and nothing can be checked by an empty one: it is not gone by, keeps no
+// place from a good one, and names nobody.
+TEST_F(StripeTrustTest, AListOfAnotherLengthIsRefused) {
+  const auto good = midstates_of(content_);
+  auto longer = good;
+  longer.push_back(good[0]);
+  EXPECT_FALSE(trust_.add_hint(kStripes, {"a", {}}, true));
+  EXPECT_FALSE(trust_.add_hint(kStripes, {"b", {good[1]}}, true));
+  EXPECT_FALSE(trust_.add_hint(kStripes, {"c", longer}, true));
+  EXPECT_FALSE(trust_.has_hint());
+  EXPECT_FALSE(trust_.any_differs(good));
+  EXPECT_TRUE(trust_.add_hint(kStripes, {"d", good}, true));
+  EXPECT_TRUE(trust_.has_hint());
+  EXPECT_EQ(trust_.verdict(*stored()).publishers, Names());
 }
 
 // A list that was only passed on may be who passed it on's own: it confirms nobody.
 TEST_F(StripeTrustTest, AListConfirmsByItsPublishersOwnWord) {
   const auto states = midstates_of(content_);
-  trust_.add_hint({"b", states}, false);
+  trust_.add_hint(kStripes, {"b", states}, false);
   EXPECT_FALSE(trust_.hint_of_another("a"));
-  trust_.add_hint({"a", states}, true);
+  trust_.add_hint(kStripes, {"a", states}, true);
   EXPECT_FALSE(trust_.hint_of_another("a"));
-  trust_.add_hint({"b", states}, true);
+  trust_.add_hint(kStripes, {"b", states}, true);
   EXPECT_TRUE(trust_.hint_of_another("a"));
   EXPECT_TRUE(trust_.hint_of_another("b"));
 }
