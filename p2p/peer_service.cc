@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <set>
 
 #include "core/encoding.h"
 #include "core/geometry.h"
@@ -26,6 +27,15 @@ using http::Response;
 
 /// Answers up to this size take no upload slot: the tail of a stripe, or a manifest, is worth no wait.
 constexpr std::uint64_t kSmallBytes = 64ULL * 1024;
+
+/// What the midstate lists of one answer may weigh in all: beside them there is room for 14 KiB of each of its replies.
+constexpr std::size_t kMaxReplyMidstatesBytes = kMaxMessageBytes - kMaxAnnounces * 14UL * 1024;
+static_assert(kMaxReplyMidstatesBytes > kMaxStripes * 32UL / 3 * 4, "the longest list of a SHA-256 digest");
+
+/// Of an answer: base64, as it travels.
+std::size_t weight_of(const MidstateList& list) {
+  return list.states.empty() ? 0 : (list.states.size() * list.states.front().size() + 2) / 3 * 4;
+}
 
 /// Tells the copies of one stripe from others. Two stripes that should share a number would wait for each other.
 std::uint64_t upload_of(const Digest& digest, std::uint32_t stripe) {
@@ -53,6 +63,8 @@ class Service final : public PeerService {
                   .Add({{"direction", "out"}})),
         have_streams_hits_(limit_counter(metrics, "peer_have_streams")),
         have_share_hits_(limit_counter(metrics, "peer_have_streams_to_one_peer")),
+        midstates_hits_(limit_counter(metrics, "peer_reply_midstates_bytes")),
+        upload_stall_hits_(limit_counter(metrics, "peer_upload_stall")),
         rate_(options.upload_bandwidth, limit_counter(metrics, "peer_upload_bandwidth")),
         slots_({options.upload_slots, options.same_stripe, options.upload_waiting},
                {.used = gauge_family(metrics, "oxbow_peer_upload_slots_used", "Upload slots in use").Add({}),
@@ -94,6 +106,13 @@ class Service final : public PeerService {
   Task<Response> known(const Request& request, const PeerRoute& route);
   Task<Response> small(const Request& request, const Digest& digest, const Asker& asker);
   Response preheat(const Request& request, const PeerRoute& route, const Asker& asker);
+  UploadTerms upload_terms() {
+    return {.rate = rate_,
+            .bytes = sent_,
+            .stall = options_.upload_stall,
+            .stall_hits = upload_stall_hits_,
+            .clock = parts_.clock};
+  }
 
   const PeerServiceOptions options_;
   const PeerServiceParts parts_;
@@ -101,6 +120,8 @@ class Service final : public PeerService {
   Counter& sent_;
   Counter& have_streams_hits_;
   Counter& have_share_hits_;
+  Counter& midstates_hits_;
+  Counter& upload_stall_hits_;
   UploadRate rate_;
   UploadSlots slots_;
   StripeReceivers receivers_;
@@ -206,11 +227,26 @@ Response Service::hello(const Request& request, const Asker& asker) {
 }
 
 Response Service::announce(const Request& request, const Asker& asker) {
-  const auto announces = parse_announces(request.body);
+  auto announces = parse_announces(request.body);
   if (!announces) return error_answer(announces.error());
   std::vector<AnnounceReply> replies;
   replies.reserve(announces->size());
-  for (const auto& one : *announces) replies.push_back(parts_.announce(asker.id, one));
+  // Each list is a copy of millions of bytes: once a digest, and none any more after the one that did not fit.
+  std::set<Digest> told;
+  std::size_t lists_bytes = 0;
+  for (auto& one : *announces) {
+    if (lists_bytes > kMaxReplyMidstatesBytes || told.contains(one.digest)) one.know_midstates = true;
+    auto reply = parts_.announce(asker.id, one);
+    if (reply.midstates) {
+      told.insert(one.digest);
+      lists_bytes += weight_of(*reply.midstates);
+      if (lists_bytes > kMaxReplyMidstatesBytes) {
+        reply.midstates.reset();
+        midstates_hits_.Increment();
+      }
+    }
+    replies.push_back(std::move(reply));
+  }
   return json_answer(to_json(replies));
 }
 
@@ -289,7 +325,7 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
   response.headers.add("content-type", "application/octet-stream");
   add_answer_fields(facts, route.stripe, response.headers);
   response.content_length = facts.length;
-  response.body = make_upload_body(loop, std::move(body), std::move(slot), rate_, sent_, parts_.clock);
+  response.body = make_upload_body(loop, std::move(body), std::move(slot), upload_terms());
   co_return response;
 }
 
@@ -358,7 +394,7 @@ Task<Response> Service::small(const Request& request, const Digest& digest, cons
   response.headers.add("content-type", found.media_type.empty() ? "application/octet-stream" : found.media_type);
   response.content_length = found.bytes->size();
   response.body = make_upload_body(*co_await this_loop(), std::make_unique<http::StringBody>(found.bytes),
-                                   std::move(slot), rate_, sent_, parts_.clock);
+                                   std::move(slot), upload_terms());
   co_return response;
 }
 

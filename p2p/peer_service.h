@@ -22,6 +22,8 @@ struct PeerServiceOptions {
   std::uint32_t same_stripe = 3;     ///< of them for one and the same stripe
   std::uint32_t upload_waiting = 3;  ///< stripe requests that wait for a slot, for at most `slot_wait`
   std::chrono::milliseconds slot_wait{200};
+  /// Who takes less than kUploadStallBytes (upload_body.h) in so long, of what is there for it, loses its slot.
+  std::chrono::milliseconds upload_stall{10'000};
   std::uint64_t upload_bandwidth = 0;  ///< bytes per second to all peers together; 0: unlimited
   std::uint32_t alternatives = 4;      ///< named by a busy answer
   std::uint32_t have_streams = 4'096;  ///< open at once

@@ -1,7 +1,8 @@
-// A stripe on its way to a peer: holds the upload slot while it lives, counts the bytes, and keeps the rate that all
-// uploads share. Thread rule: as http::Body. Lifetime: what it refers to outlives it.
+// A stripe on its way to a peer: holds the upload slot while it lives and its asker takes it, counts the bytes, and
+// keeps the rate that all uploads share. Thread rule: as http::Body. Lifetime: what it refers to outlives it.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,8 +30,21 @@ class UploadRate {
   Counter& hits_;
 };
 
+/// The least that an asker takes in each `stall` of what is there for it. Else a few bytes now and then, by a window or
+/// by the socket, would hold a slot for good: it is given up, and the body is cut where it is asked for more. 64 KiB in
+/// 10 s are 52 kbit/s. A body that waits, for its bytes or for the rate, holds its slot.
+inline constexpr std::size_t kUploadStallBytes = 64UL * 1024;
+
+/// Of all uploads of a node.
+struct UploadTerms {
+  UploadRate& rate;
+  Counter& bytes;
+  std::chrono::milliseconds stall;
+  Counter& stall_hits;
+  const Clock& clock;
+};
+
 std::unique_ptr<http::Body> make_upload_body(Loop& loop, std::unique_ptr<http::Body> inner,
-                                             std::optional<UploadSlots::Slot> slot, UploadRate& rate, Counter& bytes,
-                                             const Clock& clock);
+                                             std::optional<UploadSlots::Slot> slot, const UploadTerms& terms);
 
 }  // namespace oxbow::p2p

@@ -20,7 +20,8 @@ class Http2Connection final : public Protocol {
                 .header_bytes = connection.limits().header_bytes,
                 .fields = 1'000,
                 .body_bytes = connection.limits().request_body_bytes,
-                .bodies_bytes = std::max(connection.limits().h2_bodies_bytes, connection.limits().request_body_bytes),
+                .bodies_bytes = std::max(connection.limits().h2_bodies_bytes,
+                                         connection.limits().request_body_bytes + connection.limits().header_bytes),
                 .streams = connection.limits().h2_streams,
                 .frame_bytes = std::max(connection.limits().h2_frame_bytes, 16'384U),
                 .resets_per_second = connection.limits().h2_resets_per_second},
@@ -47,6 +48,10 @@ class Http2Connection final : public Protocol {
   void choose_unsent_limit(std::size_t sent_bytes);
   void count_hits();
   void set_deadline();
+  /// As on HTTP/1.1 a body has `idle_timeout` in all.
+  Http2Session::RequestTimes request_times() const {
+    return {.header = connection_.limits().header_timeout, .body = connection_.limits().idle_timeout};
+  }
   void write_log(const Http2Session::Outcome& outcome) const;
   Connection::Time now() const { return connection_.worker().now(); }
 
@@ -206,8 +211,8 @@ void Http2Connection::set_deadline() {
   if (session_.streams() == 0) {
     connection_.set_idle_since(std::max(progress_at_, connection_.idle_since()));
     deadline = std::min(deadline, connection_.idle_since() + limits.idle_timeout);
-  } else if (const auto since = session_.incomplete_since(); since != Connection::kNever) {
-    deadline = std::min(deadline, since + limits.header_timeout);
+  } else {
+    deadline = std::min(deadline, session_.request_due(request_times()));
   }
   connection_.set_deadline(deadline);
 }
@@ -215,13 +220,21 @@ void Http2Connection::set_deadline() {
 void Http2Connection::on_deadline() {
   auto& counters = connection_.context().limits;
   const auto then = now() - connection_.limits().send_timeout;
+  const bool pending = !out_.empty() || session_.sending() > 0;
   if (!ending_ && progress_at_ > then) {
     if (const auto stalled = session_.reset_stalled(then); stalled > 0) {
       counters.send_timeout.Increment(stalled);
       return run();
     }
   }
-  if (ending_ || !out_.empty() || session_.sending() > 0) {
+  if (!ending_ && (progress_at_ > then || !pending)) {
+    // A body that comes too slowly must not cost the other streams their connection.
+    if (const auto late = session_.refuse_late(request_times(), now()); late > 0) {
+      counters.header_timeout.Increment(late);
+      return run();
+    }
+  }
+  if (ending_ || pending) {
     counters.send_timeout.Increment();
     ended_ = true;
     connection_.linger();

@@ -39,9 +39,11 @@ struct Http2Session::Callbacks {
     auto* s = stream(session, frame->hd.stream_id);
     if (s == nullptr || s->header_done) return 0;  // trailers must not pass for header fields
     auto& limits = self(user).limits_;
-    s->header_bytes += name_length + value_length + kFieldOverheadBytes;  // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+    const auto bytes = name_length + value_length + kFieldOverheadBytes;  // as SETTINGS_MAX_HEADER_LIST_SIZE counts
+    s->header_bytes += bytes;
     if (s->header_bytes > limits.header_bytes || s->request.headers.size() >= limits.fields) s->too_large = true;
-    if (s->too_large) return 0;
+    if (!s->too_large && !self(user).collect(*s, bytes)) s->too_many = true;
+    if (s->too_large || s->too_many) return 0;
     const auto key = as_text(name, name_length);
     const std::string content(as_text(value, value_length));
     auto& request = s->request;
@@ -213,13 +215,14 @@ std::vector<Http2Session::Incoming> Http2Session::take_requests() { return std::
 
 void Http2Session::begin(std::int32_t id) {
   auto stream = std::make_unique<Stream>(id);
-  stream->outcome.received = now_;
+  stream->outcome.received = stream->heard_at = now_;
   nghttp2_session_set_stream_user_data(session_, id, stream.get());
   streams_[id] = std::move(stream);
 }
 
 void Http2Session::finish_header(Stream& stream) {
   stream.header_done = true;
+  stream.heard_at = now_;
   auto& request = stream.request;
   request.method = parse_method(request.method_text);
   stream.method = request.method;
@@ -232,6 +235,10 @@ void Http2Session::finish_header(Stream& stream) {
     ++hits_.header_bytes;
     return reject(stream, 431, "header too large");
   }
+  if (stream.too_many) {
+    ++hits_.bodies_bytes;
+    return reject(stream, 503, "too many requests at once");
+  }
   const auto& target = request.target;
   if (target.empty() || (target.front() != '/' && target != "*") || target.find('#') != std::string::npos) {
     return reject(stream, 400, "bad request target");
@@ -242,21 +249,27 @@ void Http2Session::finish_header(Stream& stream) {
   }
 }
 
+/// Who asks is looked at when the request is complete: until then anybody whose connection stands could fill memory.
+bool Http2Session::collect(Stream& stream, std::size_t bytes) {
+  if (collected_bytes_ + bytes > limits_.bodies_bytes) return false;
+  stream.collected_bytes += bytes;
+  collected_bytes_ += bytes;
+  return true;
+}
+
 void Http2Session::take_body(Stream& stream, std::string_view bytes) {
+  if (!bytes.empty()) stream.heard_at = now_;
   stream.body_bytes += bytes.size();
   if (stream.body_bytes > limits_.body_bytes) {
     ++hits_.body_bytes;
     return reject(stream, 413, "request body too large");
   }
   if (!keep_bodies_) return;
-  // Who asks is looked at when the request is complete: until then anybody whose connection stands could fill memory.
-  if (collected_bytes_ + bytes.size() > limits_.bodies_bytes) {
+  if (!collect(stream, bytes.size())) {
     ++hits_.bodies_bytes;
     return reject(stream, 503, "too many request bodies at once");
   }
   stream.request.body.append(bytes);
-  stream.collected_bytes += bytes.size();
-  collected_bytes_ += bytes.size();
 }
 
 void Http2Session::finish_request(Stream& stream) {
@@ -453,12 +466,27 @@ bool Http2Session::finished() const {
   return nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
 }
 
-Http2Session::Time Http2Session::incomplete_since() const {
-  auto oldest = Time::max();
+Http2Session::Time Http2Session::request_due(const Stream& stream, const RequestTimes& times) {
+  if (stream.complete) return Time::max();
+  if (!stream.header_done) return stream.outcome.received + times.header;
+  return std::min(stream.heard_at + times.header, stream.outcome.received + times.body);
+}
+
+Http2Session::Time Http2Session::request_due(const RequestTimes& times) const {
+  auto due = Time::max();
+  for (const auto& [id, stream] : streams_) due = std::min(due, request_due(*stream, times));
+  return due;
+}
+
+std::uint32_t Http2Session::refuse_late(const RequestTimes& times, Time now) {
+  now_ = now;
+  std::uint32_t count = 0;
   for (const auto& [id, stream] : streams_) {
-    if (!stream->complete) oldest = std::min(oldest, stream->outcome.received);
+    if (!stream->header_done || request_due(*stream, times) > now) continue;
+    reject(*stream, 408, "request not complete in time");
+    ++count;
   }
-  return oldest;
+  return count;
 }
 
 Http2Session::Time Http2Session::stalled_since(const Stream& stream) const {

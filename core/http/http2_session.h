@@ -22,7 +22,7 @@ struct Http2Limits {
   std::size_t header_bytes = 96UL * 1024;
   std::size_t fields = 1'000;
   std::size_t body_bytes = 1UL * 1024 * 1024;
-  std::size_t bodies_bytes = 2UL * 1024 * 1024;  ///< of all requests that are still incomplete
+  std::size_t bodies_bytes = 2UL * 1024 * 1024;  ///< of all requests that are still incomplete, headers included
   std::uint32_t streams = 128;
   std::uint32_t frame_bytes = 256U * 1024;
   std::uint32_t resets_per_second = 100;
@@ -82,8 +82,15 @@ class Http2Session {
   std::size_t streams() const noexcept { return streams_.size(); }
   /// Responses that have bytes and are not let send them: by the peer's windows, once `produce` gives nothing.
   std::size_t sending() const noexcept { return sending_; }
-  /// When the oldest request that is still incomplete began.
-  Time incomplete_since() const;
+  /// What a request has to keep to until it is complete.
+  struct RequestTimes {
+    std::chrono::milliseconds header;  ///< from its first byte to the end of its header, and between a body's bytes
+    std::chrono::milliseconds body;    ///< from its first byte to the end of its body
+  };
+  /// When the first of the requests that are incomplete, if they go on no further, is too late; max: none is.
+  Time request_due(const RequestTimes& times) const;
+  /// Answers 408 to those that are too late with their body; how many. A header that stands still holds the connection.
+  std::uint32_t refuse_late(const RequestTimes& times, Time now);
   /// Since when the oldest of the responses that are `sending` has moved no byte because a window is closed, its own or
   /// the connection's; max: none. A body that has nothing to give now is not one.
   Time stalled_since() const;
@@ -106,6 +113,8 @@ class Http2Session {
   void finish_request(Stream& stream);
   void reject(Stream& stream, int status, std::string_view why);
   void take_body(Stream& stream, std::string_view bytes);
+  bool collect(Stream& stream, std::size_t bytes);
+  static Time request_due(const Stream& stream, const RequestTimes& times);
   Time stalled_since(const Stream& stream) const;
   long read_body(Stream& stream, std::size_t length, std::uint32_t& flags);
   bool next_piece(Stream& stream);
@@ -124,7 +133,7 @@ class Http2Session {
   OutQueue* out_ = nullptr;
   std::size_t out_limit_ = 0;
   std::size_t sending_ = 0;
-  std::size_t collected_bytes_ = 0;  // of the bodies of incomplete requests
+  std::size_t collected_bytes_ = 0;  // of incomplete requests
   Time now_{};
   Time moved_at_{};  // a response's bytes, last
   Rate resets_;

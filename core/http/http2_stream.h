@@ -15,13 +15,15 @@ struct Http2Session::Stream {
   Request request;
   std::size_t header_bytes = 0;
   std::size_t body_bytes = 0;
-  std::size_t collected_bytes = 0;  // of them in memory, until the request is given out
+  std::size_t collected_bytes = 0;  // of both in memory, until the request is given out
   bool header_done = false;
   bool complete = false;   // the request has been given out or refused
   bool too_large = false;  // header
+  bool too_many = false;   // no room for the header beside the other requests
   bool responded = false;
 
   Outcome outcome;
+  Time heard_at{};  // bytes of the request, last
   Method method = Method::kGet;
   std::unique_ptr<Body> body;
   std::optional<std::uint64_t> length_left;

@@ -26,7 +26,7 @@ struct ServerLimits {
   std::size_t header_bytes = 96UL * 1024;              ///< 64 KiB of fields and a request line (clients.md row 14)
   std::size_t request_body_bytes = 1UL * 1024 * 1024;  ///< read and dropped up to this; more closes the connection
   std::size_t connections = 16'384;
-  /// Request bodies of all streams of a connection that are kept and still incomplete, together; at least one of
+  /// Headers and kept bodies of all requests of a connection that are still incomplete, together; one with a body of
   /// `request_body_bytes` may always come.
   std::size_t h2_bodies_bytes = 2UL * 1024 * 1024;
   std::uint32_t h2_streams = 128;
@@ -39,7 +39,8 @@ struct ServerLimits {
   /// (docs/decisions/0006-unsent-backlog.md).
   std::size_t bulk_unsent_bytes = 4UL * 1024 * 1024;
   std::size_t bulk_after_bytes = 1UL * 1024 * 1024;
-  std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header
+  std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request to the end of its header;
+                                                     ///< on HTTP/2 also between the bytes of a body
   std::chrono::milliseconds idle_timeout{120'000};   ///< between requests
   /// A client that takes no byte for this long is cut; a response on HTTP/2 that it has stopped by a window for so long
   /// is reset, whatever else its connection carries.

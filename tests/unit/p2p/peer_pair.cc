@@ -292,7 +292,9 @@ Pair::Pair(PairOptions options) {
              announced.push_back(announce);
              AnnounceReply reply;
              reply.digest = announce.digest;
+             reply.size = announce.size;
              reply.wanters = from;
+             if (!announce.know_midstates) reply.midstates = midstates;
              return reply;
            },
        .hello = [] { return hello_of("server"); },

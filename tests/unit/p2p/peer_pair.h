@@ -195,7 +195,8 @@ class Pair {
   FakePreheats preheats;
   AheadClock clock;
   std::mutex mutex;
-  std::vector<Announce> announced;  ///< under the mutex
+  std::vector<Announce> announced;        ///< under the mutex
+  std::optional<MidstateList> midstates;  ///< of every blob, as the coordinator has them
   std::vector<std::string> greeted;
   std::set<std::string> revoked;
   std::vector<Asked> asked;

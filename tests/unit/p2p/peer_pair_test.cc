@@ -306,6 +306,45 @@ TEST_P(PairTest, WaitsForASlot) {
   pair.drop(waiting);
 }
 
+// Who holds a slot and does not take what is there loses it to others, and is cut when it goes on. A stripe that is
+// still arriving keeps its slot, however long nothing comes.
+TEST_P(PairTest, WhoTakesTooLittleLosesItsSlot) {
+  auto given = with_one_slot(options());
+  given.service.upload_slots = 2;
+  given.service.upload_stall = milliseconds(250);
+  given.http.stream_window_bytes = 64 * 1024;
+  Pair pair(given);
+  const Stripes stripes(pair);
+  Collector arriving;
+  auto patient = pair.ask(stripes.ask(5), arriving);
+  ASSERT_TRUE(stays_under_way(stripes, arriving));
+  Collector slow(0);
+  auto stopped = pair.ask(stripes.ask(3), slow);
+  const auto hits = [&] {
+    return counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_upload_stall\"}");
+  };
+  const auto end = std::chrono::steady_clock::now() + kPairPatience;
+  while (hits() < 1 && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_EQ(pair.service->load(), (Load{.used = 1, .slots = 2, .waiting = 0}));
+
+  Collector other;
+  auto served = pair.ask(stripes.ask(3), other);
+  ASSERT_TRUE(other.wait_done());
+  EXPECT_TRUE(*other.outcome);
+  slow.open_room();
+  pair.on_loop([&] { stopped->resume(); });
+  ASSERT_TRUE(slow.wait_done());
+  ASSERT_FALSE(*slow.outcome);
+  EXPECT_EQ(slow.outcome->error().code(), Errc::kUnavailable);
+  stripes.feed->give(stripes.whole.substr(1));
+  ASSERT_TRUE(arriving.wait_done());
+  EXPECT_TRUE(*arriving.outcome);
+  EXPECT_EQ(hits(), 1);
+  pair.drop(patient);
+  pair.drop(stopped);
+  pair.drop(served);
+}
+
 // An asker that takes nothing stops the sender: what is on its way stays bounded, and all comes once it takes again.
 TEST_P(PairTest, BackPressure) {
   auto given = options();
@@ -519,6 +558,32 @@ TEST_P(PairTest, Announcements) {
   EXPECT_EQ(replies->size(), announces.size());
   EXPECT_EQ(replies->front().wanters, pair.server_side.id("client"));
   EXPECT_EQ(pair.announced.size(), announces.size());
+}
+
+// A list of midstates is millions of bytes: in one answer it comes once a digest, and none comes any more after the one
+// that would not fit. Later ones are not even asked of the coordinator.
+TEST(Pairs, MidstatesOfOneAnswerAreBounded) {
+  constexpr std::uint32_t kStates = 100'000;
+  constexpr std::uint64_t kSize = (kStates + 1) * 8 * kMiB;
+  Pair pair;
+  pair.midstates = MidstateList{"server", std::vector(kStates, std::string(32, 'm'))};
+  std::vector<Announce> announces;
+  for (const std::string_view blob : {"one", "one", "two", "three", "four"}) {
+    auto& one = announces.emplace_back();
+    one.digest = Digest::sha256(blob);
+    one.size = kSize;
+    one.have = HaveMap(Geometry(kSize).stripes());
+  }
+  const auto replies = pair.run(pair.client->announce(pair.server_id(), announces, kPairPatience));
+  ASSERT_TRUE(replies) << replies.error().what();
+  ASSERT_EQ(replies->size(), 5U);
+  std::vector<bool> told;
+  for (const auto& reply : *replies) told.push_back(reply.midstates.has_value());
+  EXPECT_EQ(told, (std::vector<bool>{true, false, true, false, false}));
+  std::vector<bool> spared;
+  for (const auto& one : pair.announced) spared.push_back(one.know_midstates);
+  EXPECT_EQ(spared, (std::vector<bool>{false, true, false, false, true}));
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_reply_midstates_bytes\"}"), 1);
 }
 
 // Facts with and without midstates.

@@ -60,7 +60,9 @@ struct H2Client::Callbacks {
     const auto part = std::min(length, rest.size());
     std::copy_n(rest.data(), part, into);
     rest.erase(0, part);
-    if (rest.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    const bool endless = self(user).endless_.contains(id);
+    if (endless && part == 0) return NGHTTP2_ERR_DEFERRED;
+    if (rest.empty() && !endless) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(part);
   }
 };

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,8 @@ class H2Client {
   /// `more`: further fields. A body is sent with the request when not empty.
   std::int32_t request(const std::string& method, const std::string& path,
                        const std::vector<std::pair<std::string, std::string>>& more = {}, std::string body = "");
+  /// Its body is not over with what was given, and nothing more comes. Before the request is sent.
+  void keep_open(std::int32_t stream) { endless_.insert(stream); }
   void reset(std::int32_t stream);
   void ping();
   /// Gives the peer this much more window on the stream.
@@ -58,6 +61,7 @@ class H2Client {
   Channel& channel_;
   nghttp2_session* session_ = nullptr;
   std::map<std::int32_t, std::string> uploads_;
+  std::set<std::int32_t> endless_;
 };
 
 }  // namespace oxbow::http::test

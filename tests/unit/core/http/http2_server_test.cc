@@ -298,6 +298,26 @@ TEST_F(Http2Server, RequestBodiesHaveALimit) {
   EXPECT_EQ(client.results[asked].informational, std::vector{100});
 }
 
+// A request whose body stands still is answered with 408, alone: the connection and what else it carries go on.
+TEST_F(Http2Server, AStandingBodyIsRefusedAlone) {
+  const auto live = add_fed("/live", std::nullopt);
+  serve({.header_timeout = std::chrono::milliseconds(200), .send_timeout = std::chrono::milliseconds(100)}, false,
+        true);
+  H2Client client(*channel);
+  const auto running = client.request("GET", "/live");
+  const auto late = client.request("PUT", "/late", {}, "some");
+  client.keep_open(late);
+  ASSERT_TRUE(client.finish(late));
+  EXPECT_EQ(client.results[late].status, 408);
+  EXPECT_EQ(server->limit_hits("http.header_timeout"), 1);
+  live->feed("x");
+  live->feed(Piece(End{}));
+  ASSERT_TRUE(client.finish(running));
+  EXPECT_EQ(client.results[running].body, "x");
+  EXPECT_EQ(client.results[running].error, 0U);
+  EXPECT_EQ(server->server->connections(), 1U);
+}
+
 // A drained connection says GOAWAY, finishes its streams, then ends.
 TEST_F(Http2Server, DrainFinishesStreams) {
   const auto control = add_fed("/w", 6);

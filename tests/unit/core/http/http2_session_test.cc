@@ -15,6 +15,8 @@ constexpr std::uint32_t kNoError = 0, kInternalError = 2, kCancel = 8;
 
 /// HPACK: `:scheme: http`, `:path: /`, `:authority: h`; before it GET or POST from the static table.
 const std::string kRest = "\x86\x84\x41\x01h";
+/// Of a POST, with 32 bytes for each of its four fields.
+constexpr std::size_t kPostHeaderBytes = 11 + 11 + 6 + 11 + 4 * 32;
 
 /// Gives its text, then waits without end.
 class QuietBody final : public Body {
@@ -154,10 +156,10 @@ TEST_F(Http2SessionTest, AClosedConnectionWindowStopsAll) {
   EXPECT_EQ(session->streams(), 0U);
 }
 
-// Bodies that are still coming share a bound: who goes beyond it is refused, and what is complete or given up makes
-// room.
-TEST_F(Http2SessionTest, IncompleteBodiesShareABound) {
-  begin({.body_bytes = 100, .bodies_bytes = 150}, 1'000);
+// Requests that are still coming share a bound, header and body: who goes beyond it is refused, and what is complete or
+// given up makes room.
+TEST_F(Http2SessionTest, IncompleteRequestsShareABound) {
+  begin({.body_bytes = 100, .bodies_bytes = 3 * kPostHeaderBytes + 150}, 1'000);
   for (const std::uint32_t stream : {1U, 3U, 5U}) {
     post(stream);
     data(stream, 60);
@@ -174,12 +176,71 @@ TEST_F(Http2SessionTest, IncompleteBodiesShareABound) {
   feed(frame(kRst, 0, 3, u32(kCancel)));
   for (const std::uint32_t stream : {7U, 9U}) {
     post(stream);
-    data(stream, 75);
+    data(stream, 100);
   }
   data(7, 0, true);
   data(9, 0, true);
   EXPECT_EQ(session->take_requests().size(), 2U);
   EXPECT_EQ(session->take_hits().bodies_bytes, 0U);
+}
+
+// Headers alone fill it too: a few bytes on the wire may be many in memory.
+TEST_F(Http2SessionTest, HeadersOfIncompleteRequestsCount) {
+  begin({.body_bytes = 100, .bodies_bytes = 2 * kPostHeaderBytes}, 1'000);
+  for (const std::uint32_t stream : {1U, 3U, 5U}) post(stream);
+  EXPECT_EQ(resets(sent(), kNoError), (std::vector<std::uint32_t>{5}));
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].status, 503);
+  EXPECT_EQ(session->take_hits().bodies_bytes, 1U);
+  data(1, 0, true);
+  post(7);
+  data(7, 0, true);
+  EXPECT_EQ(session->take_requests().size(), 2U);
+  EXPECT_EQ(session->take_hits().bodies_bytes, 0U);
+}
+
+// A body has to go on, and to end: each byte gives it time, up to a bound. Who is late is answered alone.
+TEST_F(Http2SessionTest, ALateBodyIsRefused) {
+  const Http2Session::RequestTimes times{.header = seconds(10), .body = seconds(25)};
+  begin({}, 1'000);
+  EXPECT_EQ(session->request_due(times), Time::max());
+  post(1);
+  post(3);
+  const auto begun = now;
+  EXPECT_EQ(session->request_due(times), begun + seconds(10));
+  for (int i = 0; i < 2; ++i) {
+    now += seconds(9);
+    data(1, 1);
+    if (i == 0) {
+      EXPECT_EQ(session->refuse_late(times, now), 0U);
+    }
+  }
+  EXPECT_EQ(session->refuse_late(times, now), 1U);
+  EXPECT_EQ(resets(sent(), kNoError), (std::vector<std::uint32_t>{3}));
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].status, 408);
+  EXPECT_EQ(session->request_due(times), begun + seconds(25));
+
+  now = begun + seconds(24);
+  data(1, 1);
+  EXPECT_EQ(session->refuse_late(times, now), 0U);
+  now = begun + seconds(25);
+  EXPECT_EQ(session->refuse_late(times, now), 1U);
+  EXPECT_EQ(session->request_due(times), Time::max());
+  sent();
+  ASSERT_EQ(outcomes.size(), 2U);
+  EXPECT_EQ(outcomes[1].status, 408);
+}
+
+// What stands in the middle of its header holds the whole connection: it is due, and cannot be answered alone.
+TEST_F(Http2SessionTest, AHeaderThatStandsStillIsDue) {
+  const Http2Session::RequestTimes times{.header = seconds(10), .body = seconds(25)};
+  begin({}, 1'000);
+  feed(frame(kHeaders, 0, 1, "\x83"));
+  EXPECT_EQ(session->request_due(times), now + seconds(10));
+  now += seconds(10);
+  EXPECT_EQ(session->refuse_late(times, now), 0U);
+  EXPECT_EQ(session->request_due(times), now);
 }
 
 }  // namespace
