@@ -173,6 +173,18 @@ bool BlobMembers::holds(const BlobMember& member, std::uint32_t span) const noex
   return member.complete || (member.have.size() == stripes_ && lease_spans_.all_in(member.have, span));
 }
 
+std::uint64_t BlobMembers::bytes_held(const BlobMember& member, std::uint32_t span) const noexcept {
+  if (member.complete) return span_bytes(span);
+  if (member.have.size() != stripes_) return 0;
+  const Geometry geometry(blob_bytes);
+  std::uint64_t bytes = 0;
+  const auto end = lease_spans_.end(span, stripes_);
+  for (auto stripe = lease_spans_.begin(span); stripe < end; ++stripe) {
+    if (member.have.has(stripe)) bytes += geometry.stripe(stripe).size();
+  }
+  return bytes;
+}
+
 bool BlobMembers::is_rare(std::uint32_t span) const noexcept {
   if (complete_ > 0 || stripe_holders_.empty()) return false;
   const auto begin = lease_spans_.begin(span);

@@ -88,6 +88,8 @@ class BlobMembers {
   /// Whether every stripe of the span is at the asker or at some member, those of `without` not counted.
   bool held(std::uint32_t span, PeerId asker, std::span<const PeerId> without) const noexcept;
   bool holds(const BlobMember& member, std::uint32_t span) const noexcept;
+  /// How much of the span that member has by its map.
+  std::uint64_t bytes_held(const BlobMember& member, std::uint32_t span) const noexcept;
   /// More than half of the span's stripes are at one member only, and nobody has all of the blob.
   bool is_rare(std::uint32_t span) const noexcept;
   /// Of a rare span: a member that holds all of it. Looks at every member.

@@ -224,7 +224,14 @@ void Coordinator::Impl::grant(BlobMembers& blob, PeerId from, BlobMember& member
       name_holder_of_rest(blob, from, peers, span, reply);
     }
     std::erase_if(blob.wishes, [span](const BlobWish& wish) { return wish.span == span; });
-    blob.leases.push_back({.span = span, .holder = from, .granted = now, .expires = now + rules.ttl(blob)});
+    // What it has of the span already is in its claims too, and did not come by this lease.
+    const auto bytes = blob.bytes_held(member, span);
+    blob.leases.push_back({.span = span,
+                           .holder = from,
+                           .granted = now,
+                           .expires = now + rules.ttl(blob),
+                           .bytes_at_grant = bytes,
+                           .bytes = bytes});
     reply.granted.push_back({span, rules.ttl(blob)});
     ++own;
   }

@@ -15,7 +15,8 @@ constexpr auto kJudgedAfter = 1'000ms;    // a lease's speed is not judged befor
 constexpr double kSlowShare = 0.15;      // of the usual speed. Connections that share a full link differ by more than 4
 constexpr double kLastShare = 0.3;       // where nobody else has a lease: all who want the blob wait for this one
 constexpr auto kLongestWait = 10'000ms;  // for a first byte: by then the holder's own limit has ended its request
-constexpr double kAgainPerMemberMs = 4;  // 250 members and more announce once a second
+constexpr auto kLongestLease = 600'000ms;  // on the slowest links; docs/peer-protocol.md allows an hour
+constexpr double kAgainPerMemberMs = 4;    // 250 members and more announce once a second
 
 }  // namespace
 
@@ -24,7 +25,8 @@ std::chrono::milliseconds LeaseRules::ttl(const BlobMembers& blob) const {
   const auto first_byte = std::min<std::chrono::milliseconds>(several(blob.first_byte_ms), kLongestWait);
   if (blob.lease_rate <= 0) return std::max(options_.lease_min, first_byte);
   const double span_ms = static_cast<double>(spans_.bytes(Geometry(blob.blob_bytes))) / blob.lease_rate * 1000;
-  return std::max({options_.lease_min, first_byte, several(span_ms)});
+  const auto longest = std::max<std::chrono::milliseconds>(options_.lease_min, kLongestLease);
+  return std::clamp(several(span_ms), std::max(options_.lease_min, first_byte), longest);
 }
 
 std::chrono::milliseconds LeaseRules::again(const BlobMembers& blob, const BlobMember& member) const {

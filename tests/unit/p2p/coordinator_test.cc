@@ -987,5 +987,43 @@ TEST_F(ManyMembers, KeepsThoseWithLeases) {
   EXPECT_EQ(small.leases(), 1U);
 }
 
+// What the holder had of the span before is in its first claim, and is no byte of the lease: the registry may think as
+// long as before anybody's first byte.
+TEST_F(CoordinatorTest, WhatWasThereBeforeIsNoProgress) {
+  HaveMap part(256);
+  for (std::uint32_t stripe = 0; stripe < 3; ++stripe) part.set(stripe);
+  auto ask = wanting({0});
+  ask.have = part;
+  ASSERT_EQ(tell(1, ask).granted.size(), 1U);
+  auto claim = wanting();
+  claim.have = part;
+  claim.leases = {{0, 3 * kMiB}};
+  for (int i = 0; i < 20; ++i) {
+    now_ += 200ms;
+    EXPECT_TRUE(tell(1, claim).lost.empty());
+    EXPECT_TRUE(tell(2, wanting({0})).granted.empty()) << (now_ - Time{100'000}).count() << " ms";
+  }
+}
+
+// On the slowest links as well a lease's time is one that others can read.
+TEST_F(CoordinatorTest, ALeaseLastsAnHourAtMost) {
+  ASSERT_EQ(tell(1, wanting({0})).granted.size(), 1U);
+  for (std::uint64_t i = 1; i < 4'000; ++i) {
+    now_ += 1'000ms;
+    auto claim = wanting();
+    claim.leases = {{0, i * 2'048}};
+    ASSERT_TRUE(tell(1, claim).lost.empty());
+  }
+  HaveMap first_span(256);
+  for (std::uint32_t stripe = 0; stripe < 8; ++stripe) first_span.set(stripe);
+  auto done = wanting({1});
+  done.have = first_span;
+  done.released = {0};
+  const auto reply = tell(1, done);
+  ASSERT_EQ(reply.granted.size(), 1U);
+  EXPECT_GT(reply.granted[0].ttl, 60s);
+  EXPECT_LE(reply.granted[0].ttl, 1h);
+}
+
 }  // namespace
 }  // namespace oxbow::p2p
