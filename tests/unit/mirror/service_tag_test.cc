@@ -186,5 +186,18 @@ TEST_F(ServiceTagTest, QuestionsAreSharedOnlyWithinAnIdentity) {
   for (auto& answer : bad) EXPECT_EQ(answer.get().status, 401);
 }
 
+// A clock that ran ahead and was set back: what was validated by it is of no known age, and is asked for again.
+TEST_F(ServiceTagTest, AClockThatWasSetBack) {
+  bench_.clock().advance(3h);
+  bench_.get(kTag);
+  bench_.clock().advance(-2h);
+  const auto second = move();
+  EXPECT_EQ(bench_.get(kTag).header("Docker-Content-Digest"), second.to_string());
+  // Nor is it served for hours while upstream fails.
+  bench_.clock().advance(-1h);
+  bench_.site.set({.down = 503});
+  EXPECT_NE(bench_.get(kTag).status, 200);
+}
+
 }  // namespace
 }  // namespace oxbow::mirror
