@@ -61,7 +61,7 @@ void Announcer::take_restarted() {
     names.swap(restarted_);
   }
   for (const auto name : names) {
-    for (auto& [digest, told] : told_) std::erase(told, name);
+    for (auto& [digest, told] : told_) std::erase_if(told.peers, [name](const auto& one) { return one.name == name; });
   }
 }
 
@@ -82,8 +82,10 @@ std::vector<Digest> Announcer::everything() {
   for (const auto& listing : blobs_.store().list()) {
     if (listing.stored_bytes == 0) continue;
     out.push_back(listing.digest);
-    if (const auto known = told_.find(listing.digest); known != told_.end())
-      still_here.emplace(listing.digest, std::move(known->second));
+    const auto known = told_.find(listing.digest);
+    if (known == told_.end()) continue;
+    std::erase_if(known->second.peers, [this](const auto& one) { return !remembers(one); });
+    still_here.emplace(listing.digest, std::move(known->second));
   }
   told_ = std::move(still_here);
   return out;
@@ -112,16 +114,19 @@ Task<> Announcer::run(std::shared_ptr<Announcer> self) {
       if (check) check_due_.reset();  // another wish that comes from here on stands
     }
     take_restarted();
+    std::vector<Digest> lost;
     // Before the others: what is gone is not told again, and would be forgotten with that.
     if (check || now() >= std::min(all_due_, look_due_)) {
       look_due_ = now() + options_.look;
       co_await take_back();
       if (stopped_) co_return;
+      lost = shrunk();
     }
     const bool all = now() >= all_due_;
     if (all) all_due_ = next_round();
     bool told = true;
-    if (all || check) told = co_await say(everything(), false, all ? To::kAll : To::kNotTold);
+    if (!all && !lost.empty()) told = co_await say(std::move(lost), false, To::kAll);
+    if (all || check) told = co_await say(everything(), false, all ? To::kAll : To::kNotTold) && told;
     if (!digests.empty() && !co_await say(digests, true, To::kAll)) {
       told = false;
       if (owed_.size() < kNewsMax) owed_.insert(digests.begin(), digests.end());
@@ -168,11 +173,27 @@ Task<bool> Announcer::send(Batch batch) {
   for (const auto& one : batch.announces) digests.push_back(one.digest);
   const bool told = co_await send_(batch.peer, std::move(batch.announces));
   for (const auto& digest : digests) {
-    auto& names = told_[digest];
-    std::erase(names, batch.name);
-    if (told) names.push_back(batch.name);
+    auto& known = told_[digest];
+    std::erase_if(known.peers, [&batch](const auto& one) { return one.name == batch.name; });
+    if (!told) continue;
+    known.peers.push_back({batch.name, now()});
+    if (const auto blob = held(digest)) known.stripes = blob->stripes_present();
   }
   co_return told;
+}
+
+/// A coordinator that has not been told again since has forgotten it.
+bool Announcer::remembers(const Told::Peer& told) const { return now() - told.at < 2 * options_.again; }
+
+/// Of which less is here than was told: what has gone is leased to nobody while it counts as held. Whoever fetches
+/// announces by itself.
+std::vector<Digest> Announcer::shrunk() const {
+  std::vector<Digest> out;
+  for (const auto& [digest, told] : told_) {
+    const auto blob = held(digest);
+    if (blob && blob->stripes_present() < told.stripes && !blobs_.running(digest)) out.push_back(digest);
+  }
+  return out;
 }
 
 /// Nothing of it is here, and it is not being fetched: whoever fetches announces by itself, and would lose its leases.
@@ -183,14 +204,14 @@ bool Announcer::is_gone(const Digest& digest) const { return !blobs_.running(dig
 Task<> Announcer::take_back() {
   std::map<p2p::Key, std::vector<p2p::Announce>> by_name;
   std::erase_if(told_, [&](const auto& entry) {
-    const auto& [digest, names] = entry;
+    const auto& [digest, told] = entry;
     if (!is_gone(digest)) return false;
     p2p::Announce announce;
     announce.digest = digest;
     announce.interest = p2p::Interest::kLeft;
     announce.want_neighbours = false;
     announce.know_midstates = true;
-    for (const auto name : names) by_name[name].push_back(announce);
+    for (const auto& peer : told.peers) by_name[peer.name].push_back(announce);
     return true;
   });
   if (by_name.empty()) co_return;
@@ -219,7 +240,8 @@ Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates, To t
     for (const auto peer : snapshot->ranked(p2p::key_of(digest), options_.told)) {
       const auto name = p2p::key_of(snapshot->find(peer)->member.name);
       const auto known = told_.find(digest);
-      if (to == To::kNotTold && known != told_.end() && std::ranges::find(known->second, name) != known->second.end())
+      if (to == To::kNotTold && known != told_.end() &&
+          std::ranges::any_of(known->second.peers, [&](const auto& one) { return one.name == name && remembers(one); }))
         continue;
       if (!announce) announce = describe(digest, with_midstates || owed_.contains(digest));
       if (!announce) break;

@@ -46,12 +46,22 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
  private:
   struct Batch;
   enum class To : std::uint8_t { kAll, kNotTold };
+  struct Told {
+    struct Peer {
+      p2p::Key name;
+      std::chrono::milliseconds at;
+    };
+    std::vector<Peer> peers;
+    std::uint32_t stripes = 0;  ///< that were here then
+  };
 
   Task<> run(std::shared_ptr<Announcer> self);
   /// False: somebody could not be told.
   Task<bool> say(std::vector<Digest> digests, bool with_midstates, To to);
   Task<bool> send(Batch batch);
   Task<> take_back();
+  std::vector<Digest> shrunk() const;
+  bool remembers(const Told::Peer& told) const;
   bool is_gone(const Digest& digest) const;
   std::shared_ptr<storage::Blob> held(const Digest& digest) const;
   void take_restarted();
@@ -72,7 +82,7 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   std::chrono::milliseconds all_due_{0};   ///< everybody, again
   std::chrono::milliseconds look_due_{0};  ///< for what is gone
   /// Who has been told of a blob, by the keys of their names. Of the loop.
-  std::unordered_map<Digest, std::vector<p2p::Key>, Digest::Hash> told_;
+  std::unordered_map<Digest, Told, Digest::Hash> told_;
   std::unordered_set<Digest, Digest::Hash> owed_;  ///< somebody was not told of them: the next time with midstates too
   std::mutex mutex_;                               ///< what follows
   std::unordered_set<Digest, Digest::Hash> news_;

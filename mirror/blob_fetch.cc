@@ -3,6 +3,7 @@
 #include "core/large_blob.h"
 #include "core/log.h"
 #include "mirror/blob_fetch_parts.h"
+#include "mirror/have_board.h"
 
 namespace oxbow::mirror {
 namespace {
@@ -467,6 +468,8 @@ void BlobFetch::apply(const std::vector<p2p::Action>& actions) {
       if (!links_) continue;
       auto message = *send;
       message.announce.know_midstates = trust_.has_hint();
+      // Of a blob that leaves by span the strategy knows what its readers need, not what has gone behind them.
+      if (window_most_ > 0) message.announce.have = have_map(*blob_, this);
       links_->send(std::move(message));
     } else if (const auto* watch = std::get_if<p2p::WatchHave>(&action)) {
       if (links_) links_->watch(watch->peer);

@@ -196,6 +196,7 @@ Result<std::string> Preheats::start(Request request) {
   for (auto& name : *names) preheat->nodes.push_back({.name = std::move(name)});
   preheat->turns.resize(preheat->nodes.size());
   preheat->open = preheat->nodes.size();
+  Loop* loop = nullptr;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return fail(Errc::kUnavailable, "the daemon is going away");
@@ -208,15 +209,15 @@ Result<std::string> Preheats::start(Request request) {
       preheats_.erase(oldest);
     }
     preheats_.push_back(preheat);
+    loop = &parts_.loops.at(next_loop_++ % parts_.loops.size());
   }
   log::info("preheat begun", {{"id", preheat->id},
                               {"image", preheat->request.image},
                               {"digest", preheat->request.digest.to_string()},
                               {"nodes", preheat->nodes.size()}});
-  auto& loop = parts_.loops.at(next_loop_++ % parts_.loops.size());
   const auto workers = std::min(limits_.at_once, preheat->nodes.size());
-  asio::post(loop, [&loop, preheat, workers] {
-    for (std::size_t i = 0; i < workers; ++i) asio::co_spawn(loop, work(preheat), asio::detached);
+  asio::post(*loop, [loop, preheat, workers] {
+    for (std::size_t i = 0; i < workers; ++i) asio::co_spawn(*loop, work(preheat), asio::detached);
   });
   return preheat->id;
 }

@@ -200,5 +200,27 @@ TEST_F(AnnouncerTest, WhatHasGoneIsNotTold) {
   EXPECT_TRUE(told().empty());
 }
 
+// Of a large blob some goes and the rest stays: who was told of all of it is told what is left.
+TEST_F(AnnouncerTest, WhatHasShrunkIsToldAgain) {
+  options_.look = std::chrono::milliseconds(20);
+  options_.settle = std::chrono::hours(1);
+  expect_right(read(whole()));
+  settle();
+  ring({"a", "b", "c"});
+  start();
+  announcer_->holds(digest_);
+  ASSERT_TRUE(eventually([&] { return told().size() == 2; }));
+  store_->peek(digest_)->drop_stripe(1);
+  ASSERT_TRUE(eventually([&] { return told().size() >= 4; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  const auto heard = told();
+  ASSERT_EQ(heard.size(), 4U);
+  for (std::size_t i = 2; i < 4; ++i) {
+    EXPECT_EQ(heard[i].second.interest, p2p::Interest::kHolding);
+    EXPECT_FALSE(heard[i].second.have.has(1));
+    EXPECT_TRUE(heard[i].second.have.has(0));
+  }
+}
+
 }  // namespace
 }  // namespace oxbow::mirror

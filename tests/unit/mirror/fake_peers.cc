@@ -246,6 +246,7 @@ std::unique_ptr<p2p::Strategy> FakePeers::make_strategy(p2p::StrategyContext con
 
 Task<Result<p2p::AnnounceReply>> FakePeers::announce(p2p::PeerId, p2p::Announce announce, std::chrono::milliseconds) {
   auto answer = reply;
+  most_announced_ = std::max(most_announced_.load(), announce.have.count());
   if (announced_++ > 0 && named_once) answer.neighbours.clear();
   answer.digest = announce.digest;
   answer.size = announce.size;

@@ -52,6 +52,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   p2p::AnnounceReply reply;
   bool named_once = false;  ///< its neighbours are in the first answer alone
   int announced() const { return announced_; }
+  /// Stripes that the coordinator was told of, at most.
+  std::uint32_t most_announced() const { return most_announced_; }
 
   void release(p2p::PeerId id) {
     const std::lock_guard lock(mutex_);
@@ -134,6 +136,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::vector<p2p::PeerId> asked_;
   std::atomic<int> calls_open_ = 0;
   std::atomic<int> announced_ = 0;
+  std::atomic<std::uint32_t> most_announced_ = 0;
   std::atomic<std::uint64_t> bytes_given_ = 0;
   std::atomic<std::uint32_t> held_ = 0;
   std::atomic<std::uint32_t> facts_asked_ = 0;

@@ -52,6 +52,24 @@ TEST_F(SmallBlobTest, APartIsComparedWithUpstream) {
   EXPECT_EQ(source_->requests(), 1);
 }
 
+/// Of this blob the disk keeps a part at a time.
+class LargeBlobTest : public PeerSite {
+ protected:
+  static constexpr std::uint64_t kBudget = 64ULL * 1024 * 1024;
+  LargeBlobTest() : PeerSite(1024ULL * 1024, kBudget, pattern(112ULL * 1024 * 1024)) {
+    peers_.real_strategy = p2p::StrategyKind::kSwarm;
+  }
+};
+
+// The coordinator is told what is here, not what has been and has gone: that it would lease to nobody.
+TEST_F(LargeBlobTest, WhatHasGoneIsNotAnnounced) {
+  expect_right(read(whole()));
+  settle();
+  EXPECT_GT(peers_.announced(), 1);
+  EXPECT_GT(peers_.most_announced(), 0U);
+  EXPECT_LE(peers_.most_announced() * kStripe, kBudget);
+}
+
 // Stripes from peers make the blob, verified, without a byte from upstream; the node says that it holds it.
 TEST_F(PeerFetchTest, StripesFromPeers) {
   peers_.script.otherwise = {kA};

@@ -18,7 +18,9 @@ inline constexpr std::size_t kStripe = 512UL * 1024;
 class PeerSite : public ::testing::Test {
  protected:
   /// By default the blob is too large to wait for its hash.
-  explicit PeerSite(std::uint64_t held_whole_bytes = 1024ULL * 1024, std::uint64_t budget = 1024ULL * 1024 * 1024) {
+  explicit PeerSite(std::uint64_t held_whole_bytes = 1024ULL * 1024, std::uint64_t budget = 1024ULL * 1024 * 1024,
+                    std::string content = pattern(8 * kStripe - 5000))
+      : content_(std::move(content)) {
     const std::filesystem::path memory = "/dev/shm";
     const auto root = ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
     std::string name = (root / "oxbow-peers-XXXXXX").string();
@@ -122,7 +124,7 @@ class PeerSite : public ::testing::Test {
   static constexpr p2p::PeerId kA = 2;
   static constexpr p2p::PeerId kB = 3;
   static constexpr p2p::PeerId kC = 4;
-  const std::string content_ = pattern(8 * kStripe - 5000);
+  const std::string content_;
   const Digest digest_ = Digest::sha256(content_);
   std::shared_ptr<FakeSource> source_ = std::make_shared<FakeSource>(content_);
   FakePeers peers_{{"a", "b", "c"}};
