@@ -79,6 +79,13 @@ bool is_loopback(std::string_view listen) {
   return parts && (parts->bracketed ? parts->host == "::1" : parts->host.starts_with("127."));
 }
 
+bool can_be_connected_to(std::string_view address) {
+  if (address.starts_with("fd:")) return false;
+  const auto parts = split_host_port(address);
+  return parts && parts->host != "0.0.0.0" && parts->host != "::" &&
+         parts->port.find_first_not_of('0') != parts->port.npos;
+}
+
 std::string check_host_port(std::string_view text) {
   const auto parts = split_host_port(text);
   const bool right = parts && is_port(parts->port) &&

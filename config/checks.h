@@ -12,6 +12,8 @@ namespace oxbow::config {
 std::string check_listen(std::string_view text);
 /// Whether a listen address can be reached from this machine only.
 bool is_loopback(std::string_view listen);
+/// Whether others could connect to it: no descriptor, no wildcard, no port 0.
+bool can_be_connected_to(std::string_view address);
 /// "host:port", "10.0.0.7:5051", "[::1]:5051"
 std::string check_host_port(std::string_view text);
 /// A registry's name or alias: a host, host:port or a plain word; it stands in paths and in `?ns=`.

@@ -85,6 +85,17 @@ void validate_ring(const Config& config, Problems& out) {
   if (is_loopback(peer.listen) && peer.advertise.empty() && members) {
     warning(out, "peer.listen", "is a loopback address: peers on other hosts cannot reach it");
   }
+  // The other providers' lists say where a node is reached.
+  const auto& told = peer.advertise.empty() ? peer.listen : peer.advertise;
+  if (config.membership.provider == MembershipProvider::kEtcd && !can_be_connected_to(told)) {
+    error(out, "peer.advertise",
+          fmt::format("is needed: this node would be registered as \"{}\", where no peer can reach it", told));
+  }
+  if (peer.weight < kRingWeightMin || peer.weight > kRingWeightMax) {
+    warning(out, "peer.weight",
+            fmt::format("counts as {}: the ring has room for weights from {} to {}",
+                        std::clamp(peer.weight, kRingWeightMin, kRingWeightMax), kRingWeightMin, kRingWeightMax));
+  }
 }
 
 bool reachable_from_outside(const Client& client) {

@@ -16,6 +16,10 @@ struct Problem {
 };
 using Problems = std::vector<Problem>;
 
+/// What the ring makes of weights beyond these: p2p/ring.h.
+inline constexpr double kRingWeightMin = 1.0 / 16;
+inline constexpr double kRingWeightMax = 16;
+
 void validate(const Client& client, Problems& out);
 void validate(const Storage& storage, Problems& out);
 /// `path` is the registry's own: "registry[2]".

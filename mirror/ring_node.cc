@@ -49,12 +49,23 @@ Result<> check_certificate(const std::string& file, const std::string& name) {
                           file, names.empty() ? "nobody" : names.front(), name, name));
 }
 
+/// Of who may be selected now, in whatever order.
+std::uint64_t eligible_fingerprint(const p2p::PeerSnapshot& snapshot) {
+  std::uint64_t sum = 0;
+  for (const auto& peer : snapshot.peers()) {
+    if (peer.state == p2p::PeerState::kEligible) sum += p2p::key_of(peer.member.name);
+  }
+  return sum;
+}
+
 class Node final : public RingNode {
  public:
   Node(const config::Config& config, Parts parts)
       : parts_(std::move(parts)),
-        strategy_(strategy_kind(config.routing.strategy)),
-        replicas_(config.routing.replicas),
+        own_strategy_(strategy_kind(config.routing.strategy)),
+        own_replicas_(config.routing.replicas),
+        strategy_(own_strategy_),
+        replicas_(own_replicas_),
         self_(self_member(config)),
         incarnation_(std::random_device{}() | std::uint64_t{std::random_device{}()} << 32U),
         table_(self_, {}, parts_.clock, parts_.metrics),
@@ -143,9 +154,12 @@ class Node final : public RingNode {
   double span_rank(const Digest& digest, std::uint32_t span) const;
   void revoke(std::vector<std::string> names);
   void take_settings(const std::optional<p2p::ClusterValue>& value);
+  void leave_settings();
   bool is_revoked(std::string_view entry) const;
 
   Parts parts_;
+  const p2p::StrategyKind own_strategy_;  ///< by its file: where the cluster has no settings
+  const std::uint32_t own_replicas_;
   std::atomic<p2p::StrategyKind> strategy_;
   std::atomic<std::uint32_t> replicas_;
   std::atomic<std::uint64_t> settings_epoch_ = 0;
@@ -176,6 +190,7 @@ class Node final : public RingNode {
   std::shared_ptr<std::atomic<bool>> ticking_;
   std::shared_ptr<Listeners> listeners_ = std::make_shared<Listeners>();
   std::atomic<std::uint64_t> ring_fingerprint_ = 0;
+  std::atomic<std::uint64_t> eligible_fingerprint_ = 0;
 };
 
 class Node::Listening final : public storage::Subscription {
@@ -322,6 +337,9 @@ void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
     log::info("members changed", {{"members", snapshot.peers().size()}, {"eligible", snapshot.eligible_others()}});
     announcer_->ring_changed();
   }
+  // Who was out of reach for a while and is back coordinates again, and was not told what has come meanwhile.
+  const auto eligible = eligible_fingerprint(snapshot);
+  if (eligible_fingerprint_.exchange(eligible) != eligible) announcer_->ring_changed();
   const std::lock_guard lock(listeners_->mutex);
   for (const auto& [id, changed] : listeners_->all) changed();
 }
@@ -380,7 +398,7 @@ Task<Result<p2p::AnnounceReply>> Node::announce(p2p::PeerId peer, p2p::Announce 
 /// Settings that the cluster shares win over this node's file, for what is fetched from now on. Which strategy a peer
 /// uses is its own business, so nodes of two epochs work together while a change rolls.
 void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
-  if (!value) return;
+  if (!value) return leave_settings();
   const auto settings = p2p::parse_settings(value->value);
   const auto strategy = settings ? strategy_named(settings->strategy) : std::nullopt;
   if (!strategy) {
@@ -388,12 +406,25 @@ void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
               {{"error", settings ? "no such strategy: " + settings->strategy : settings.error().what()}});
     return;
   }
-  if (settings->epoch < settings_epoch_) return;  // an older value, read late
+  if (settings->epoch < settings_epoch_) {
+    log::warn("the cluster's settings are of an older epoch than this node's; keeping the last",
+              {{"epoch", settings->epoch}, {"own_epoch", settings_epoch_.load()}});
+    return;
+  }
   settings_epoch_ = settings->epoch;
   strategy_ = *strategy;
   replicas_ = settings->replicas;
   log::info("settings of the cluster",
             {{"epoch", settings->epoch}, {"strategy", settings->strategy}, {"replicas", settings->replicas}});
+}
+
+/// They were removed, or their store has lost them: each node goes by its own file, and by whatever epoch comes next.
+void Node::leave_settings() {
+  if (settings_epoch_.exchange(0) == 0) return;
+  strategy_ = own_strategy_;
+  replicas_ = own_replicas_;
+  log::warn("the cluster has no settings any more; going by this node's own",
+            {{"strategy", p2p::to_string(own_strategy_)}, {"replicas", own_replicas_}});
 }
 
 double Node::span_rank(const Digest& digest, std::uint32_t span) const {

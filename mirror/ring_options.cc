@@ -5,11 +5,16 @@
 #include <array>
 #include <condition_variable>
 
+#include "config/validate.h"
 #include "core/log.h"
 #include "core/tls/safe_files.h"
+#include "p2p/ring.h"
 
 namespace oxbow::mirror {
 namespace {
+
+static_assert(config::kRingWeightMin <= p2p::Ring::kWeightMin && config::kRingWeightMin >= p2p::Ring::kWeightMin);
+static_assert(config::kRingWeightMax <= p2p::Ring::kWeightMax && config::kRingWeightMax >= p2p::Ring::kWeightMax);
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -132,17 +137,27 @@ Result<> RevokedList::take_file() {
 void RevokedList::start() {
   if (values_ != nullptr) {
     values_->watch(std::string(p2p::kRevokedKey), [this](const std::optional<p2p::ClusterValue>& value) {
-      auto names = value ? p2p::parse_revoked(value->value) : Result<std::vector<std::string>>();
+      if (!value) return note_list_gone();
+      auto names = p2p::parse_revoked(value->value);
       if (!names) {
         log::warn("the cluster's list of revoked identities is not one; keeping the last", {log::Field(names.error())});
         return;
       }
+      log::info("revoked identities of the cluster", {{"count", names->size()}});
       const std::lock_guard lock(mutex_);
       from_cluster_ = std::move(*names);
       publish();
     });
   }
   if (!path_.empty()) thread_ = std::jthread([this](const std::stop_token& stop) { watch_file(stop); });
+}
+
+/// A store that has lost its data must not let everybody in who was shut out: nobody is revoked when a list says so.
+void RevokedList::note_list_gone() {
+  const std::lock_guard lock(mutex_);
+  if (from_cluster_.empty()) return;
+  log::warn("the cluster's list of revoked identities is gone; keeping the last. Publish it again, or [] to clear it",
+            {{"count", from_cluster_.size()}});
 }
 
 void RevokedList::stop() {

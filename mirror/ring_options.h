@@ -33,8 +33,9 @@ std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 inline constexpr std::size_t kMaxRevokedFileBytes = 32UL << 20;
 
 /// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
-/// the provider keeps one. A list that cannot be read keeps the last one; without a first one a node must not start,
-/// for it would refuse nobody. Thread rule: `start`, `stop` from main; the callback comes from threads of its own.
+/// the provider keeps one. A list that is gone or cannot be read keeps the last one; without a first one of the file a
+/// node must not start, for it would refuse nobody. Thread rule: `start`, `stop` from main; the callback comes from
+/// threads of its own.
 class RevokedList {
  public:
   using OnList = std::function<void(std::vector<std::string>)>;
@@ -53,6 +54,7 @@ class RevokedList {
   Result<> take_file();
   void watch_file(const std::stop_token& stop);
   void publish();
+  void note_list_gone();
 
   std::string path_;
   OnList on_list_;

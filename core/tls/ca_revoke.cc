@@ -5,17 +5,6 @@
 namespace oxbow::tls {
 namespace {
 
-/// What openssl and people write: "0a:1b", "serial=0A1B", "serial:0A1B".
-std::string plain_serial(std::string_view text) {
-  if (text.starts_with("serial:") || text.starts_with("serial=")) text.remove_prefix(7);
-  std::string out;
-  for (const char c : text) {
-    if (c == ':') continue;
-    out += c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
-  }
-  return out;
-}
-
 /// The name, and the serials as well: a certificate may hold further names, under which the node would come back.
 std::vector<std::string> revoke_name(CaIndex& index, const std::string& name, std::chrono::sys_seconds now) {
   index.revoked_names.try_emplace(name, now);

@@ -137,6 +137,16 @@ std::string serial_of(X509& certificate) {
   return out;
 }
 
+std::string plain_serial(std::string_view text) {
+  if (text.starts_with("serial:") || text.starts_with("serial=")) text.remove_prefix(7);
+  std::string out;
+  for (const char c : text) {
+    if (c == ':') continue;
+    out += c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  return out;
+}
+
 Validity validity_of(X509& certificate) {
   return {time_of(X509_get0_notBefore(&certificate)), time_of(X509_get0_notAfter(&certificate))};
 }

@@ -58,6 +58,8 @@ Result<Certificate> make_node_certificate(EVP_PKEY& node_key, const NodeIdentity
 /// Upper-case hexadecimal, 32 digits for those that are made here: random, 128 bits, the highest of them 1 so that
 /// every tool writes the same digits.
 std::string serial_of(X509& certificate);
+/// A serial as `serial_of` writes it, of what openssl and people write: "0a:1b", "serial=0A1B", "serial:0A1B".
+std::string plain_serial(std::string_view text);
 Validity validity_of(X509& certificate);
 /// The DNS names of its SAN, in order; the first is who it is among peers.
 std::vector<std::string> dns_names_of(const X509& certificate);

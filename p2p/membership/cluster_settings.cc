@@ -1,5 +1,7 @@
+#include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "core/tls/certificate.h"
 #include "p2p/cluster_values.h"
 
 namespace oxbow::p2p {
@@ -54,7 +56,14 @@ Result<std::vector<std::string>> parse_revoked(std::string_view text) {
     // An entry that is not understood must not be passed over: it was meant to keep somebody out.
     if (!one.is_string() || !printable(one.get<std::string>(), kMaxRevokedBytes))
       return fail(Errc::kInvalid, fmt::format("revoked[{}] must be a name or a serial", out.size()));
-    out.push_back(one.get<std::string>());
+    auto entry = one.get<std::string>();
+    if (entry.starts_with("serial:") || entry.starts_with("serial=")) {
+      const auto serial = tls::plain_serial(entry);
+      if (serial.empty() || !std::ranges::all_of(serial, [](unsigned char c) { return std::isxdigit(c) != 0; }))
+        return fail(Errc::kInvalid, fmt::format("revoked[{}]: \"{}\" is not a serial in hex", out.size(), entry));
+      entry = "serial:" + serial;
+    }
+    out.push_back(std::move(entry));
   }
   std::ranges::sort(out);
   out.erase(std::ranges::unique(out).begin(), out.end());

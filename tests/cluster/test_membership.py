@@ -190,6 +190,11 @@ class SharedValues(EtcdScenario):
         self.assert_from_upstream(cluster, mark, SIZE, 1.15, 4)
         sent = {node.name: node.uploaded() for node in cluster.nodes}
         self.assertGreater(max(sent.values()), 0.75 * sum(sent.values()), sent)
+        # Without settings each goes by its own file again, and takes what comes next, whose epoch is the first.
+        etcd.operator("etcdctl del /oxbow/values/settings")
+        self.until(lambda: [self.settings(node) for node in cluster.nodes[:3]] == files, "all to go by their own files")
+        self.assertIn("epoch 1: strategy fingers", self.cluster_command(cluster.nodes[0], "settings", "--strategy", "fingers"))
+        self.until_settings(cluster.nodes, "fingers", 3)
 
     def revoked(self, cluster, etcd):
         """The last node is a member until the operator tells otherwise: it is then nobody's peer."""
@@ -219,11 +224,15 @@ class SharedValues(EtcdScenario):
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, len(cluster.nodes))
         self.assertGreater(gone.downloaded(), moved)
 
-    # A node takes the list as it is: without one, nobody is revoked.
-    def test_revoked_until_the_list_is_removed(self):
+    # A list that is gone lets nobody in: only a list says that nobody is revoked.
+    def test_revoked_until_a_list_says_otherwise(self):
         cluster, etcd = self.scene(4, "/oxbow/")
         gone = self.revoked(cluster, etcd)
         etcd.operator("etcdctl del /oxbow/values/revoked")
+        for node in cluster.nodes[:-1]:
+            node.wait_for_log("the cluster's list of revoked identities is gone; keeping the last")
+            self.assertEqual(node.named("revoked"), {gone.name})
+        etcd.operator("etcdctl put /oxbow/values/revoked '[]'")
         self.is_back(cluster, gone)
 
     def publish(self, cluster, etcd):

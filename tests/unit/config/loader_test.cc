@@ -191,6 +191,31 @@ TEST(Load, SaysWhatTheRingNeeds) {
   EXPECT_TRUE(errors_of("[membership]\nprovider = \"etcd\"\n").contains("membership.endpoints: is needed by the etcd"));
 }
 
+// With etcd a node says itself where it is: an address that nobody can connect to would split the cluster.
+TEST(Load, EtcdNeedsAnAddressToConnectTo) {
+  const auto errors = [](const std::string& listen, const std::string& advertise) {
+    return errors_of("[peer]\nlisten = \"" + listen + "\"\nadvertise = \"" + advertise +
+                     "\"\n[peer.tls]\ninsecure = true\n"
+                     "[membership]\nprovider = \"etcd\"\nendpoints = [\"http://10.0.0.1:2379\"]\n");
+  };
+  EXPECT_EQ(errors("10.0.0.7:5051", ""), "");
+  EXPECT_EQ(errors("0.0.0.0:5051", "10.0.0.7:5051"), "");
+  for (const auto* listen : {"0.0.0.0:5051", "[::]:5051", "fd:3", "10.0.0.7:0"})
+    EXPECT_TRUE(errors(listen, "").contains("peer.advertise: is needed")) << listen;
+  EXPECT_TRUE(errors("10.0.0.7:5051", "0.0.0.0:5051").contains("peer.advertise: is needed"));
+}
+
+// Weights beyond what the ring tells apart are said.
+TEST(Load, SaysWhatAWeightCountsAs) {
+  const std::string peer = "[peer]\nlisten = \"10.0.0.7:5051\"\ntls = { insecure = true }\n";
+  const auto heavy = load_text(peer + "weight = 50\n", "t.toml");
+  ASSERT_TRUE(heavy) << all(heavy.error());
+  EXPECT_TRUE(all(heavy->warnings).contains("peer.weight: counts as 16")) << all(heavy->warnings);
+  const auto right = load_text(peer + "weight = 16\n", "t.toml");
+  ASSERT_TRUE(right) << all(right.error());
+  EXPECT_FALSE(all(right->warnings).contains("peer.weight")) << all(right->warnings);
+}
+
 // In a pod the provider's name is all that has to be said; what would become part of a URL is checked.
 TEST(Load, KubernetesNeedsNothingMore) {
   const std::string peer = "[peer]\nlisten = \"10.0.0.7:5051\"\n[peer.tls]\ninsecure = true\n";

@@ -102,5 +102,37 @@ TEST_F(RevokedListTest, IsThereAtTheStart) {
   EXPECT_TRUE(RevokedList(config_, nullptr, [](const auto&) {}).load());
 }
 
+/// The cluster's values, as far as they are watched.
+class OneWatched final : public p2p::ClusterValues {
+ public:
+  Result<std::optional<p2p::ClusterValue>> get(std::string) override { return std::nullopt; }
+  Result<p2p::ValueRevision> compare_and_swap(std::string, std::optional<p2p::ValueRevision>, std::string) override {
+    return fail(Errc::kUnsupported, "not here");
+  }
+  void watch(std::string, std::function<void(std::optional<p2p::ClusterValue>)> on_value) override {
+    tell_ = std::move(on_value);
+  }
+  void tell(std::optional<std::string> value) {
+    tell_(value ? std::optional(p2p::ClusterValue{std::move(*value), {}}) : std::nullopt);
+  }
+
+ private:
+  std::function<void(std::optional<p2p::ClusterValue>)> tell_;
+};
+
+// A store that has lost the cluster's list lets nobody in; a list that says so does.
+TEST_F(RevokedListTest, KeepsTheClustersListWhenItIsGone) {
+  config_.peer.revoked_file.clear();
+  OneWatched values;
+  RevokedList list(config_, &values, [this](std::vector<std::string> names) { told_.push_back(std::move(names)); });
+  list.start();
+  values.tell(R"(["node-3"])");
+  ASSERT_FALSE(told_.empty());
+  values.tell(std::nullopt);
+  EXPECT_EQ(told_.back(), std::vector<std::string>{"node-3"});
+  values.tell("[]");
+  EXPECT_TRUE(told_.back().empty());
+}
+
 }  // namespace
 }  // namespace oxbow::mirror

@@ -73,5 +73,17 @@ TEST(ClusterSettings, Revoked) {
   for (const auto* bad : {"", "{}", R"(["a",7])", R"([""])", R"(["a b"])"}) EXPECT_FALSE(parse_revoked(bad)) << bad;
 }
 
+// Serials as openssl and people write them are those of certificates; what is none keeps nobody out, and is refused.
+TEST(ClusterSettings, RevokedSerials) {
+  const std::vector<std::string> plain{"serial:0A1B"};
+  for (const auto* one : {R"(["serial:0A1B"])", R"(["serial:0a1b"])", R"(["serial=0A1B"])", R"(["serial:0a:1b"])"}) {
+    const auto list = parse_revoked(one);
+    ASSERT_TRUE(list) << one;
+    EXPECT_EQ(*list, plain) << one;
+  }
+  for (const auto* bad : {R"(["serial:"])", R"(["serial:node-3"])", R"(["serial=:"])"})
+    EXPECT_FALSE(parse_revoked(bad)) << bad;
+}
+
 }  // namespace
 }  // namespace oxbow::p2p
