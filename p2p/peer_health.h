@@ -38,7 +38,11 @@ class PeerHealth {
   bool suspended(Time now) const noexcept { return now < suspended_until_; }
   bool circuit_open(Time now) const noexcept { return now < open_until_; }
   bool silent(Time now, const PeerTableOptions& options) const noexcept {
-    return last_failure_ > last_contact_ && now - last_contact_ > kSilentIntervals * options.probe_interval;
+    // One question that was lost says little where the last one was asked long ago: among thousands nobody is asked
+    // each interval.
+    const bool asked_enough = tripped_ || failures_ >= options.circuit_failures;
+    return asked_enough && last_failure_ > last_contact_ &&
+           now - last_contact_ > kSilentIntervals * options.probe_interval;
   }
   /// What follows from all of it, for a peer that speaks our version and was not revoked.
   PeerState state(Time now, const PeerTableOptions& options, bool draining) const noexcept;

@@ -183,17 +183,20 @@ TEST_F(PeerTableTest, SuspensionDoubles) {
   EXPECT_EQ(state("a"), PeerState::kEligible);
 }
 
-// Silence is three probe intervals without contact and a question that was not answered: a peer that nobody asked is
-// not silent, and one answer ends it.
-TEST_F(PeerTableTest, SilenceNeedsAQuestion) {
+// Silence is three probe intervals without contact and as many failures as open a circuit: a peer that nobody asked is
+// not silent, nor is one of thousands, asked long ago, because one question was lost; and one answer ends it.
+TEST_F(PeerTableTest, SilenceNeedsQuestions) {
   pass(std::chrono::minutes(5));
+  EXPECT_EQ(state("a"), PeerState::kEligible);
+  fail_times(id("a"), 2);  // a hello that was not answered counts twice
   EXPECT_EQ(state("a"), PeerState::kEligible);
   fail_times(id("a"), 1);
   EXPECT_EQ(state("a"), PeerState::kSilent);
-  table_.note_contact(id("a"));
+  table_.note_hello(id("a"), facts("a"));
   EXPECT_EQ(state("a"), PeerState::kEligible);
+  table_.note_contact(id("a"));
   pass(milliseconds(1));
-  fail_times(id("a"), 1);
+  fail_times(id("a"), 3);
   pass(milliseconds(14'999));
   EXPECT_EQ(state("a"), PeerState::kEligible);
   pass(milliseconds(1));
