@@ -36,18 +36,10 @@ ClientLink::ClientLink(Loop& loop, ClientConnection::Target target, const Client
 ClientLink::~ClientLink() { close(); }
 
 void ClientLink::open() {
-  phase_ = Phase::kConnecting;
-  connect_deadline_ = std::chrono::steady_clock::now() + options_.connect_timeout;
-  arm_timer();
   boost::system::error_code not_literal;
   const auto address = boost::asio::ip::make_address(target_.host, not_literal);
-  if (!not_literal) {
-    endpoints_ = {{address, target_.port}};
-    asio::post(loop_, [weak = weak_from_this()] {
-      if (const auto self = weak.lock(); self && self->phase_ == Phase::kConnecting) self->connect_next();
-    });
-    return;
-  }
+  if (!not_literal) return open_to(Endpoints{{address, target_.port}});
+  begin();
   resolver_.async_resolve(target_.host, std::to_string(target_.port),
                           [weak = weak_from_this()](const boost::system::error_code& error, const auto& results) {
                             const auto self = weak.lock();
@@ -56,6 +48,20 @@ void ClientLink::open() {
                             self->connect_error_ = error.message();
                             self->connect_next();
                           });
+}
+
+void ClientLink::open_to(Endpoints endpoints) {
+  begin();
+  endpoints_ = std::move(endpoints);
+  asio::post(loop_, [weak = weak_from_this()] {
+    if (const auto self = weak.lock(); self && self->phase_ == Phase::kConnecting) self->connect_next();
+  });
+}
+
+void ClientLink::begin() {
+  phase_ = Phase::kConnecting;
+  connect_deadline_ = share_deadline_ = std::chrono::steady_clock::now() + options_.connect_timeout;
+  arm_timer();
 }
 
 void ClientLink::connect_next() {
@@ -75,11 +81,28 @@ void ClientLink::connect_next() {
     }
     SSL* ssl = target_.tls ? target_.tls->new_session() : nullptr;
     transport_ = std::make_unique<Transport>(fd, ssl);
-    if ((!target_.tls || ssl != nullptr) && reactor_.watch(fd, *this)) return;
+    if ((!target_.tls || ssl != nullptr) && reactor_.watch(fd, *this)) return start_share();
     transport_.reset();
     connect_error_ = "out of descriptors or memory";
   }
-  fail({Errc::kUnavailable, fmt::format("connect to {}: {}", authority_of(target_), connect_error_)});
+  fail({Errc::kUnavailable, fmt::format("connect to {}: {}{}", authority_of(target_), connect_error_, silence_)});
+}
+
+/// Of what is left, with the endpoints to come; the last one has all of it. Ours until TCP stands and no longer: the
+/// kernel answers SYN at once, while a handshake waits for a busy daemon.
+void ClientLink::start_share() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto untried = static_cast<Time::rep>(endpoints_.size() - endpoint_);
+  share_ = (connect_deadline_ - now) / (untried + 1);
+  share_deadline_ = now + share_;
+  arm_timer();
+}
+
+void ClientLink::end_share() {
+  silence_ = fmt::format("; {}: no answer within {} ms", endpoints_[endpoint_ - 1].address().to_string(),
+                         std::chrono::round<std::chrono::milliseconds>(share_).count());
+  release_socket();
+  connect_next();
 }
 
 void ClientLink::on_event(std::uint32_t events) {
@@ -267,6 +290,7 @@ void ClientLink::release_socket() {
 }
 
 ClientLink::Time ClientLink::next_look() const {
+  if (phase_ == Phase::kConnecting) return share_deadline_;
   if (!ready()) return connect_deadline_;
   if (session_->active() == 0) return idle_since_ + options_.idle_timeout;
   return ping_sent_.value_or(heard_) + options_.ping_interval;
@@ -302,6 +326,7 @@ void ClientLink::on_timer() {
     if (auto checked = check_certificate(); !checked) return fail(std::move(checked.error()).in(authority_of(target_)));
   }
   if (now < next_look()) return arm_timer();
+  if (phase_ == Phase::kConnecting && now < connect_deadline_) return end_share();
   if (!ready()) {
     return fail({Errc::kTimeout, fmt::format("connect to {}: no answer within {} ms", authority_of(target_),
                                              options_.connect_timeout.count())});

@@ -1,5 +1,6 @@
 // One connection of a client from look-up to FIN: it connects, shakes hands, moves bytes between the socket and a
-// ClientSession, and finds out when the other end is gone: no answer to PING while calls run. Part of the client's
+// ClientSession, and finds out when the other end is gone: no answer to PING while calls run. The addresses of a name
+// are tried in turn: one that swallows packets has its share of `connect_timeout` and no more. Part of the client's
 // implementation. Thread rule: the connection's loop. Lifetime: shared with what runs; after `close` it calls nobody.
 #pragma once
 
@@ -29,10 +30,14 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
                            ClientSession::Calls broken) = 0;
   };
 
+  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+
   ClientLink(Loop& loop, ClientConnection::Target target, const ClientOptions& options, Owner& owner);
   ~ClientLink() override;
 
   void open();
+  /// To these, in this order, without a look-up.
+  void open_to(Endpoints endpoints);
   /// Says goodbye and closes. The owner is not called; the session's calls are detached and returned.
   ClientSession::Calls close();
   /// Asks for a turn.
@@ -50,10 +55,12 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
   enum class Phase { kNew, kConnecting, kHandshake, kOpen, kClosed };
 
+  void begin();
   void connect_next();
+  void start_share();
+  void end_share();
   void on_connected();
   void shake_hands();
   void speak();
@@ -79,6 +86,7 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   Endpoints endpoints_;
   std::size_t endpoint_ = 0;
   std::string connect_error_;
+  std::string silence_;  ///< which address did not answer, for the error of the ones after it
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<ClientSession> session_;
   std::optional<std::string> peer_name_;
@@ -87,6 +95,8 @@ class ClientLink final : public EventTarget, public std::enable_shared_from_this
   boost::asio::steady_timer timer_;
   Time armed_for_ = Time::max();
   Time connect_deadline_{};
+  Time share_deadline_{};  ///< of the current endpoint, until TCP stands
+  Time::duration share_{};
   Time heard_{};  ///< silence counts from here
   Time last_byte_ = Time::min();
   Time idle_since_{};

@@ -11,6 +11,8 @@ namespace oxbow::http {
 
 namespace {
 
+constexpr std::chrono::seconds kRetryInterval{1};
+
 std::unexpected<Error> load_failure(std::string_view what, const std::string& file) {
   return tls::openssl_failure(Errc::kInvalid, fmt::format("load {} \"{}\"", what, file));
 }
@@ -82,16 +84,29 @@ std::shared_ptr<SSL_CTX> ReloadedContext::current(std::chrono::steady_clock::tim
   if (now - checked_ < check_interval_) return context_;
   checked_ = now;
   auto found = stamp();
-  if (found == loaded_) return context_;
-  // A half-written pair fails now and changes its stamp again when it is complete: one log line a version.
+  const bool changed = found != loaded_;
+  // What the stamp does not show may mend a failure: the mode, the owner, a free descriptor.
+  const bool again = failure_ && now - failed_ >= kRetryInterval;
+  if (!changed && !again) return context_;
   loaded_ = std::move(found);
-  if (auto fresh = load_()) {
-    context_ = std::move(*fresh);
-    log::info("certificate reloaded", {{"file", files_.front()}});
-  } else {
-    log::warn("certificate not reloaded, the old one stays", {log::Field(fresh.error())});
-  }
+  reload(changed);
+  if (failure_) failed_ = now;
   return context_;
+}
+
+/// A half-written pair fails now and changes its stamp again when it is complete: one log line a version and reason.
+void ReloadedContext::reload(bool changed) {
+  auto fresh = load_();
+  if (!fresh) {
+    if (changed || failure_ != fresh.error().what()) {
+      log::warn("certificate not reloaded, the old one stays", {log::Field(fresh.error())});
+    }
+    failure_ = fresh.error().what();
+    return;
+  }
+  failure_.reset();
+  context_ = std::move(*fresh);
+  log::info("certificate reloaded", {{"file", files_.front()}});
 }
 
 }  // namespace oxbow::http

@@ -1,5 +1,6 @@
 // What both ends of TLS share: loading PEM files with errors that name the file, and picking up renewed files without a
-// restart. Files that do not load leave the last good context in place, with one warning for each version of them.
+// restart. Files that do not load leave the last good context in place and are tried again, with one warning for each
+// version of them and each reason.
 // Thread rule: any thread. Errors: kInvalid with the file's name.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +34,8 @@ class ReloadedContext {
  public:
   using Load = std::function<Result<std::shared_ptr<SSL_CTX>>()>;
 
-  /// `files` are looked at for changes at most once per `check_interval`.
+  /// `files` are looked at for changes at most once per `check_interval`; those that did not load are tried again at
+  /// the looks that follow, at most once a second.
   static Result<std::unique_ptr<ReloadedContext>> create(std::vector<std::string> files, Load load,
                                                          std::chrono::milliseconds check_interval);
 
@@ -44,6 +47,7 @@ class ReloadedContext {
 
   ReloadedContext(std::vector<std::string> files, Load load, std::chrono::milliseconds check_interval);
   Stamp stamp() const;
+  void reload(bool changed);
 
   const std::vector<std::string> files_;
   const Load load_;
@@ -52,6 +56,8 @@ class ReloadedContext {
   std::shared_ptr<SSL_CTX> context_;
   Stamp loaded_;
   std::chrono::steady_clock::time_point checked_{};
+  std::optional<std::string> failure_;              ///< of the last load
+  std::chrono::steady_clock::time_point failed_{};  ///< when that was
 };
 
 }  // namespace oxbow::http
