@@ -50,6 +50,8 @@ Error said(std::int64_t grpc_code, const std::string& message) {
       "etcd says: " + sayable(message.empty() ? "error " + std::to_string(grpc_code) : message, kMaxReasonBytes);
   switch (grpc_code) {
     case kGrpcInvalidArgument:
+      // A signed token from before users or roles were changed: another one is needed.
+      if (message.contains("revision of auth store is old")) return {Errc::kUnauthorized, words};
       return {Errc::kInvalid, words};
     case kGrpcNotFound:
       return {Errc::kNotFound, words};
@@ -215,6 +217,9 @@ Result<std::string> parse_token(std::string_view input) {
 Error parse_error(long status, std::string_view input) {
   const auto json = Json::parse(input, nullptr, false);
   if (auto error = error_in(json)) return std::move(*error);
+  // The gateway of etcd 3.6 and later: {"code": 5, "message": "..."}.
+  if (const auto code = number(json_member(json, "code")); code && *code > 0)
+    return said(*code, json_text(json_member(json, "message")));
   const auto words = fmt::format("etcd's gateway answers {}", status);
   if (status == 401) return {Errc::kUnauthorized, words};
   if (status == 403) return {Errc::kDenied, words};

@@ -52,7 +52,9 @@ Result<> EtcdRegistration::step() {
     if (auto granted = grant(); !granted) return granted;
   }
   auto written = put();
-  if (written || lease_ != 0) return written;
+  if (written) return written;
+  // Whatever etcd's words for it are, the lease may be what is missing.
+  if (lease_ != 0 && (!keep_alive() || lease_ != 0)) return written;
   if (auto granted = grant(); !granted) return granted;  // the lease was lost before its next keep-alive
   return put();
 }

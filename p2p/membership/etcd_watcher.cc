@@ -69,9 +69,8 @@ Result<> EtcdWatcher::take(std::string_view line) {
   }
   if (answer->canceled) {
     const auto says = [&](const char* words) { return answer->cancel_reason.find(words) != std::string::npos; };
-    const auto code = says("auth token")          ? Errc::kUnauthorized
-                      : says("permission denied") ? Errc::kDenied
-                                                  : Errc::kUnavailable;
+    const bool token = says("auth token") || says("revision of auth store is old");
+    const auto code = token ? Errc::kUnauthorized : says("permission denied") ? Errc::kDenied : Errc::kUnavailable;
     return fail(code, "watch canceled: " + answer->cancel_reason);
   }
   if (answer->created) {

@@ -268,6 +268,14 @@ TEST(EtcdJson, LeasesAndErrors) {
   EXPECT_FALSE(etcd::parse_lease("{}"));
   EXPECT_EQ(etcd::parse_error(404, R"({"error":"etcdserver: requested lease not found","code":5})").code(),
             Errc::kNotFound);
+  // As etcd 3.6 says it, and what its older tokens are answered.
+  const auto modern =
+      etcd::parse_error(404, R"({"code":5,"message":"etcdserver: requested lease not found","details":[]})");
+  EXPECT_EQ(modern.code(), Errc::kNotFound);
+  EXPECT_TRUE(modern.what().contains("requested lease not found")) << modern.what();
+  EXPECT_EQ(etcd::parse_error(400, R"({"code":3,"message":"etcdserver: revision of auth store is old"})").code(),
+            Errc::kUnauthorized);
+  EXPECT_EQ(etcd::parse_error(400, R"({"code":3,"message":"etcdserver: key is not provided"})").code(), Errc::kInvalid);
   EXPECT_EQ(etcd::parse_error(200, R"({"error":{"grpc_code":14,"message":"no leader"}})").code(), Errc::kUnavailable);
   EXPECT_EQ(etcd::parse_error(502, "<html>").code(), Errc::kUnavailable);
   const auto canceled =

@@ -75,7 +75,7 @@ std::string FakeEtcd::respond(const std::string& path, const std::string& body, 
     const auto lease = number(json, "lease");
     if (lease != 0 && !leases_.contains(lease)) {
       status = 404;
-      return R"({"error":"etcdserver: requested lease not found","code":5})";
+      return R"({"code":5,"message":"etcdserver: requested lease not found","details":[]})";  // as from 3.6 on
     }
     write(bytes(json, "key"), bytes(json, "value"), lease);
     return "{" + header() + "}";
