@@ -18,6 +18,7 @@ constexpr std::chrono::milliseconds kSuspensionMax = std::chrono::hours(24 * 7);
 
 void PeerHealth::contact(Time now) noexcept {
   last_contact_ = last_try_ = now;
+  in_doubt_ = false;
   if (circuit_open(now)) return;
   failures_ = 0;
   tripped_ = false;
@@ -42,6 +43,7 @@ void PeerHealth::served(Time now) noexcept {
 }
 
 bool PeerHealth::failure(Time now, const PeerTableOptions& options) noexcept {
+  in_doubt_ = in_doubt_ || failures_ == 0;
   last_failure_ = last_try_ = now;
   if (circuit_open(now)) return false;  // requests that were under way when it opened
   ++failures_;

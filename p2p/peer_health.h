@@ -33,17 +33,18 @@ class PeerHealth {
   void restarted(Time now) noexcept;
   /// True: it was not suspended before.
   bool suspend(Time now, const PeerTableOptions& options) noexcept;
-  void probed(Time now) noexcept { last_try_ = last_question_ = now; }
+  void probed(Time now) noexcept {
+    last_try_ = last_question_ = now;
+    in_doubt_ = false;
+  }
 
   bool suspended(Time now) const noexcept { return now < suspended_until_; }
   bool circuit_open(Time now) const noexcept { return now < open_until_; }
   bool silent(Time now, const PeerTableOptions& options) const noexcept {
-    // One question that was lost says little where the last one was asked long ago: among thousands nobody is asked
-    // each interval.
-    const bool asked_enough = tripped_ || failures_ >= options.circuit_failures;
-    return asked_enough && last_failure_ > last_contact_ &&
-           now - last_contact_ > kSilentIntervals * options.probe_interval;
+    return last_failure_ > last_contact_ && now - last_contact_ > kSilentIntervals * options.probe_interval;
   }
+  /// It has failed once since its last contact and was not asked since: found out before its turn.
+  bool in_doubt() const noexcept { return in_doubt_; }
   /// What follows from all of it, for a peer that speaks our version and was not revoked.
   PeerState state(Time now, const PeerTableOptions& options, bool draining) const noexcept;
   Time suspended_until() const noexcept { return suspended_until_; }
@@ -68,7 +69,8 @@ class PeerHealth {
   std::uint32_t failures_ = 0;     ///< in a row
   std::uint32_t openings_ = 0;     ///< of the circuit, lately
   std::uint32_t suspensions_ = 0;  ///< ever
-  bool tripped_ = false;           ///< the circuit is open or half-open
+  bool in_doubt_ = false;
+  bool tripped_ = false;  ///< the circuit is open or half-open
 };
 
 }  // namespace oxbow::p2p

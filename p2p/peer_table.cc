@@ -285,7 +285,10 @@ std::vector<ProbeTarget> PeerTable::take_probe_targets(std::size_t named_max, st
   }
   std::vector<ProbeTarget> targets;
   const auto take = [&](std::vector<EntryPtr>& entries, std::size_t most) {
-    std::ranges::sort(entries, {}, [&](const EntryPtr& entry) { return std::pair(since(*entry), entry->id); });
+    // Among thousands a turn comes after minutes, and until then it would be left out for one question that was lost.
+    std::ranges::sort(entries, {}, [&](const EntryPtr& entry) {
+      return std::tuple(!entry->health.in_doubt(), since(*entry), entry->id);
+    });
     if (entries.size() > most) entries.resize(most);
     for (const auto& entry : entries) {
       const auto& addresses = entry->from_view.addresses;
