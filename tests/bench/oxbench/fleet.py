@@ -73,6 +73,7 @@ class FleetPull:
     def __init__(self, cluster, content, folder):
         self.nodes = cluster.nodes
         self.size = content.size
+        self.killed = None
         self.config = os.path.join(folder, "curl.conf")
         with open(self.config, "w") as out:
             for digest in content.blobs:
@@ -92,7 +93,8 @@ class FleetPull:
                 if time.monotonic() - began > timeout_s:
                     raise RuntimeError(f"not done after {timeout_s:.0f} s: {[n.name for n, e in zip(self.nodes, ends) if e is None]}")
                 if kill_at_s and time.monotonic() - began > kill_at_s:
-                    self.nodes[-1].kill()
+                    self.killed = self.nodes[-1]
+                    self.killed.kill()
                     kill_at_s = None
                 for index, curl in enumerate(curls):
                     if ends[index] is None and curl.poll() is not None:
@@ -102,9 +104,13 @@ class FleetPull:
             for curl in curls:
                 if curl.poll() is None:
                     curl.kill()
+        if kill_at_s:
+            raise RuntimeError(f"all were done before the kill at {kill_at_s:.1f} s")
         for node, curl in zip(self.nodes, curls):
-            if not node.process.running:
+            if node is self.killed:
                 continue
+            if not node.process.running:
+                raise RuntimeError(f"{node} is not running any more: {node.log()[-300:]}")
             said = curl.stdout.read()
             got = sum(int(line) for line in said.splitlines() if line.isdigit())
             if curl.returncode != 0 or got != self.size:

@@ -38,11 +38,12 @@ class Scenario(Case):
             made.settled()
 
     def _end_nodes(self, made):
-        for node in made.nodes:
-            if node.process and node.process.running:
-                node.terminate()
-        for node in made.nodes:
-            self.end_mirror(node)
+        # All at once; some have ended before it is their turn to be looked at.
+        running = [node for node in made.nodes if node.process and node.process.running]
+        for node in running:
+            node.terminate()
+        for node in running:
+            self.end_running(node)
 
     def blob(self, size, seed=""):
         """(bytes, digest) that no other test pulls."""

@@ -63,10 +63,14 @@ class Case(unittest.TestCase):
     def end_mirror(cls, mirror):
         """Stops it, and looks at what only shows at the end: its exit code, leaks."""
         if mirror.process and mirror.process.running:
-            code = mirror.stop()
-            cls.no_sanitizer_report(mirror)
-            if code != 0:
-                raise AssertionError(f"the daemon ended with {code} on SIGTERM:\n{tail(mirror.log_path)}")
+            cls.end_running(mirror)
+
+    @classmethod
+    def end_running(cls, mirror):
+        code = mirror.stop()
+        cls.no_sanitizer_report(mirror)
+        if code != 0:
+            raise AssertionError(f"the daemon ended with {code} on SIGTERM:\n{tail(mirror.log_path)}")
 
     @classmethod
     def own_folder(cls):

@@ -108,7 +108,10 @@ class Mirror:
         self.process.signal(signal.SIGTERM)
 
     def restart(self):
-        self.stop()
+        running = self.process and self.process.running
+        code = self.stop()
+        if running and code != 0:
+            raise AssertionError(f"{self} ended with {code} on SIGTERM: {self.log()[-2000:]}")
         return self.start()
 
     def log(self):
