@@ -39,6 +39,8 @@ void Announcer::holds(const Digest& digest) {
 
 void Announcer::ring_changed() { try_again_in(options_.settle); }
 
+void Announcer::eligible_changed() { try_again_in(5 * options_.settle); }
+
 void Announcer::restarted(const std::string& name) {
   {
     const std::lock_guard lock(mutex_);
@@ -169,15 +171,13 @@ struct Announcer::Batch {
 };
 
 Task<bool> Announcer::send(Batch batch) {
-  std::vector<Digest> digests;
-  for (const auto& one : batch.announces) digests.push_back(one.digest);
+  std::vector<std::pair<Digest, std::uint32_t>> sent;
+  for (const auto& one : batch.announces) sent.emplace_back(one.digest, one.have.count());
   const bool told = co_await send_(batch.peer, std::move(batch.announces));
-  for (const auto& digest : digests) {
-    auto& known = told_[digest];
-    std::erase_if(known.peers, [&batch](const auto& one) { return one.name == batch.name; });
-    if (!told) continue;
-    known.peers.push_back({batch.name, now()});
-    if (const auto blob = held(digest)) known.stripes = blob->stripes_present();
+  for (const auto& [digest, stripes] : sent) {
+    auto& peers = told_[digest].peers;
+    std::erase_if(peers, [&batch](const auto& one) { return one.name == batch.name; });
+    if (told) peers.push_back({batch.name, now(), stripes});
   }
   co_return told;
 }
@@ -191,7 +191,9 @@ std::vector<Digest> Announcer::shrunk() const {
   std::vector<Digest> out;
   for (const auto& [digest, told] : told_) {
     const auto blob = held(digest);
-    if (blob && blob->stripes_present() < told.stripes && !blobs_.running(digest)) out.push_back(digest);
+    if (!blob || blobs_.running(digest)) continue;
+    const auto more = [here = blob->stripes_present()](const auto& one) { return one.stripes > here; };
+    if (std::ranges::any_of(told.peers, more)) out.push_back(digest);
   }
   return out;
 }

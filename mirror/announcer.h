@@ -40,6 +40,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   void holds(const Digest& digest);
   /// The ring has changed: what is whose may be another's now. Changes that come one after the other do not put it off.
   void ring_changed();
+  /// Somebody may be selected now who could not, or the other way round: among thousands that happens all the time.
+  void eligible_changed();
   /// That peer has been started anew, and knows nothing of what it was told.
   void restarted(const std::string& name);
 
@@ -50,9 +52,9 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
     struct Peer {
       p2p::Key name;
       std::chrono::milliseconds at;
+      std::uint32_t stripes;  ///< that it was told of
     };
     std::vector<Peer> peers;
-    std::uint32_t stripes = 0;  ///< that were here then
   };
 
   Task<> run(std::shared_ptr<Announcer> self);

@@ -201,15 +201,17 @@ Task<Registries::Found> RegistryService::find_unnamed(Call& call) {
   const auto facts = co_await parts_.access.memory().recall(*digest);
   Registries::Found seen;
   std::size_t places = 0;
+  bool forwards = false;
   for (const auto& [repository, size] : facts.places) {
     auto registry = call.registries->named(repository.registry);
     if (!registry || call.registries->repository_at(*registry, call.route.name) != repository.repository) continue;
     if (registry == by_default.registry) co_return by_default;
+    forwards = forwards || registry->config.credentials == config::Credentials::kClient;
     seen = {std::move(registry), repository.repository};
     ++places;
   }
   // Among several, nobody knows whom a credential is meant for.
-  const bool unclear = places > 1 && call.request.headers.find("Authorization");
+  const bool unclear = places > 1 && forwards && call.request.headers.find("Authorization");
   co_return places == 0 || unclear ? by_default : seen;
 }
 

@@ -163,7 +163,8 @@ class Node final : public RingNode {
   std::atomic<p2p::StrategyKind> strategy_;
   std::atomic<std::uint32_t> replicas_;
   std::atomic<std::uint64_t> settings_epoch_ = 0;
-  SettingsCompare settings_compare_;  ///< on the prober's loop
+  std::atomic<bool> has_settings_ = false;  ///< of the cluster
+  SettingsCompare settings_compare_;        ///< on the prober's loop
   const p2p::Member self_;
   const std::uint64_t incarnation_;
   std::atomic<bool> draining_ = false;
@@ -339,7 +340,7 @@ void Node::ring_changed(const p2p::PeerSnapshot& snapshot) {
   }
   // Who was out of reach for a while and is back coordinates again, and was not told what has come meanwhile.
   const auto eligible = eligible_fingerprint(snapshot);
-  if (eligible_fingerprint_.exchange(eligible) != eligible) announcer_->ring_changed();
+  if (eligible_fingerprint_.exchange(eligible) != eligible) announcer_->eligible_changed();
   const std::lock_guard lock(listeners_->mutex);
   for (const auto& [id, changed] : listeners_->all) changed();
 }
@@ -412,6 +413,7 @@ void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
     return;
   }
   settings_epoch_ = settings->epoch;
+  has_settings_ = true;
   strategy_ = *strategy;
   replicas_ = settings->replicas;
   log::info("settings of the cluster",
@@ -420,7 +422,8 @@ void Node::take_settings(const std::optional<p2p::ClusterValue>& value) {
 
 /// They were removed, or their store has lost them: each node goes by its own file, and by whatever epoch comes next.
 void Node::leave_settings() {
-  if (settings_epoch_.exchange(0) == 0) return;
+  if (!has_settings_.exchange(false)) return;
+  settings_epoch_ = 0;
   strategy_ = own_strategy_;
   replicas_ = own_replicas_;
   log::warn("the cluster has no settings any more; going by this node's own",

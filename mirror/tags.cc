@@ -10,7 +10,7 @@ namespace {
 /// An owner's answer of this age was asked for us, whatever the TTL.
 constexpr std::chrono::milliseconds kJustAsked{500};
 
-/// Older than whatever may be served.
+/// Older than whatever is taken for fresh.
 constexpr auto kUnknownAge = std::chrono::milliseconds::max();
 
 std::string tag_key(const RepositoryKey& repository, const std::string& tag) { return repository.text() + ' ' + tag; }
@@ -110,7 +110,9 @@ Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::s
   }
   const auto code = resolved.error().error.code();
   if (code == Errc::kNotFound) forget(key);
-  const bool fresh_enough = known && age_of(*known) < asker.registry->config.stale_if_error;
+  // Of unknown age it is still better than nothing.
+  const auto age = known && age_of(*known) != kUnknownAge ? age_of(*known) : std::chrono::milliseconds(0);
+  const bool fresh_enough = known && age < asker.registry->config.stale_if_error;
   if (fresh_enough && upstream_fails(code) && access_.granted(asker)) {
     stale_served_.Increment();
     log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},
