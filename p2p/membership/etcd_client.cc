@@ -24,6 +24,47 @@ Result<std::string> read_password(const std::string& path) {
 /// Another endpoint may do better; what etcd itself has refused, all refuse.
 bool worth_another(Errc code) { return code == Errc::kUnavailable || code == Errc::kTimeout; }
 
+/// Hands a stream on and gives it up when it hangs. TCP does not tell: the kernel of a frozen server, or a proxy's,
+/// goes on acknowledging.
+class BoundedStream {
+ public:
+  BoundedStream(const StreamSink& to, const StreamLimits& limits)
+      : to_(to), allowed_(limits.first_line), next_line_(limits.next_line) {}
+
+  StreamSink sink() {
+    return {.on_line = [this](std::string_view line) { return take(line); },
+            .on_turn = [this] { return turn(); },
+            .on_open = to_.on_open};
+  }
+  /// Why it was given up, if that was the reason.
+  std::optional<Error> hung() const {
+    if (!hung_) return std::nullopt;
+    const auto seconds = std::chrono::duration<double>(allowed_).count();
+    return Error(Errc::kTimeout, fmt::format("the stream has said nothing for {} s", seconds));
+  }
+
+ private:
+  Result<> take(std::string_view line) {
+    heard_ = std::chrono::steady_clock::now();
+    allowed_ = next_line_;
+    return to_.on_line(line);
+  }
+  std::optional<std::chrono::milliseconds> turn() {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(heard_ + allowed_ - std::chrono::steady_clock::now());
+    hung_ = left <= std::chrono::milliseconds(0);
+    const auto wait = to_.on_turn();
+    if (hung_ || !wait) return std::nullopt;
+    return std::min(*wait, left);
+  }
+
+  const StreamSink& to_;
+  std::chrono::milliseconds allowed_;
+  const std::chrono::milliseconds next_line_;
+  std::chrono::steady_clock::time_point heard_ = std::chrono::steady_clock::now();
+  bool hung_ = false;
+};
+
 }  // namespace
 
 Result<EtcdOptions> check_etcd_options(EtcdOptions options) {
@@ -51,8 +92,9 @@ Result<EtcdOptions> check_etcd_options(EtcdOptions options) {
   return options;
 }
 
-EtcdClient::EtcdClient(const EtcdOptions& options, StoppableThread* owner)
-    : options_(options), http_({options.ca_file, options.certificate_file, options.key_file}, owner) {}
+EtcdClient::EtcdClient(const EtcdOptions& options, StoppableThread* owner) : options_(options), owner_(owner) {
+  connect_anew();
+}
 
 CallRequest EtcdClient::make_request(const std::string& path, const std::string& body) const {
   CallRequest request{.url = options_.endpoints[endpoint_] + path, .body = body, .headers = {}};
@@ -68,7 +110,7 @@ Result<std::string> EtcdClient::call_one(const std::string& path, const std::str
   request.timeout = options.timeout;
   request.finish_when_stopping = options.finish_when_stopping;
   WholeSink sink;
-  const auto status = http_.run(request, sink);
+  const auto status = http_->run(request, sink);
   if (sink.too_large) return fail(Errc::kLimit, fmt::format("etcd's answer is larger than {} bytes", kMaxAnswerBytes));
   if (!status) return std::unexpected(status.error().in(options_.endpoints[endpoint_]));
   if (*status != 200) return std::unexpected(etcd::parse_error(*status, sink.body).in(options_.endpoints[endpoint_]));
@@ -80,7 +122,7 @@ Result<std::string> EtcdClient::call_all(const std::string& path, const std::str
     auto answer = call_one(path, body, options);
     if (answer || !worth_another(answer.error().code())) return answer;
     next_endpoint();
-    if (tried == options_.endpoints.size() || (http_.sent() && !options.repeatable)) return answer;
+    if (tried == options_.endpoints.size() || (http_->sent() && !options.repeatable)) return answer;
   }
 }
 
@@ -113,19 +155,27 @@ Result<> EtcdClient::authenticate(const CallOptions& options) {
   return {};
 }
 
-Error EtcdClient::stream(const std::string& path, const std::string& body, const StreamSink& sink) {
+Error EtcdClient::stream(const std::string& path, const std::string& body, const StreamSink& sink,
+                         const StreamLimits& limits) {
   const bool had_token = !token_.empty();
-  auto error = stream_once(path, body, sink);
+  auto error = stream_once(path, body, sink, limits);
   if (error.code() != Errc::kUnauthorized || !had_token) return error;
-  return stream_once(path, body, sink);  // the token had only ended
+  return stream_once(path, body, sink, limits);  // the token had only ended
 }
 
-Error EtcdClient::stream_once(const std::string& path, const std::string& body, const StreamSink& sink) {
+Error EtcdClient::stream_once(const std::string& path, const std::string& body, const StreamSink& sink,
+                              const StreamLimits& limits) {
   if (!options_.username.empty() && token_.empty()) {
     if (auto done = authenticate(CallOptions()); !done) return std::move(done.error());
   }
-  LineSink lines(sink);
-  const auto status = http_.run(make_request(path, body), lines);
+  BoundedStream bounded(sink, limits);
+  const auto handed_on = bounded.sink();
+  LineSink lines(handed_on);
+  const auto status = http_->run(make_request(path, body), lines);
+  if (auto hung = bounded.hung()) {
+    lines.error = std::move(hung);
+    connect_anew();  // HTTP/2 would take the same connection again, and it may be what hangs
+  }
   const auto where = options_.endpoints[endpoint_];
   if (!status && !lines.error && status.error().code() == Errc::kCancelled) return status.error();
   auto error = lines.error      ? std::move(*lines.error)

@@ -14,10 +14,12 @@ constexpr std::chrono::milliseconds kQuiet{60'000};
 
 }  // namespace
 
-EtcdWatcher::EtcdWatcher(const EtcdOptions& options, std::string key, std::string end, Events events)
+EtcdWatcher::EtcdWatcher(const EtcdOptions& options, std::string key, std::string end, Events events,
+                         const StreamLimits& limits)
     : key_(std::move(key)),
       end_(std::move(end)),
       events_(std::move(events)),
+      limits_(limits),
       client_(options, &thread_),
       backoff_(kFirstPause, kLastPause) {}
 
@@ -57,7 +59,7 @@ Result<> EtcdWatcher::load() {
 Error EtcdWatcher::follow() {
   const StreamSink sink{.on_line = [this](std::string_view line) { return take(line); },
                         .on_turn = [this] { return turn(); }};
-  return client_.stream("/v3/watch", etcd::watch_request(key_, end_, revision_ + 1), sink);
+  return client_.stream("/v3/watch", etcd::watch_request(key_, end_, revision_ + 1), sink, limits_);
 }
 
 Result<> EtcdWatcher::take(std::string_view line) {

@@ -1,6 +1,6 @@
-// Follows one key, or all keys with a prefix, in etcd: a range, then a watch from the revision after it. A broken watch
-// goes on from the last revision it has seen; a compacted one, or one of a store that has gone back in time, begins
-// with a range again.
+// Follows one key, or all keys with a prefix, in etcd: a range, then a watch from the revision after it. A watch that
+// is broken or hangs goes on from the last revision it has seen; a compacted one, or one of a store that has gone back
+// in time, begins with a range again.
 // Thread rule: callbacks on its own thread, one at a time; `start`, `stop` from one owner; `resync` from anywhere.
 // Lifetime: stopped before what the callbacks use ends.
 #pragma once
@@ -16,6 +16,11 @@
 
 namespace oxbow::p2p {
 
+/// etcd says at once that a watch is created, whatever has become of the keys.
+inline constexpr std::chrono::milliseconds kWatchCreatedWithin{15'000};
+/// 2.5 times etcd's interval of 10 minutes: with up to a tenth of jitter, and one left out after a change, it is 22.
+inline constexpr std::chrono::milliseconds kWatchSilence = std::chrono::minutes(25);
+
 class EtcdWatcher {
  public:
   struct Entry {
@@ -30,7 +35,8 @@ class EtcdWatcher {
     std::function<void(const Error&)> on_failure;  ///< it will be tried again
   };
   /// `end` empty: one key, which is read anew after each break, so that nothing of it can be missed.
-  EtcdWatcher(const EtcdOptions& options, std::string key, std::string end, Events events);
+  EtcdWatcher(const EtcdOptions& options, std::string key, std::string end, Events events,
+              const StreamLimits& limits = {kWatchCreatedWithin, kWatchSilence});
   ~EtcdWatcher() { stop(); }
 
   Result<> start() {
@@ -51,6 +57,7 @@ class EtcdWatcher {
 
   const std::string key_, end_;
   const Events events_;
+  const StreamLimits limits_;
   StoppableThread thread_;
   EtcdClient client_;
   Backoff backoff_;

@@ -1,4 +1,5 @@
 #include "p2p/membership/etcd_json.h"
+#include "p2p/membership/etcd_watcher.h"
 #include "p2p/membership/member_format.h"
 #include "tests/unit/p2p/membership_fake_etcd.h"
 #include "tests/unit/p2p/membership_support.h"
@@ -16,6 +17,21 @@ Member member_named(const std::string& name) {
   return member;
 }
 std::string key_of_member(const std::string& name) { return "/oxbow/members/" + name; }
+
+/// What a watcher has told.
+struct Heard {
+  EtcdWatcher::Events events() {
+    return {.on_state = [this](const EtcdWatcher::State& state) { keys = state.size(); },
+            .on_well = [this] { ++well; },
+            .on_failure =
+                [this](const Error& error) {
+                  if (error.what().contains("has said nothing")) ++silences;
+                }};
+  }
+  std::atomic<std::size_t> keys = 0;
+  std::atomic<int> well = 0;
+  std::atomic<int> silences = 0;
+};
 
 /// One node of the cluster.
 struct Node {
@@ -100,6 +116,23 @@ TEST(EtcdMembership, RegistersAgainWhenTheLeaseIsLost) {
   etcd.drop_leases();
   ASSERT_TRUE(eventually([&] { return etcd.calls("/v3/lease/grant") == 2 && etcd.has(key_of_member("a")); }));
   ASSERT_TRUE(a.views.reach({"a"}));
+}
+
+// However etcd says that the lease is gone: its words of today, those of before, and others, after which it is asked.
+TEST(EtcdMembership, RegistersAgainWhateverTheErrorIs) {
+  using Form = FakeEtcd::ErrorForm;
+  for (const auto form : {Form::kUntil35, Form::kSince36, Form::kUnknown}) {
+    SCOPED_TRACE(static_cast<int>(form));
+    FakeEtcd etcd;
+    etcd.say_errors(form);
+    Node a("a", {etcd.url()});
+    a.options.lease_ttl = std::chrono::minutes(30);  // a keep-alive by the clock would find it out too
+    a.start();
+    ASSERT_TRUE(a.views.reach({"a"}));
+    etcd.drop_leases();
+    ASSERT_TRUE(eventually([&] { return etcd.calls("/v3/lease/grant") == 2 && etcd.has(key_of_member("a")); }));
+    EXPECT_EQ(etcd.calls("/v3/lease/keepalive") > 0, form == Form::kUnknown);
+  }
 }
 
 // A store that comes back empty counts from the beginning: members register again, and the view is what is there.
@@ -216,6 +249,57 @@ TEST(EtcdMembership, Authenticates) {
   EXPECT_EQ(a.membership->trouble().find("token."), std::string::npos);
 }
 
+// A signed token from before users or roles were changed is refused as a bad request, and in a watch as the reason of
+// its end: there is a new one.
+TEST(EtcdMembership, LogsInAgainWhenItsTokenIsTooOld) {
+  FakeEtcd etcd;
+  TemporaryDirectory directory;
+  etcd.require("oxbow", "secret-1");
+  write_file(directory / "password", "secret-1\n");
+  Node a("a", {etcd.url()});
+  a.options.username = "oxbow";
+  a.options.password_file = directory / "password";
+  a.start();
+  ASSERT_TRUE(a.views.reach({"a"}));
+  ASSERT_TRUE(eventually([&] { return etcd.watches() == 1; }));
+  etcd.change_users();
+  etcd.put(key_of_member("b"), member_to_json(member_named("b")));
+  ASSERT_TRUE(a.views.reach({"a", "b"}));
+  etcd.remove(key_of_member("a"));
+  ASSERT_TRUE(eventually([&] { return etcd.has(key_of_member("a")); }));
+  ASSERT_TRUE(eventually([&] { return a.membership->trouble().empty(); })) << a.membership->trouble();
+}
+
+// A watch that never begins, of a frozen etcd or a proxy before it, is given up, and asked for at the next endpoint.
+TEST(EtcdWatcher, GivesUpAWatchThatNeverBegins) {
+  FakeEtcd frozen, etcd;
+  frozen.hold_watches(true);
+  etcd.put("/k/1", "1");
+  EtcdOptions options;
+  options.endpoints = {frozen.url(), etcd.url()};
+  Heard heard;
+  EtcdWatcher watcher(options, "/k/", "/k0", heard.events(), {std::chrono::milliseconds(200), kWatchSilence});
+  ASSERT_TRUE(watcher.start());
+  ASSERT_TRUE(eventually([&] { return heard.keys == 1; }));
+  EXPECT_GE(heard.silences, 1);
+  EXPECT_GE(heard.well, 1);
+}
+
+// Progress is asked for: a watch on which nothing comes at all is one that hangs. It goes on where it was.
+TEST(EtcdWatcher, GivesUpAWatchThatFallsSilent) {
+  FakeEtcd etcd;
+  etcd.put("/k/1", "1");
+  EtcdOptions options;
+  options.endpoints = {etcd.url()};
+  Heard heard;
+  EtcdWatcher watcher(options, "/k/", "/k0", heard.events(), {kWatchCreatedWithin, std::chrono::milliseconds(20)});
+  ASSERT_TRUE(watcher.start());
+  ASSERT_TRUE(eventually([&] { return heard.silences >= 2 && heard.well >= 2; }));
+  etcd.put("/k/2", "2");
+  ASSERT_TRUE(eventually([&] { return heard.keys == 2; }));
+  EXPECT_EQ(etcd.calls("/v3/kv/range"), 1);
+}
+
 // Broken entries, names that are not their key's, and lines that make no sense cost what they are and no more.
 TEST(EtcdMembership, LeavesOutWhatIsBroken) {
   FakeEtcd etcd;
@@ -277,6 +361,10 @@ TEST(EtcdJson, LeasesAndErrors) {
             Errc::kUnauthorized);
   EXPECT_EQ(etcd::parse_error(400, R"({"code":3,"message":"etcdserver: key is not provided"})").code(), Errc::kInvalid);
   EXPECT_EQ(etcd::parse_error(200, R"({"error":{"grpc_code":14,"message":"no leader"}})").code(), Errc::kUnavailable);
+  for (const auto* line : {R"({"error":{"grpc_code":3,"message":"etcdserver: revision of auth store is old"}})",
+                           R"({"error":{"code":3,"message":"etcdserver: revision of auth store is old"}})"})
+    EXPECT_EQ(etcd::parse_watch(line).error().code(), Errc::kUnauthorized) << line;
+  EXPECT_TRUE(etcd::parse_range(R"({"header":{"revision":"9"},"code":5,"message":"of a 200"})"));
   EXPECT_EQ(etcd::parse_error(502, "<html>").code(), Errc::kUnavailable);
   const auto canceled =
       etcd::parse_watch(R"({"result":{"header":{"revision":"9"},"canceled":true,"compact_revision":"5"}})");

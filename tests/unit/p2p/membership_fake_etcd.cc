@@ -19,17 +19,22 @@ bool within(const std::string& key, const std::string& begin, const std::string&
   return end.empty() ? key == begin : key >= begin && key < end;
 }
 
+constexpr const char* kTooOld = "etcdserver: revision of auth store is old";
+
 }  // namespace
 
 bool FakeEtcd::answer(int socket, const Request& request) {
   const auto& [path, body, authorization] = std::tie(request.path, request.body, request.authorization);
+  bool too_old = false;
   {
     const std::lock_guard lock(mutex_);
     const bool refused = !name_.empty() && path != "/v3/auth/authenticate" && !tokens_.contains(authorization);
-    if (refused) return send_all(socket, reply(401, R"({"error":"etcdserver: invalid auth token","code":16})"));
+    too_old = refused && old_tokens_.contains(authorization);
+    if (refused && !too_old) return send_all(socket, reply(401, error_text(16, "etcdserver: invalid auth token")));
+    if (too_old && path != "/v3/watch") return send_all(socket, reply(400, error_text(3, kTooOld)));
   }
   if (path == "/v3/watch") {
-    watch(socket, body);
+    watch(socket, body, too_old);
     return false;
   }
   int status = 200;
@@ -50,7 +55,7 @@ std::string FakeEtcd::respond(const std::string& path, const std::string& body, 
       return Json{{"token", token}}.dump();
     }
     status = 400;
-    return R"({"error":"etcdserver: authentication failed, invalid user ID or password","code":3})";
+    return error_text(3, "etcdserver: authentication failed, invalid user ID or password");
   }
   if (path == "/v3/lease/grant") {
     leases_.insert(++next_lease_);
@@ -75,7 +80,7 @@ std::string FakeEtcd::respond(const std::string& path, const std::string& body, 
     const auto lease = number(json, "lease");
     if (lease != 0 && !leases_.contains(lease)) {
       status = 404;
-      return R"({"code":5,"message":"etcdserver: requested lease not found","details":[]})";  // as from 3.6 on
+      return error_text(5, "etcdserver: requested lease not found");
     }
     write(bytes(json, "key"), bytes(json, "value"), lease);
     return "{" + header() + "}";
@@ -102,7 +107,7 @@ std::string FakeEtcd::respond(const std::string& path, const std::string& body, 
   return "not found";
 }
 
-void FakeEtcd::watch(int socket, const std::string& body) {
+void FakeEtcd::watch(int socket, const std::string& body, bool too_old) {
   const auto create = Json::parse(body).at("create_request");
   const auto key = bytes(create, "key");
   const auto end = bytes(create, "range_end");
@@ -113,6 +118,16 @@ void FakeEtcd::watch(int socket, const std::string& body) {
   if (!send_all(socket, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")) return;
   if (!next_line_.empty()) {
     send_line(socket, std::exchange(next_line_, ""));
+    return;
+  }
+  if (hold_watches_) {
+    while (!stopping_ && !away_ && generation == broken_ && wait_for_news(lock, socket)) {
+    }
+    return;
+  }
+  if (too_old) {
+    send_line(socket, fmt::format(R"({{"result":{{{},"created":true,"canceled":true,"cancel_reason":"{}"}}}})",
+                                  header(), kTooOld));
     return;
   }
   send_line(socket, "{\"result\":{" + header() + ",\"created\":true}}");
@@ -153,6 +168,18 @@ void FakeEtcd::erase(const std::string& key) {
   if (store_.erase(key) == 0) return;
   history_.push_back({++revision_, key, true, ""});
   changed_.notify_all();
+}
+
+std::string FakeEtcd::error_text(int code, const std::string& words) const {
+  switch (error_form_) {
+    case ErrorForm::kUntil35:
+      return fmt::format(R"({{"error":"{}","code":{},"message":"{}"}})", words, code, words);
+    case ErrorForm::kSince36:
+      return fmt::format(R"({{"code":{},"message":"{}","details":[]}})", code, words);
+    case ErrorForm::kUnknown:
+      break;
+  }
+  return R"({"failed":true})";
 }
 
 std::string FakeEtcd::header() const { return fmt::format(R"("header":{{"revision":"{}"}})", revision_); }
@@ -205,6 +232,21 @@ void FakeEtcd::end_tokens() {
   tokens_.clear();
   ++broken_;
   changed_.notify_all();
+}
+void FakeEtcd::change_users() {
+  const std::lock_guard lock(mutex_);
+  old_tokens_.merge(tokens_);
+  tokens_.clear();
+  ++broken_;
+  changed_.notify_all();
+}
+void FakeEtcd::hold_watches(bool hold) {
+  const std::lock_guard lock(mutex_);
+  hold_watches_ = hold;
+}
+void FakeEtcd::say_errors(ErrorForm form) {
+  const std::lock_guard lock(mutex_);
+  error_form_ = form;
 }
 std::int64_t FakeEtcd::revision() {
   const std::lock_guard lock(mutex_);
