@@ -1,6 +1,7 @@
 #include "mirror/cluster_command.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "core/log.h"
 #include "core/tls/safe_files.h"
@@ -76,7 +77,9 @@ Result<p2p::ClusterSettings> change_settings(p2p::ClusterValues& values, const S
 Result<std::size_t> publish_revoked(p2p::ClusterValues& values, const std::string& json) {
   const auto names = p2p::parse_revoked(json);
   if (!names) return std::unexpected(names.error());
-  auto swapped = swap(values, p2p::kRevokedKey, [&](const auto&) -> Result<std::string> { return json; });
+  auto swapped = swap(values, p2p::kRevokedKey, [&](const auto&) -> Result<std::string> {
+    return nlohmann::json(*names).dump();  // serials as every node has compared them
+  });
   if (!swapped) return std::unexpected(std::move(swapped.error()));
   return names->size();
 }

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kTurnBytes = 1UL * 1024 * 1024;
 constexpr std::size_t kBatchBytes = 256UL * 1024;
+/// Of an address: a round trip around the world.
+constexpr std::chrono::milliseconds kShareMin{300};
 
 std::string authority_of(const ClientConnection::Target& target) {
   const bool bare_ipv6 = target.host.contains(':') && !target.host.starts_with('[');
@@ -93,7 +95,8 @@ void ClientLink::connect_next() {
 void ClientLink::start_share() {
   const auto now = std::chrono::steady_clock::now();
   const auto untried = static_cast<Time::rep>(endpoints_.size() - endpoint_);
-  share_ = (connect_deadline_ - now) / (untried + 1);
+  const auto left = connect_deadline_ - now;
+  share_ = std::min(left, std::max<Time::duration>(left / (untried + 1), kShareMin));
   share_deadline_ = now + share_;
   arm_timer();
 }

@@ -89,7 +89,7 @@ TEST(ClusterCommand, WhatCannotBeReadIsLeftAlone) {
 
 TEST(ClusterCommand, Revoked) {
   FakeValues values;
-  const auto count = publish_revoked(values, R"(["node-7","serial:0A1B"])");
+  const auto count = publish_revoked(values, R"(["node-7", "serial=0a:1b"])");
   ASSERT_TRUE(count) << count.error().what();
   EXPECT_EQ(*count, 2U);
   EXPECT_EQ(values.values.at("revoked").value, R"(["node-7","serial:0A1B"])");

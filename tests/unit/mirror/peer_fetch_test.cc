@@ -58,6 +58,7 @@ class LargeBlobTest : public PeerSite {
   static constexpr std::uint64_t kBudget = 64ULL * 1024 * 1024;
   LargeBlobTest() : PeerSite(1024ULL * 1024, kBudget, pattern(112ULL * 1024 * 1024)) {
     peers_.real_strategy = p2p::StrategyKind::kSwarm;
+    for (const auto id : {kA, kB, kC}) peers_.peer(id).content.clear();  // nobody asks them
   }
 };
 

@@ -311,7 +311,7 @@ TEST_P(PairTest, WaitsForASlot) {
 TEST_P(PairTest, WhoTakesTooLittleLosesItsSlot) {
   auto given = with_one_slot(options());
   given.service.upload_slots = 2;
-  given.service.upload_stall = milliseconds(250);
+  given.service.upload_stall = milliseconds(500);
   given.http.stream_window_bytes = 64 * 1024;
   Pair pair(given);
   const Stripes stripes(pair);
