@@ -1,9 +1,11 @@
 """Who may take part: certificates of another CA, expired, revoked, none; and clocks that are an hour apart."""
 
+import datetime
 import os
 import shutil
 import socket
 import ssl
+import time
 
 from oxcluster.authority import Authority
 from oxcluster.case import MIB, Scenario, needs_peers
@@ -135,6 +137,9 @@ class Clocks(Scenario):
         cluster.nodes[1].skew("+1h")
         cluster.nodes[2].skew("-1h")
         self.start_cluster(cluster)
+        for node, ahead_s in zip(cluster.nodes, (0, 3600, -3600, 0)):
+            stamp = datetime.datetime.fromisoformat(node.log().splitlines()[-1].split()[0])
+            self.assertAlmostEqual(stamp.timestamp() - time.time(), ahead_s, delta=120, msg=node)
         path, digest, mark = self.pushed(cluster, SIZE)
         self.assert_all_whole(cluster.pull_all(path), digest, SIZE)
         self.assert_from_upstream(cluster, mark, SIZE, 1.02, 4)

@@ -95,7 +95,7 @@ class WithEtcd(EtcdScenario):
     def test_leaving_and_dying(self):
         cluster, _ = self.scene(4)
         self.start_cluster(cluster)
-        cluster.nodes[3].stop()
+        self.assertEqual(cluster.nodes[3].stop(), 0)
         cluster.nodes[2].kill()
         for node in cluster.nodes[:2]:
             self.until(lambda: node.eligible() <= 1, f"{node} to see that two are gone")
@@ -118,6 +118,7 @@ class WithEtcd(EtcdScenario):
         self.while_pulling(pulls, lambda: all(leaver.name not in node.named("eligible") for node in rest), "the others to hear that it leaves")
         self.assert_all_whole(finish(pulls), digest, size)
         self.assert_from_upstream(cluster, mark, size, 0.05, 1, at_least=0)
+        self.assertEqual(leaver.process.wait(30), 0)
 
     def joins(self, cluster):
         """A node that is new now is found by all, and gets a blob that they have from them, but for a stripe that it compares with upstream."""

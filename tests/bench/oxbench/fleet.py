@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "cluster"))
 from oxcluster import network  # noqa: E402
 from oxcluster.cluster import REPOSITORY, Cluster  # noqa: E402
 from oxcluster.peer_geometry import stripe_bytes  # noqa: E402
+from oxcluster.upstream import settled_bytes  # noqa: E402
 from oxtest.case import test_image  # noqa: E402
 from oxtest.clients import Missing  # noqa: E402
 
@@ -94,6 +95,8 @@ class FleetPull:
                     raise RuntimeError(f"not done after {timeout_s:.0f} s: {[n.name for n, e in zip(self.nodes, ends) if e is None]}")
                 if kill_at_s and time.monotonic() - began > kill_at_s:
                     self.killed = self.nodes[-1]
+                    if any(ends) or not self.killed.process.running:
+                        raise RuntimeError(f"some had ended before the kill at {kill_at_s:.1f} s")
                     self.killed.kill()
                     kill_at_s = None
                 for index, curl in enumerate(curls):
@@ -134,26 +137,26 @@ def measure(folder, content, nodes, rate, strategy, fault):
         cpu = machine.cpu_seconds(pids)
         bound = lower_bound(content, nodes, rate)
         slow_bound = lower_bound(content, nodes, rate, rate / 10) if slow else 0.0
-        ends = FleetPull(cluster, content, folder).run(60 + 10 * max(bound * (nodes if strategy == "single" else 1), slow_bound),
-                                                         bound / 2 if dead else None)
+        pull = FleetPull(cluster, content, folder)
+        ends = pull.run(60 + 10 * max(bound * (nodes if strategy == "single" else 1), slow_bound), bound / 2 if dead else None)
         cpu = machine.cpu_seconds(pids) - cpu
-        alive = [node for node in cluster.nodes if node.process.running]
+        alive = [node for node in cluster.nodes if node is not pull.killed]
         uploads = [node.uploaded() for node in alive]
         moved = sum(node.downloaded() + node.from_upstream() for node in alive)
         result = Measured(nodes, rate, strategy, content.name, fault, bound, ends[:-1] if fault else ends, ends[-1] if slow else 0.0,
-                          slow_bound, cluster.upstream.blob_bytes(mark) / content.size, moved / content.size / len(alive),
+                          slow_bound, settled_bytes(cluster.upstream, mark) / content.size, moved / content.size / len(alive),
                           max(uploads) / statistics.mean(uploads) if any(uploads) else 0.0,
                           cpu / (content.size * len(alive) / 1e9))
-        check(cluster, content)
+        check(cluster, content, alive)
         return result
     finally:
         cluster.stop()
 
 
-def check(cluster, content):
-    """Every byte on every node, from its storage now."""
+def check(cluster, content, nodes):
+    """Every byte on each of these nodes, from its storage now."""
     for digest, data in content.blobs.items():
-        peer_serve.check(cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}", [n for n in cluster.nodes if n.process.running]), digest)
+        peer_serve.check(cluster.pull_all(f"/v2/{REPOSITORY}/blobs/{digest}", nodes), digest)
 
 
 def capacity(folder, content, nodes, rate):

@@ -9,6 +9,7 @@ import time
 from oxcluster.authority import Authority
 from oxcluster.cluster import Cluster
 from oxcluster.peer_geometry import stripe_bytes
+from oxcluster.upstream import settled_bytes
 from oxtest.case import test_image
 from oxtest.process import free_port
 
@@ -125,7 +126,7 @@ def end_to_end(folder, size, count):
                 rates.append(size / wall / 1e6)
                 given.append(used[0] / (size / 1e9))
                 taken.append(used[1] / (size / 1e9))
-                copies.append(cluster.upstream.blob_bytes(mark) / size)
+                copies.append(settled_bytes(cluster.upstream, mark) / size)
     finally:
         cluster.stop()
     spread = lambda values, form: f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"

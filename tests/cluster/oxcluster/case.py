@@ -1,6 +1,5 @@
 """The base of all scenarios: a cluster that goes away, and the two checks that each of them makes."""
 
-import time
 import unittest
 
 from oxtest import clients
@@ -9,6 +8,7 @@ from oxtest.process import wait_until
 
 from .cluster import REGISTRY, REPOSITORY, Cluster, has_peers
 from .pull import finish
+from .upstream import settled_bytes
 
 MIB = 1 << 20
 # What clients are promised, whatever happens to peers (docs/clients.md, rows 22 and 23).
@@ -43,7 +43,7 @@ class Scenario(Case):
         for node in running:
             node.terminate()
         for node in running:
-            self.end_running(node)
+            self.addCleanup(self.end_running, node)  # each, whatever the others say
 
     def blob(self, size, seed=""):
         """(bytes, digest) that no other test pulls."""
@@ -70,10 +70,11 @@ class Scenario(Case):
 
     # The two checks of every scenario
     def assert_all_whole(self, results, digest, size, headers_s=HEADERS_S, gap_s=GAP_S):
-        """Every pull ended well, with the right bytes, each response in time and without a long gap."""
+        """Every pull ended well, with the right bytes, each response in time, without a long gap and none that was refused."""
         wrong = [f"{r.node}: {r.bytes} of {size} bytes, status {r.status}, {r.error or 'wrong bytes: ' + r.digest}" for r in results
                  if r.error or r.digest != digest or r.bytes != size]
         self.assertFalse(wrong, "\n".join(wrong))
+        self.assertEqual({r.node.name: r.refused for r in results if r.refused}, {})
         late = [f"{r.node}: header after {r.headers_s:.2f} s (at most {headers_s}), {r.gap_s:.2f} s without a byte (less than {gap_s})"
                 for r in results if r.headers_s > headers_s or r.gap_s >= gap_s]
         self.assertFalse(late, "\n".join(late))
@@ -82,7 +83,7 @@ class Scenario(Case):
     def assert_from_upstream(self, cluster, mark, size, at_most, nodes, at_least=1.0):
         """Body bytes in the registry's access log: `at_most` copies; without peers, a copy a node."""
         wait_until(lambda: cluster.upstream.blob_bytes(mark) >= at_least * size, 30, "the access log to have it all")
-        copies = self._settled_bytes(cluster.upstream, mark) / size
+        copies = settled_bytes(cluster.upstream, mark) / size
         print(f"      {self.id().rpartition('.')[2]}: {copies:.3f} copies from upstream; headers within {self.longest[0]:.2f} s, "
               f"no gap over {self.longest[1]:.2f} s", flush=True)
         self.assertLessEqual(copies, at_most if has_peers() else nodes * max(at_most, 1.0), "copies of the blob from upstream")
@@ -100,18 +101,6 @@ class Scenario(Case):
         running = [(layer, cluster.pulls(f"/v2/{REPOSITORY}/blobs/{layer}", nodes)) for layer in built.layers]
         for layer, pulls in running:
             self.assert_all_whole(finish(pulls), layer, len(built.blobs[layer]))
-
-    @staticmethod
-    def _settled_bytes(upstream, mark, still_s=1, at_most_s=10):
-        """A connection that was hung up on is logged when the registry notices: the count is over when it has stood for a while."""
-        end = time.monotonic() + at_most_s
-        count, since = upstream.blob_bytes(mark), time.monotonic()
-        while time.monotonic() < min(end, since + still_s):
-            time.sleep(0.1)
-            now = upstream.blob_bytes(mark)
-            if now != count:
-                count, since = now, time.monotonic()
-        return count
 
     @staticmethod
     def until(condition, what, timeout_s=30):

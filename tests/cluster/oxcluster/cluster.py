@@ -1,6 +1,7 @@
 """N nodes, one registry upstream, one network: what every scenario begins with."""
 
 import os
+import sys
 
 from oxtest.process import wait_until
 
@@ -120,12 +121,13 @@ class Cluster:
 
     def stop(self):
         """For runs outside of tests; those end each node by themselves."""
-        for node in self.nodes:
-            if node.process and node.process.running:
-                node.terminate()
-        for node in self.nodes:
-            node.stop()
+        running = [node for node in self.nodes if node.process and node.process.running]
+        for node in running:
+            node.terminate()
+        codes = {node.name: node.stop() for node in running}
         self.stop_rest()
+        if any(codes.values()) and sys.exc_info()[0] is None:  # else what went wrong before says more
+            raise AssertionError(f"daemons ended on SIGTERM with {codes}")
 
     def stop_rest(self):
         for part in (*self.others, getattr(self, "upstream", None), getattr(self, "tokens", None)):

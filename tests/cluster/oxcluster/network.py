@@ -63,6 +63,17 @@ class Namespace:
         finally:
             os.close(before)
 
+    def unsent(self, port):
+        """Bytes that programs have written to connections taken at that port, and that the other side does not have yet."""
+        return self._queued(2, "sport", "=", f":{port}")
+
+    def unread(self, address):
+        """Bytes that have come from there, and that no program has read yet."""
+        return self._queued(1, "dst", address)
+
+    def _queued(self, column, *which):
+        return sum(int(line.split()[column]) for line in _run(*self.prefix, need("ss"), "-tnH", *which).splitlines())
+
     def close(self):
         os.close(self._descriptor)
 

@@ -23,8 +23,10 @@ class Pulled:
     seconds: float = 0.0
     status: int = 0
     resumed: int = 0
+    refused: list = dataclasses.field(default_factory=list)  # the statuses that brought no body
     headers_s: float = 0.0  # from the request to the header of its response; of several the longest
     gap_s: float = 0.0  # the longest without a byte of a body, before the first and after the last too
+    outage_s: float = 0.0  # the longest from a body that broke off to its next byte
     error: str = ""
 
 
@@ -88,6 +90,13 @@ class Resuming(Pull):
     def __init__(self, node, path, size, **options):
         super().__init__(node, path, **options)
         self.size = size
+        self.broke = None  # when the body broke off that has no further byte yet
+
+    def take(self, block):
+        if self.broke:
+            self.result.outage_s = max(self.result.outage_s, time.monotonic() - self.broke)
+            self.broke = None
+        super().take(block)
 
     def transfer(self):
         end = time.monotonic() + self.deadline_s
@@ -102,6 +111,8 @@ class Resuming(Pull):
             if self.result.bytes < self.size:
                 self.last = ended
                 self.result.resumed += 1
+                if self.result.bytes:
+                    self.broke = self.broke or time.monotonic()
                 time.sleep(0.1)
 
     last = ""
@@ -115,16 +126,21 @@ class Resuming(Pull):
             if self.result.bytes:
                 fields["Range"] = f"bytes={self.result.bytes}-"
             asked = time.monotonic()
-            link.request("GET", self.path, headers=fields)
-            reply = link.getresponse()
-            self.last_byte = time.monotonic()
-            self.result.headers_s = max(self.result.headers_s, self.last_byte - asked)
+            try:
+                link.request("GET", self.path, headers=fields)
+                reply = link.getresponse()
+            finally:  # also of one that never came
+                self.last_byte = time.monotonic()
+                self.result.headers_s = max(self.result.headers_s, self.last_byte - asked)
             self.result.status = reply.status
             if reply.status != (206 if self.result.bytes else 200):
+                self.result.refused.append(reply.status)
                 raise OSError(f"status {reply.status} {reply.read(300)!r}")
-            while block := reply.read1(BLOCK):
-                self.take(block)
-            self.heard()
+            try:
+                while block := reply.read1(BLOCK):
+                    self.take(block)
+            finally:  # also before a reset
+                self.heard()
         finally:
             link.close()
 

@@ -1,8 +1,22 @@
 """The registry that is the source of truth, on a host of its own. Its access log counts what crossed its link."""
 
+import time
+
 from oxtest.faulty import FaultyRegistry
 from oxtest.registry import Registry
 from oxtest.token_server import TokenServer
+
+
+def settled_bytes(upstream, mark, still_s=1, at_most_s=10):
+    """A connection that was hung up on is logged when the registry notices: the count is over when it has stood for a while."""
+    end = time.monotonic() + at_most_s
+    count, since = upstream.blob_bytes(mark), time.monotonic()
+    while time.monotonic() < min(end, since + still_s):
+        time.sleep(0.1)
+        now = upstream.blob_bytes(mark)
+        if now != count:
+            count, since = now, time.monotonic()
+    return count
 
 
 class Upstream(Registry):

@@ -110,7 +110,7 @@ class Case(unittest.TestCase):
             if sign in log:
                 raise AssertionError(f"{mirror.log_path}:\n{log[max(0, log.find(sign) - 200):][:6000]}")
         child = mirror.process and mirror.process.child
-        if child and child.poll() not in (None, 0, -9):
+        if child and child.poll() not in (None, 0) and child is not mirror.killed:
             raise AssertionError(f"the daemon ended with {child.returncode}:\n{tail(mirror.log_path)}")
 
     # Words that many tests need

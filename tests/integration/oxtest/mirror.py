@@ -38,6 +38,7 @@ class Mirror:
 
     prefix = ()  # what stands before the program, such as `ip netns exec NAME`
     environment = None
+    killed = None  # the child that was killed on purpose, last
 
     def __init__(self, folder, registries, name="mirror", client=None, storage=None, limits=None, tls=None, ports=None,
                  **sections):
@@ -102,6 +103,8 @@ class Mirror:
         return self.process.stop(timeout_s) if self.process else None
 
     def kill(self):
+        if self.process and self.process.running:
+            self.killed = self.process.child
         return self.process.kill() if self.process else None
 
     def terminate(self):
