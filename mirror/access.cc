@@ -46,14 +46,9 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
 }
 
 Failure Access::refusal(const Asker& asker, const upstream::Head& head, std::string_view what) {
-  Failure failure{status_error(head.status, what)};
-  if (head.status != 401 && head.status != 403) return failure;
-  // Another host that the registry sends us to says nothing of who may read the repository, and must not be taken for
-  // the registry when it asks for credentials.
-  if (head.redirected) {
-    return {Error(Errc::kUnavailable, fmt::format("{} answered {} for this {}", head.origin, head.status, what))};
-  }
-  grants_.revoke(asker.repository, asker.identity);
+  Failure failure{answer_error(head, what)};
+  if (!is_refusal(head)) return failure;
+  refused(asker);
   for (const auto challenge : head.headers.all("WWW-Authenticate")) failure.challenges.emplace_back(challenge);
   return failure;
 }

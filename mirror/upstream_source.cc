@@ -3,6 +3,8 @@
 namespace oxbow::mirror {
 namespace {
 
+bool denies(int status) noexcept { return status == 401 || status == 403; }
+
 class UpstreamSpan final : public SpanRequest, public upstream::Observer {
  public:
   UpstreamSpan(SpanSink& sink, Access& access, const Asker& asker) : sink_(sink), access_(access), asker_(asker) {}
@@ -21,13 +23,8 @@ class UpstreamSpan final : public SpanRequest, public upstream::Observer {
     } else {
       // A 206 without a usable Content-Range cannot be placed.
       refused_ = head.status == 206 ? Error(Errc::kCorrupt, "upstream sent a 206 without a valid Content-Range")
-                                    : status_error(head.status, "blob");
-      if (head.status != 401 && head.status != 403) return;
-      // Another host that the registry sends us to, a store of objects, says nothing of who may read the repository.
-      if (head.redirected)
-        refused_ = Error(Errc::kUnavailable, fmt::format("{} answered {} for this blob", head.origin, head.status));
-      else
-        access_.refused(asker_);
+                                    : answer_error(head, "blob");
+      if (is_refusal(head)) access_.refused(asker_);
     }
   }
 
@@ -62,9 +59,13 @@ std::unique_ptr<SpanRequest> UpstreamSource::request(Loop& loop, ByteRange range
   return span;
 }
 
-Error status_error(int status, std::string_view what) {
-  const auto text = fmt::format("upstream answered {} for this {}", status, what);
-  switch (status) {
+bool is_refusal(const upstream::Head& head) noexcept { return denies(head.status) && !head.redirected; }
+
+Error answer_error(const upstream::Head& head, std::string_view what) {
+  if (denies(head.status) && head.redirected)
+    return {Errc::kUnavailable, fmt::format("{} answered {} for this {}", head.origin, head.status, what)};
+  const auto text = fmt::format("upstream answered {} for this {}", head.status, what);
+  switch (head.status) {
     case 400:
     case 404:
     case 410:
