@@ -235,9 +235,9 @@ Result<> Node::open(const config::Config& config) {
   } else {
     if (auto named = check_certificate(config.peer.tls.certificate, self_.name); !named)
       return std::unexpected(std::move(named.error()).in("peer.tls.certificate"));
-    auto tls = http::make_client_tls(
-        {config.peer.tls.ca, config.peer.tls.certificate, config.peer.tls.key,
-         [this](const std::string& serial) { return is_revoked(fmt::format("serial:{}", serial)); }});
+    auto tls =
+        http::make_client_tls({config.peer.tls.ca, config.peer.tls.certificate, config.peer.tls.key,
+                               [this](const std::string& serial) { return is_revoked(tls::serial_entry(serial)); }});
     if (!tls) return std::unexpected(std::move(tls.error()).in("peer.tls"));
     client_options.tls = std::move(*tls);
     server.tls = http::TlsConfig{config.peer.tls.certificate, config.peer.tls.key, config.peer.tls.ca};

@@ -9,6 +9,7 @@
 #include "core/geometry.h"
 #include "core/http/peer_certificate.h"
 #include "core/log.h"
+#include "core/tls/certificate.h"
 #include "p2p/have_seats.h"
 #include "p2p/have_stream.h"
 #include "p2p/peer_answer.h"
@@ -133,8 +134,7 @@ bool Service::revoked(std::string_view name, std::string_view serial) const {
   const auto peers = parts_.table.snapshot();
   const auto* peer = peers->find(name);
   if (peer != nullptr && peer->state == PeerState::kRevoked) return true;
-  return parts_.revoked &&
-         (parts_.revoked(name) || (!serial.empty() && parts_.revoked(fmt::format("serial:{}", serial))));
+  return parts_.revoked && (parts_.revoked(name) || (!serial.empty() && parts_.revoked(tls::serial_entry(serial))));
 }
 
 Result<> Service::still_good(const std::shared_ptr<http::PeerCertificate>& certificate) const {

@@ -101,7 +101,7 @@ Result<std::string> revoked_list(const CaIndex& index, std::chrono::sys_seconds 
   for (const auto& [name, time] : index.revoked_names) out.push_back(name);
   for (const auto& certificate : index.certificates) {
     if (certificate.revoked && certificate.validity.not_after + kClockDoubt > now)
-      out.push_back("serial:" + certificate.serial);
+      out.push_back(serial_entry(certificate.serial));
   }
   if (out.size() > kRevokedLimit) {
     return fail(Errc::kLimit,

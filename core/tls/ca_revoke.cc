@@ -12,7 +12,7 @@ std::vector<std::string> revoke_name(CaIndex& index, const std::string& name, st
   for (auto& certificate : index.certificates) {
     if (certificate.identity.name != name || certificate.expired(now)) continue;
     if (!certificate.revoked) certificate.revoked = now;
-    out.push_back("serial:" + certificate.serial);
+    out.push_back(serial_entry(certificate.serial));
   }
   return out;
 }
@@ -30,7 +30,7 @@ Result<std::vector<std::string>> ClusterCa::revoke(const std::string& name_or_se
     out = revoke_name(*index, name_or_serial, now);
   } else if (auto* certificate = index->by_serial(plain_serial(name_or_serial)); certificate != nullptr) {
     if (!certificate->revoked) certificate->revoked = now;
-    out.push_back("serial:" + certificate->serial);
+    out.push_back(serial_entry(certificate->serial));
   } else {
     return fail(Errc::kNotFound,
                 fmt::format("nothing that this CA has issued has the name or serial \"{}\": see \"oxbow ca list {}\"",

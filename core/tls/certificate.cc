@@ -137,8 +137,14 @@ std::string serial_of(X509& certificate) {
   return out;
 }
 
+bool is_serial_entry(std::string_view entry) noexcept {
+  return entry.starts_with("serial:") || entry.starts_with("serial=");
+}
+
+std::string serial_entry(std::string_view serial) { return std::string("serial:").append(serial); }
+
 std::string plain_serial(std::string_view text) {
-  if (text.starts_with("serial:") || text.starts_with("serial=")) text.remove_prefix(7);
+  if (is_serial_entry(text)) text.remove_prefix(std::string_view("serial:").size());
   std::string out;
   for (const char c : text) {
     if (c == ':') continue;

@@ -60,6 +60,9 @@ Result<Certificate> make_node_certificate(EVP_PKEY& node_key, const NodeIdentity
 std::string serial_of(X509& certificate);
 /// A serial as `serial_of` writes it, of what openssl and people write: "0a:1b", "serial=0A1B", "serial:0A1B".
 std::string plain_serial(std::string_view text);
+/// In a list of revoked identities: whether an entry means a serial, and the entry of one that `serial_of` wrote.
+bool is_serial_entry(std::string_view entry) noexcept;
+std::string serial_entry(std::string_view serial);
 Validity validity_of(X509& certificate);
 /// The DNS names of its SAN, in order; the first is who it is among peers.
 std::vector<std::string> dns_names_of(const X509& certificate);

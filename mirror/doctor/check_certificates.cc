@@ -136,7 +136,7 @@ void look_at_revoked(const Subject& subject, const std::string& name, X509& cert
                     "A daemon keeps the last list that it has read, and does not start without one.",
                     "copy revoked.json from the CA to " + file);
   }
-  const auto serial = "serial:" + tls::serial_of(certificate);
+  const auto serial = tls::serial_entry(tls::serial_of(certificate));
   if (std::ranges::find(*list, name) == list->end() && std::ranges::find(*list, serial) == list->end()) return;
   out.fail("certificates.revoked", fmt::format("this node's own certificate is revoked in {}", file),
            "No peer talks to it.", fmt::format("at the CA: oxbow ca readmit DIR {0}; oxbow ca renew DIR {0}", name));

@@ -57,11 +57,11 @@ Result<std::vector<std::string>> parse_revoked(std::string_view text) {
     if (!one.is_string() || !printable(one.get<std::string>(), kMaxRevokedBytes))
       return fail(Errc::kInvalid, fmt::format("revoked[{}] must be a name or a serial", out.size()));
     auto entry = one.get<std::string>();
-    if (entry.starts_with("serial:") || entry.starts_with("serial=")) {
+    if (tls::is_serial_entry(entry)) {
       const auto serial = tls::plain_serial(entry);
       if (serial.empty() || !std::ranges::all_of(serial, [](unsigned char c) { return std::isxdigit(c) != 0; }))
         return fail(Errc::kInvalid, fmt::format("revoked[{}]: \"{}\" is not a serial in hex", out.size(), entry));
-      entry = "serial:" + serial;
+      entry = tls::serial_entry(serial);
     }
     out.push_back(std::move(entry));
   }
