@@ -1,8 +1,8 @@
 #include "mirror/announcer.h"
 
 #include <boost/asio/redirect_error.hpp>
-#include <map>
 #include <random>
+#include <ranges>
 
 #include "mirror/peer_contents.h"
 
@@ -63,7 +63,7 @@ void Announcer::take_restarted() {
     names.swap(restarted_);
   }
   for (const auto name : names) {
-    for (auto& [digest, told] : told_) std::erase_if(told.peers, [name](const auto& one) { return one.name == name; });
+    for (auto& [digest, told] : told_) told.erase(name);
   }
 }
 
@@ -86,7 +86,7 @@ std::vector<Digest> Announcer::everything() {
     out.push_back(listing.digest);
     const auto known = told_.find(listing.digest);
     if (known == told_.end()) continue;
-    std::erase_if(known->second.peers, [this](const auto& one) { return !remembers(one); });
+    std::erase_if(known->second, [this](const auto& one) { return !remembers(one.second); });
     still_here.emplace(listing.digest, std::move(known->second));
   }
   told_ = std::move(still_here);
@@ -175,15 +175,23 @@ Task<bool> Announcer::send(Batch batch) {
   for (const auto& one : batch.announces) sent.emplace_back(one.digest, one.have.count());
   const bool told = co_await send_(batch.peer, std::move(batch.announces));
   for (const auto& [digest, stripes] : sent) {
-    auto& peers = told_[digest].peers;
-    std::erase_if(peers, [&batch](const auto& one) { return one.name == batch.name; });
-    if (told) peers.push_back({batch.name, now(), stripes});
+    if (told)
+      told_[digest].insert_or_assign(batch.name, Told{now(), stripes});
+    else
+      told_[digest].erase(batch.name);
   }
   co_return told;
 }
 
 /// A coordinator that has not been told again since has forgotten it.
-bool Announcer::remembers(const Told::Peer& told) const { return now() - told.at < 2 * options_.again; }
+bool Announcer::remembers(const Told& told) const { return now() - told.at < 2 * options_.again; }
+
+bool Announcer::knows(p2p::Key name, const Digest& digest) const {
+  const auto told = told_.find(digest);
+  if (told == told_.end()) return false;
+  const auto peer = told->second.find(name);
+  return peer != told->second.end() && remembers(peer->second);
+}
 
 /// Of which less is here than was told: what has gone is leased to nobody while it counts as held. Whoever fetches
 /// announces by itself.
@@ -192,8 +200,8 @@ std::vector<Digest> Announcer::shrunk() const {
   for (const auto& [digest, told] : told_) {
     const auto blob = held(digest);
     if (!blob || blobs_.running(digest)) continue;
-    const auto more = [here = blob->stripes_present()](const auto& one) { return one.stripes > here; };
-    if (std::ranges::any_of(told.peers, more)) out.push_back(digest);
+    const auto more = [here = blob->stripes_present()](const Told& one) { return one.stripes > here; };
+    if (std::ranges::any_of(std::views::values(told), more)) out.push_back(digest);
   }
   return out;
 }
@@ -213,7 +221,7 @@ Task<> Announcer::take_back() {
     announce.interest = p2p::Interest::kLeft;
     announce.want_neighbours = false;
     announce.know_midstates = true;
-    for (const auto& peer : told.peers) by_name[peer.name].push_back(announce);
+    for (const auto& [name, peer] : told) by_name[name].push_back(announce);
     return true;
   });
   if (by_name.empty()) co_return;
@@ -241,10 +249,7 @@ Task<bool> Announcer::say(std::vector<Digest> digests, bool with_midstates, To t
     std::optional<p2p::Announce> announce;
     for (const auto peer : snapshot->ranked(p2p::key_of(digest), options_.told)) {
       const auto name = p2p::key_of(snapshot->find(peer)->member.name);
-      const auto known = told_.find(digest);
-      if (to == To::kNotTold && known != told_.end() &&
-          std::ranges::any_of(known->second.peers, [&](const auto& one) { return one.name == name && remembers(one); }))
-        continue;
+      if (to == To::kNotTold && knows(name, digest)) continue;
       if (!announce) announce = describe(digest, with_midstates || owed_.contains(digest));
       if (!announce) break;
       auto& batch = by_peer.try_emplace(peer, Batch{peer, name}).first->second;

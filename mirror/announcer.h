@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,12 +50,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   struct Batch;
   enum class To : std::uint8_t { kAll, kNotTold };
   struct Told {
-    struct Peer {
-      p2p::Key name;
-      std::chrono::milliseconds at;
-      std::uint32_t stripes;  ///< that it was told of
-    };
-    std::vector<Peer> peers;
+    std::chrono::milliseconds at;
+    std::uint32_t stripes;
   };
 
   Task<> run(std::shared_ptr<Announcer> self);
@@ -63,7 +60,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   Task<bool> send(Batch batch);
   Task<> take_back();
   std::vector<Digest> shrunk() const;
-  bool remembers(const Told::Peer& told) const;
+  bool remembers(const Told& told) const;
+  bool knows(p2p::Key name, const Digest& digest) const;
   bool is_gone(const Digest& digest) const;
   std::shared_ptr<storage::Blob> held(const Digest& digest) const;
   void take_restarted();
@@ -83,8 +81,8 @@ class Announcer : public std::enable_shared_from_this<Announcer> {
   asio::steady_timer timer_;
   std::chrono::milliseconds all_due_{0};   ///< everybody, again
   std::chrono::milliseconds look_due_{0};  ///< for what is gone
-  /// Who has been told of a blob, by the keys of their names. Of the loop.
-  std::unordered_map<Digest, Told, Digest::Hash> told_;
+  /// Who has been told of a blob, by the keys of their names; when, and of how many stripes. Of the loop.
+  std::unordered_map<Digest, std::map<p2p::Key, Told>, Digest::Hash> told_;
   std::unordered_set<Digest, Digest::Hash> owed_;  ///< somebody was not told of them: the next time with midstates too
   std::mutex mutex_;                               ///< what follows
   std::unordered_set<Digest, Digest::Hash> news_;

@@ -54,6 +54,17 @@ class AnnouncerTest : public PeerSite {
     for (const auto& name : names) members.push_back(member(name));
     table_.set_members(members);
   }
+  /// The blob is here, and coordinator and successor have heard of it; what goes of it is looked for soon.
+  bool told_of_all() {
+    options_.look = std::chrono::milliseconds(20);
+    options_.settle = std::chrono::hours(1);
+    expect_right(read(whole()));
+    settle();
+    ring({"a", "b", "c"});
+    start();
+    announcer_->holds(digest_);
+    return eventually([&] { return told().size() == 2; });
+  }
 
   Announcer::Options options_;
   p2p::PeerTable table_{member("self"), {}, clock_, metrics_};
@@ -165,14 +176,7 @@ TEST_F(AnnouncerTest, MidstatesAreOwedToWhoCouldNotBeTold) {
 
 // What was told of and is gone is taken back, once, from those who were told.
 TEST_F(AnnouncerTest, WhatHasGoneIsTakenBack) {
-  options_.look = std::chrono::milliseconds(20);
-  options_.settle = std::chrono::hours(1);
-  expect_right(read(whole()));
-  settle();
-  ring({"a", "b", "c"});
-  start();
-  announcer_->holds(digest_);
-  ASSERT_TRUE(eventually([&] { return told().size() == 2; }));
+  ASSERT_TRUE(told_of_all());
   std::this_thread::sleep_for(std::chrono::milliseconds(60));
   EXPECT_EQ(told().size(), 2U);
   store_->purge(digest_);
@@ -202,14 +206,7 @@ TEST_F(AnnouncerTest, WhatHasGoneIsNotTold) {
 
 // Of a large blob some goes and the rest stays: who was told of all of it is told what is left.
 TEST_F(AnnouncerTest, WhatHasShrunkIsToldAgain) {
-  options_.look = std::chrono::milliseconds(20);
-  options_.settle = std::chrono::hours(1);
-  expect_right(read(whole()));
-  settle();
-  ring({"a", "b", "c"});
-  start();
-  announcer_->holds(digest_);
-  ASSERT_TRUE(eventually([&] { return told().size() == 2; }));
+  ASSERT_TRUE(told_of_all());
   store_->peek(digest_)->drop_stripe(1);
   ASSERT_TRUE(eventually([&] { return told().size() >= 4; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(60));
