@@ -10,9 +10,6 @@ namespace {
 /// An owner's answer of this age was asked for us, whatever the TTL.
 constexpr std::chrono::milliseconds kJustAsked{500};
 
-/// Older than whatever is taken for fresh.
-constexpr auto kUnknownAge = std::chrono::milliseconds::max();
-
 std::string tag_key(const RepositoryKey& repository, const std::string& tag) { return repository.text() + ' ' + tag; }
 
 }  // namespace
@@ -31,15 +28,16 @@ std::chrono::milliseconds Tags::wall_now() const {
 }
 
 /// The clock may have been set back since: then nobody knows.
-std::chrono::milliseconds Tags::age_of(const Entry& entry) const {
+std::optional<std::chrono::milliseconds> Tags::age_of(const Entry& entry) const {
   const auto age = wall_now() - entry.validated;
-  return age.count() < 0 ? kUnknownAge : age;
+  return age.count() < 0 ? std::nullopt : std::optional(age);
 }
 
 Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag, Ask ask) {
   const auto key = tag_key(asker.repository, tag);
   const auto known = co_await recall(key);
-  if (known && access_.granted(asker) && age_of(*known) < asker.registry->config.tag_ttl) {
+  const auto age = known ? age_of(*known) : std::nullopt;
+  if (age && access_.granted(asker) && *age < asker.registry->config.tag_ttl) {
     co_return ResolvedTag{known->digest, false};
   }
   // Apart from the others: what waits for an owner must not be what the owner, on another view of the ring, waits for.
@@ -53,8 +51,9 @@ Task<Outcome<ResolvedTag>> Tags::resolve(Asker asker, std::string tag, Ask ask) 
 
 Task<std::optional<Tags::Seen>> Tags::last_seen(RepositoryKey repository, std::string tag) {
   const auto known = co_await recall(tag_key(repository, tag));
-  if (!known || age_of(*known) == kUnknownAge) co_return std::nullopt;
-  co_return Seen{known->digest, age_of(*known)};
+  const auto age = known ? age_of(*known) : std::nullopt;
+  if (!age) co_return std::nullopt;
+  co_return Seen{known->digest, *age};
 }
 
 /// A client with a credential of its own asks by itself, unless upstream serves the repository to everybody: the owner
@@ -111,8 +110,8 @@ Task<Outcome<ResolvedTag>> Tags::revalidate(Asker asker, std::string tag, std::s
   const auto code = resolved.error().error.code();
   if (code == Errc::kNotFound) forget(key);
   // Of unknown age it is still better than nothing.
-  const auto age = known && age_of(*known) != kUnknownAge ? age_of(*known) : std::chrono::milliseconds(0);
-  const bool fresh_enough = known && age < asker.registry->config.stale_if_error;
+  const bool fresh_enough =
+      known && age_of(*known).value_or(std::chrono::milliseconds(0)) < asker.registry->config.stale_if_error;
   if (fresh_enough && upstream_fails(code) && access_.granted(asker)) {
     stale_served_.Increment();
     log::warn("upstream does not answer for a tag; serving what it was", {{"repository", asker.repository.text()},

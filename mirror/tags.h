@@ -55,7 +55,7 @@ class Tags {
   Task<Outcome<ResolvedTag>> ask_peers(Asker asker, std::string tag, Failure failure);
   Task<Outcome<ResolvedTag>> ask_upstream(Asker asker, std::string tag);
   std::chrono::milliseconds wall_now() const;
-  std::chrono::milliseconds age_of(const Entry& entry) const;
+  std::optional<std::chrono::milliseconds> age_of(const Entry& entry) const;
 
   storage::Store& store_;
   Access& access_;
