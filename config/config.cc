@@ -43,6 +43,10 @@ Config defaults() {
   return config;
 }
 
+const std::string& advertised(const Peer& peer) noexcept {
+  return peer.advertise.empty() ? peer.listen : peer.advertise;
+}
+
 bool has_peers(const Config& config) noexcept {
   return !config.peer.listen.empty() && config.routing.strategy != Strategy::kSingle;
 }

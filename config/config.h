@@ -177,6 +177,9 @@ struct Config {
 /// Whether this node takes part in a ring: it has an address for its peers and a strategy that uses them.
 bool has_peers(const Config& config) noexcept;
 
+/// Where its peers are told to connect.
+const std::string& advertised(const Peer& peer) noexcept;
+
 /// What holds with no file at all: the defaults of schema.cc and the built-in registries.
 Config defaults();
 /// The public registries that are mirrored without being named in the file, with anonymous or the client's own

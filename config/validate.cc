@@ -86,7 +86,7 @@ void validate_ring(const Config& config, Problems& out) {
     warning(out, "peer.listen", "is a loopback address: peers on other hosts cannot reach it");
   }
   // The other providers' lists say where a node is reached.
-  const auto& told = peer.advertise.empty() ? peer.listen : peer.advertise;
+  const auto& told = advertised(peer);
   if (config.membership.provider == MembershipProvider::kEtcd && !can_be_connected_to(told)) {
     error(out, "peer.advertise",
           fmt::format("is needed: this node would be registered as \"{}\", where no peer can reach it", told));

@@ -65,7 +65,7 @@ p2p::StrategyKind strategy_kind(config::Strategy strategy) noexcept {
 p2p::Member self_member(const config::Config& config) {
   p2p::Member self;
   self.name = config.peer.name.empty() ? host_name() : config.peer.name;
-  self.addresses = {config.peer.advertise.empty() ? config.peer.listen : config.peer.advertise};
+  self.addresses = {config::advertised(config.peer)};
   self.location = config.peer.location;
   self.weight = config.peer.weight;
   return self;
