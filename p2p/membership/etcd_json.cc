@@ -50,8 +50,7 @@ Error said(std::int64_t grpc_code, const std::string& message) {
       "etcd says: " + sayable(message.empty() ? "error " + std::to_string(grpc_code) : message, kMaxReasonBytes);
   switch (grpc_code) {
     case kGrpcInvalidArgument:
-      // A signed token from before users or roles were changed: another one is needed.
-      if (message.contains("revision of auth store is old")) return {Errc::kUnauthorized, words};
+      if (says_token_is_old(message)) return {Errc::kUnauthorized, words};
       return {Errc::kInvalid, words};
     case kGrpcNotFound:
       return {Errc::kNotFound, words};
@@ -213,6 +212,8 @@ Result<std::string> parse_token(std::string_view input) {
   if (!fits) return strange("token");
   return token;
 }
+
+bool says_token_is_old(std::string_view words) { return words.contains("revision of auth store is old"); }
 
 Error parse_error(long status, std::string_view input) {
   const auto json = Json::parse(input, nullptr, false);

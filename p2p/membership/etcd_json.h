@@ -64,6 +64,8 @@ Result<WatchAnswer> parse_watch(std::string_view line);
 Result<Lease> parse_lease(std::string_view json);
 Result<Swap> parse_swap(std::string_view json);
 Result<std::string> parse_token(std::string_view json);
+/// Whether etcd's words mean a signed token from before users or roles were changed: another one is needed.
+bool says_token_is_old(std::string_view words);
 /// What a gateway says in an answer that is not 200; `json` may be anything.
 Error parse_error(long status, std::string_view json);
 

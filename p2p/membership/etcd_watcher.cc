@@ -71,7 +71,7 @@ Result<> EtcdWatcher::take(std::string_view line) {
   }
   if (answer->canceled) {
     const auto says = [&](const char* words) { return answer->cancel_reason.find(words) != std::string::npos; };
-    const bool token = says("auth token") || says("revision of auth store is old");
+    const bool token = says("auth token") || etcd::says_token_is_old(answer->cancel_reason);
     const auto code = token ? Errc::kUnauthorized : says("permission denied") ? Errc::kDenied : Errc::kUnavailable;
     return fail(code, "watch canceled: " + answer->cancel_reason);
   }

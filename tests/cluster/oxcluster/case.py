@@ -38,11 +38,7 @@ class Scenario(Case):
             made.settled()
 
     def _end_nodes(self, made):
-        # All at once; some have ended before it is their turn to be looked at.
-        running = [node for node in made.nodes if node.process and node.process.running]
-        for node in running:
-            node.terminate()
-        for node in running:
+        for node in made.terminate():
             self.addCleanup(self.end_running, node)  # each, whatever the others say
 
     def blob(self, size, seed=""):

@@ -119,12 +119,16 @@ class Cluster:
     def pull_all(self, path, nodes=None, **options):
         return pull.finish(self.pulls(path, nodes, **options))
 
-    def stop(self):
-        """For runs outside of tests; those end each node by themselves."""
+    def terminate(self):
+        """Tells all nodes at once, and gives those that ran: some have ended before it is their turn to be looked at."""
         running = [node for node in self.nodes if node.process and node.process.running]
         for node in running:
             node.terminate()
-        codes = {node.name: node.stop() for node in running}
+        return running
+
+    def stop(self):
+        """For runs outside of tests; those end each node by themselves."""
+        codes = {node.name: node.stop() for node in self.terminate()}
         self.stop_rest()
         if any(codes.values()) and sys.exc_info()[0] is None:  # else what went wrong before says more
             raise AssertionError(f"daemons ended on SIGTERM with {codes}")

@@ -38,6 +38,10 @@ struct Node {
   Node(const std::string& name, std::vector<std::string> endpoints) {
     options.endpoints = std::move(endpoints), self = name;
   }
+  void log_in(const std::string& password_file) {
+    options.username = "oxbow";
+    options.password_file = password_file;
+  }
   void start() {
     membership = make_etcd_membership(options, member_named(self), metrics);
     const auto started = membership->start(views.callback());
@@ -235,8 +239,7 @@ TEST(EtcdMembership, Authenticates) {
   etcd.require("oxbow", "secret-1");
   write_file(directory / "password", "wrong-2\n");
   Node a("a", {etcd.url()});
-  a.options.username = "oxbow";
-  a.options.password_file = directory / "password";
+  a.log_in(directory / "password");
   a.start();
   ASSERT_TRUE(eventually([&] { return a.membership->trouble().find("authentication failed") != std::string::npos; }));
   EXPECT_EQ(a.membership->trouble().find("wrong-2"), std::string::npos);
@@ -257,8 +260,7 @@ TEST(EtcdMembership, LogsInAgainWhenItsTokenIsTooOld) {
   etcd.require("oxbow", "secret-1");
   write_file(directory / "password", "secret-1\n");
   Node a("a", {etcd.url()});
-  a.options.username = "oxbow";
-  a.options.password_file = directory / "password";
+  a.log_in(directory / "password");
   a.start();
   ASSERT_TRUE(a.views.reach({"a"}));
   ASSERT_TRUE(eventually([&] { return etcd.watches() == 1; }));

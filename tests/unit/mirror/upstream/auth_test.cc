@@ -52,6 +52,18 @@ struct TokenRegistry {
   FakeRegistry registry;
 };
 
+/// The node is "user" there, by the password in that file.
+UpstreamConfig with_password(const std::string& url, const std::string& file) {
+  UpstreamConfig config;
+  config.urls = {url};
+  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
+  return config;
+}
+FetchRequest by_node(FetchRequest request) {
+  request.identity.kind = IdentityKind::kNode;
+  return request;
+}
+
 // Public content: an anonymous token for our own scope (never the hint in the challenge), then the content.
 TEST(UpstreamAuth, AnonymousTokenFlow) {
   TokenRegistry fake;
@@ -226,10 +238,7 @@ TEST(UpstreamAuth, IdentitiesDoNotMix) {
   const auto file = own_file("password");
   std::ofstream(file) << "secret\n";
   Bench bench;
-  UpstreamConfig config;
-  config.urls = {fake.registry.url()};
-  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
-  const auto registry = bench.registry(config);
+  const auto registry = bench.registry(with_password(fake.registry.url(), file));
   auto request = manifest_request();
   EXPECT_EQ(bench.get(*registry, request)->body, "Bearer anonymous");
   request.identity.kind = IdentityKind::kNode;
@@ -249,10 +258,7 @@ TEST(UpstreamAuth, Basic) {
   const auto file = own_file("basic-password");
   std::ofstream(file) << password;
   Bench bench;
-  UpstreamConfig config;
-  config.urls = {fake.url()};
-  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
-  const auto registry = bench.registry(config);
+  const auto registry = bench.registry(with_password(fake.url(), file));
   auto request = manifest_request();
   EXPECT_EQ(bench.get(*registry, request)->head.status, 401);
   request.identity.kind = IdentityKind::kNode;
@@ -308,12 +314,8 @@ TEST(UpstreamAuth, PasswordGrant) {
   const auto file = own_file("grant-password");
   std::ofstream(file) << "p&w";
   Bench bench;
-  UpstreamConfig config;
-  config.urls = {fake.registry.url()};
-  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
-  const auto registry = bench.registry(config);
-  auto request = manifest_request();
-  request.identity.kind = IdentityKind::kNode;
+  const auto registry = bench.registry(with_password(fake.registry.url(), file));
+  const auto request = by_node(manifest_request());
   EXPECT_EQ(bench.get(*registry, request)->head.status, 200);
   EXPECT_TRUE(fake.service.seen().back().body.contains("grant_type=password"));
   EXPECT_TRUE(fake.service.seen().back().body.ends_with("username=user&password=p%26w"));
@@ -330,8 +332,7 @@ TEST(UpstreamAuth, RegistryToken) {
   config.urls = {fake.registry.url()};
   config.credentials = DockerConfigSource{file};
   const auto registry = bench.registry(config);
-  auto request = manifest_request();
-  request.identity.kind = IdentityKind::kNode;
+  const auto request = by_node(manifest_request());
   EXPECT_EQ(bench.get(*registry, request)->head.status, 200);
   EXPECT_TRUE(fake.service.seen().empty());
 }
@@ -354,12 +355,8 @@ TEST(UpstreamAuth, ChallengeOfAnotherHostIsNotAnswered) {
   const auto file = own_file("challenge-password");
   std::ofstream(file) << "secret";
   Bench bench;
-  UpstreamConfig config;
-  config.urls = {fake.registry.url()};
-  config.credentials = PasswordFileSource{.username = "user", .password_file = file};
-  const auto registry = bench.registry(config);
-  auto request = blob_request();
-  request.identity.kind = IdentityKind::kNode;
+  const auto registry = bench.registry(with_password(fake.registry.url(), file));
+  const auto request = by_node(blob_request());
   const auto got = bench.get(*registry, request);
   ASSERT_TRUE(got) << got.error().what();
   EXPECT_EQ(got->head.status, 401);
@@ -367,9 +364,7 @@ TEST(UpstreamAuth, ChallengeOfAnotherHostIsNotAnswered) {
   EXPECT_TRUE(thief.seen().empty());
   EXPECT_EQ(cdn.seen().size(), 1);
   // Within the registry's own host a redirect changes nothing.
-  request = manifest_request();
-  request.identity.kind = IdentityKind::kNode;
-  EXPECT_EQ(bench.get(*registry, request)->body, "content");
+  EXPECT_EQ(bench.get(*registry, by_node(manifest_request()))->body, "content");
 }
 
 // A form with secrets is not sent on when the token service redirects.
@@ -385,8 +380,7 @@ TEST(UpstreamAuth, SecretsDoNotFollowRedirects) {
   config.urls = {fake.registry.url()};
   config.credentials = DockerConfigSource{file};
   const auto registry = bench.registry(config);
-  auto request = manifest_request();
-  request.identity.kind = IdentityKind::kNode;
+  const auto request = by_node(manifest_request());
   EXPECT_FALSE(bench.get(*registry, request));
   EXPECT_TRUE(elsewhere.seen().empty());
 }
