@@ -36,7 +36,8 @@ class HttpClientTls : public testing::Test {
     const auto call = connection->call(get_request("/who"), sink);
     ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
   }
-  /// A call whose answer never ends is under way, on a connection that looks at the server every 20 ms.
+  /// A call whose answer never ends is under way, on a connection that looks at the server every second. A look also
+  /// sends a PING that has to be answered before the next one: a busy machine needs that long.
   void begin_endless(ClientTlsConfig files) {
     const auto silent = std::make_shared<FedBody::Control>();
     routes.on("/never", [silent](const Request&) {
@@ -49,7 +50,7 @@ class HttpClientTls : public testing::Test {
     silent->loops = &server->loops;
     auto tls = make_client_tls(std::move(files));
     ASSERT_TRUE(tls) << tls.error().what();
-    connection = client.connect(server->port(), *tls, "node-1", {.ping_interval = std::chrono::milliseconds(20)});
+    connection = client.connect(server->port(), *tls, "node-1", {.ping_interval = std::chrono::seconds(1)});
     endless = connection->call(get_request("/never"), sink);
     ASSERT_TRUE(client.until([&] { return routes.calls() == 1; }));
   }
@@ -311,8 +312,9 @@ TEST_F(HttpClientTls, AServerOfADroppedCaLosesItsRunningCalls) {
   begin_endless(std::move(files));
   ASSERT_FALSE(HasFatalFailure());
   write_ca({certificates.file("ca.pem"), stranger.file("ca.pem")});
-  ASSERT_TRUE(client.until([&, before = looks] { return looks >= before + 3; }));
-  EXPECT_EQ(sink.dones, 0);
+  // The first look has the new file; by the second one the first has been answered for.
+  ASSERT_TRUE(client.until([&, before = looks] { return looks >= before + 2 || sink.dones > 0; }));
+  EXPECT_EQ(sink.dones, 0) << said();
   write_ca({stranger.file("ca.pem")});
   ASSERT_TRUE(client.until([&] { return sink.dones == 1; }));
   EXPECT_EQ(sink.error(), Errc::kDenied) << said();
