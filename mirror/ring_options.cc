@@ -107,11 +107,16 @@ std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept 
 
 RevokedList::RevokedList(const config::Config& config, p2p::ClusterValues* values, OnList on_list,
                          std::chrono::milliseconds look_every)
-    : path_(config.peer.revoked_file), on_list_(std::move(on_list)), look_every_(look_every), values_(values) {}
+    : path_(config.peer.revoked_file),
+      remembered_path_(config.storage.directory + "/revoked.json"),
+      on_list_(std::move(on_list)),
+      look_every_(look_every),
+      values_(values) {}
 
 RevokedList::~RevokedList() { stop(); }
 
 Result<> RevokedList::load() {
+  if (values_ != nullptr) take_remembered();
   if (path_.empty()) return {};
   const auto taken = take_file();
   if (taken) return {};
@@ -134,6 +139,34 @@ Result<> RevokedList::take_file() {
   return {};
 }
 
+/// A node that starts while the provider is away would let everybody in who was shut out.
+void RevokedList::take_remembered() {
+  auto text = tls::read_file(remembered_path_, kMaxRevokedFileBytes);
+  if (!text && text.error().code() == Errc::kNotFound) return;  // none was ever seen, or the storage is new
+  auto names = text ? p2p::parse_revoked(*text) : std::unexpected(text.error());
+  if (!names) {
+    log::warn(
+        "the cluster's list of revoked identities as it was last seen cannot be used: nobody is refused before the "
+        "cluster says its list",
+        {{"path", remembered_path_}, log::Field(names.error())});
+    return;
+  }
+  remembered_ = std::move(*text);
+  const std::lock_guard lock(mutex_);
+  from_cluster_ = std::move(*names);
+  publish();
+}
+
+void RevokedList::remember(const std::string& text) {
+  if (remembered_ == text) return;
+  if (auto kept = tls::replace_file(remembered_path_, text, tls::Secrecy::kPrivate); !kept) {
+    log::warn("the cluster's list of revoked identities cannot be kept for the next start",
+              {{"path", remembered_path_}, log::Field(kept.error())});
+    return;
+  }
+  remembered_ = text;
+}
+
 void RevokedList::start() {
   if (values_ != nullptr) {
     values_->watch(std::string(p2p::kRevokedKey), [this](const std::optional<p2p::ClusterValue>& value) {
@@ -144,9 +177,12 @@ void RevokedList::start() {
         return;
       }
       log::info("revoked identities of the cluster", {{"count", names->size()}});
-      const std::lock_guard lock(mutex_);
-      from_cluster_ = std::move(*names);
-      publish();
+      {
+        const std::lock_guard lock(mutex_);
+        from_cluster_ = std::move(*names);
+        publish();
+      }
+      remember(value->value);
     });
   }
   if (!path_.empty()) thread_ = std::jthread([this](const std::stop_token& stop) { watch_file(stop); });

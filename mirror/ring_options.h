@@ -33,9 +33,10 @@ std::optional<p2p::StrategyKind> strategy_named(std::string_view name) noexcept;
 inline constexpr std::size_t kMaxRevokedFileBytes = 32UL << 20;
 
 /// The revoked identities: from peer.revoked_file, looked at every few seconds, and from the cluster's own list where
-/// the provider keeps one. A list that is gone or cannot be read keeps the last one; without a first one of the file a
-/// node must not start, for it would refuse nobody. Thread rule: `start`, `stop` from main; the callback comes from
-/// threads of its own.
+/// the provider keeps one. A list that is gone or cannot be read keeps the last one. Without a first one of the file a
+/// node must not start, for it would refuse nobody; the cluster's is remembered in the storage directory, for starts
+/// while the provider is away or has lost it. Thread rule: `start`, `stop` from main; the callback comes from threads
+/// of its own.
 class RevokedList {
  public:
   using OnList = std::function<void(std::vector<std::string>)>;
@@ -44,7 +45,8 @@ class RevokedList {
               std::chrono::milliseconds look_every = std::chrono::milliseconds(5'000));
   ~RevokedList();
 
-  /// The file as it is now, told at once. Before `start`. Errors: those of reading it; kInvalid, kLimit (no such list).
+  /// The file as it is now and the cluster's list as it was last seen, told at once. Before `start`. Errors: those of
+  /// reading the file; kInvalid, kLimit (no such list).
   Result<> load();
   void start();
   void stop();
@@ -53,15 +55,20 @@ class RevokedList {
   /// What is in the file now, told where it has changed.
   Result<> take_file();
   void watch_file(const std::stop_token& stop);
+  void take_remembered();
+  /// Of the cluster, as JSON: kept for the next start where it is another than before.
+  void remember(const std::string& text);
   void publish();
   void note_list_gone();
 
   std::string path_;
+  const std::string remembered_path_;
   OnList on_list_;
   const std::chrono::milliseconds look_every_;
   p2p::ClusterValues* const values_;
-  std::optional<std::string> last_text_;  ///< of the file; nothing: not read yet
-  std::mutex mutex_;                      ///< held while the list is told, so that no older one is told last
+  std::optional<std::string> last_text_;   ///< of the file; nothing: not read yet
+  std::optional<std::string> remembered_;  ///< what is in `remembered_path_`; nothing: not known
+  std::mutex mutex_;                       ///< held while the list is told, so that no older one is told last
   std::vector<std::string> from_file_;
   std::vector<std::string> from_cluster_;
   std::jthread thread_;

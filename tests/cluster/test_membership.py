@@ -233,6 +233,10 @@ class SharedValues(EtcdScenario):
         for node in cluster.nodes[:-1]:
             node.wait_for_log("the cluster's list of revoked identities is gone; keeping the last")
             self.assertEqual(node.named("revoked"), {gone.name})
+        restarted = cluster.nodes[0]  # it starts without any list of the cluster's
+        restarted.restart()
+        restarted.wait_for_log("the cluster's list of revoked identities is gone; keeping the last")
+        self.until(lambda: restarted.named("revoked") == {gone.name}, f"{restarted} to remember whom it refused")
         etcd.operator("etcdctl put /oxbow/values/revoked '[]'")
         self.is_back(cluster, gone)
 

@@ -37,6 +37,8 @@ class RevokedListTest : public ::testing::Test {
     std::string name = (std::filesystem::temp_directory_path() / "oxbow-revoked-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
     config_.peer.revoked_file = directory_ + "/revoked.json";
+    config_.storage.directory = directory_ + "/storage";
+    std::filesystem::create_directory(config_.storage.directory);
   }
   ~RevokedListTest() override { std::filesystem::remove_all(directory_); }
 
@@ -120,18 +122,75 @@ class OneWatched final : public p2p::ClusterValues {
   std::function<void(std::optional<p2p::ClusterValue>)> tell_;
 };
 
+/// Nodes that follow the cluster's list, one after the other, with one storage directory.
+class ClustersRevokedTest : public RevokedListTest {
+ protected:
+  ClustersRevokedTest() { config_.peer.revoked_file.clear(); }
+  /// A start of the daemon, before the cluster has said anything.
+  void start(p2p::ClusterValues* values) {
+    list_.reset();
+    told_.clear();
+    list_ = std::make_unique<RevokedList>(
+        config_, values, [this](std::vector<std::string> names) { told_.push_back(std::move(names)); });
+    ASSERT_TRUE(list_->load());
+    list_->start();
+  }
+  std::vector<std::string> last_told() const {
+    return told_.empty() ? std::vector<std::string>{"nothing"} : told_.back();
+  }
+
+  OneWatched values_;
+  std::unique_ptr<RevokedList> list_;
+};
+
 // A store that has lost the cluster's list lets nobody in; a list that says so does.
-TEST_F(RevokedListTest, KeepsTheClustersListWhenItIsGone) {
-  config_.peer.revoked_file.clear();
-  OneWatched values;
-  RevokedList list(config_, &values, [this](std::vector<std::string> names) { told_.push_back(std::move(names)); });
-  list.start();
-  values.tell(R"(["node-3"])");
-  ASSERT_FALSE(told_.empty());
-  values.tell(std::nullopt);
-  EXPECT_EQ(told_.back(), std::vector<std::string>{"node-3"});
-  values.tell("[]");
-  EXPECT_TRUE(told_.back().empty());
+TEST_F(ClustersRevokedTest, IsKeptWhenItIsGone) {
+  start(&values_);
+  values_.tell(R"(["node-3"])");
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  values_.tell(std::nullopt);
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  values_.tell("[]");
+  EXPECT_EQ(last_told(), std::vector<std::string>());
+}
+
+// Nor does a start while the store is away, or after it has lost the list.
+TEST_F(ClustersRevokedTest, IsKnownAtTheNextStart) {
+  start(&values_);
+  EXPECT_TRUE(told_.empty());
+  values_.tell(R"(["node-3"])");
+  start(&values_);
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  values_.tell(std::nullopt);
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  values_.tell("not a list");
+  start(&values_);
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  values_.tell("[]");
+  start(&values_);
+  EXPECT_EQ(last_told(), std::vector<std::string>());
+}
+
+// Who follows no cluster's list any more is not bound by the one that was.
+TEST_F(ClustersRevokedTest, IsNotKnownWithoutACluster) {
+  start(&values_);
+  values_.tell(R"(["node-3"])");
+  start(nullptr);
+  EXPECT_TRUE(told_.empty());
+}
+
+// What cannot be read, or not be written, costs its own use and nothing else.
+TEST_F(ClustersRevokedTest, ABrokenMemoryStopsNobody) {
+  std::ofstream(config_.storage.directory + "/revoked.json") << "half a li";
+  start(&values_);
+  EXPECT_TRUE(told_.empty());
+  values_.tell(R"(["node-3"])");
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  start(&values_);
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-3"});
+  std::filesystem::remove_all(config_.storage.directory);
+  values_.tell(R"(["node-4"])");
+  EXPECT_EQ(last_told(), std::vector<std::string>{"node-4"});
 }
 
 }  // namespace
