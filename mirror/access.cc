@@ -42,7 +42,11 @@ Task<Outcome<upstream::WholeResponse>> Access::ask(Asker asker, Question questio
     grants_.add(asker.repository, asker.identity, asker.registry->config.access_ttl);
     co_return std::move(*answer);
   }
-  co_return std::unexpected(refusal(asker, answer->head, "request"));
+  auto failure = refusal(asker, answer->head, "request");
+  // A store's address may be signed for GET alone (S3): to it HEAD is another request, which it refuses.
+  if (question.method == http::Method::kHead && is_refusal_elsewhere(answer->head))
+    failure.error = {Errc::kUnsupported, failure.error.what()};
+  co_return std::unexpected(std::move(failure));
 }
 
 Failure Access::refusal(const Asker& asker, const upstream::Head& head, std::string_view what) {

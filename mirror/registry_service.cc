@@ -421,7 +421,8 @@ Task<http::Response> RegistryService::large_blob(Call& call, Asker asker, Digest
         // Granted before, refused now: the refusal with its challenge belongs to the client.
         auto again =
             co_await parts_.access.ask(asker, {http::Method::kHead, content_path(asker, digest, Access::Kind::kBlob)});
-        if (!again) co_return to_response(again.error(), Subject::kBlob);
+        if (!again && again.error().error.code() != Errc::kUnsupported)
+          co_return to_response(again.error(), Subject::kBlob);
       }
       co_return registry_api::oci_error_from(ready.error(), Subject::kBlob);
     }

@@ -61,8 +61,10 @@ std::unique_ptr<SpanRequest> UpstreamSource::request(Loop& loop, ByteRange range
 
 bool is_refusal(const upstream::Head& head) noexcept { return denies(head.status) && !head.redirected; }
 
+bool is_refusal_elsewhere(const upstream::Head& head) noexcept { return denies(head.status) && head.redirected; }
+
 Error answer_error(const upstream::Head& head, std::string_view what) {
-  if (denies(head.status) && head.redirected)
+  if (is_refusal_elsewhere(head))
     return {Errc::kUnavailable, fmt::format("{} answered {} for this {}", head.origin, head.status, what)};
   const auto text = fmt::format("upstream answered {} for this {}", head.status, what);
   switch (head.status) {

@@ -37,6 +37,8 @@ class UpstreamSource final : public SpanSource {
 /// Whether upstream itself refuses the asker. Another host that it sends us to, a store of objects, says nothing of who
 /// may read the repository, and must not be taken for it when it asks for credentials.
 bool is_refusal(const upstream::Head& head) noexcept;
+/// Whether it is another host that refuses.
+bool is_refusal_elsewhere(const upstream::Head& head) noexcept;
 /// What a final answer of upstream other than 2xx means; a 401 or 403 of another host: kUnavailable.
 Error answer_error(const upstream::Head& head, std::string_view what);
 

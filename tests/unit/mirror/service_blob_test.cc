@@ -111,6 +111,19 @@ TEST_F(ServiceBlobTest, SizeWithoutHead) {
   }
 }
 
+// So it does where HEAD is sent to a store whose signed address is good for GET only.
+TEST_F(ServiceBlobTest, SizeWhereTheStoreRefusesHead) {
+  bench_.other.add_blob("app", content_);
+  for (const int status : {403, 401}) {
+    ServiceBench bench;
+    bench.site.add_blob("app", content_);
+    bench.site.set({.blobs_at = bench_.other.url(), .heads_at = bench_.other.url()});
+    bench_.other.set({.refuse_heads = status});
+    EXPECT_EQ(bench.head(blob()).length, content_.size());
+    EXPECT_TRUE(bench.get(blob()).body == content_);
+  }
+}
+
 // The same for a blob that a manifest named without a size.
 TEST_F(ServiceBlobTest, UnsizedBlobWithoutHead) {
   const auto manifest =

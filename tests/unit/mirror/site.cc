@@ -86,6 +86,9 @@ Site::Reply Site::blob(const Repository& repository, const std::string& digest, 
   if (seen.method == "GET" && faults_.refuse_blobs != 0) return {.status = faults_.refuse_blobs, .body = "{}"};
   if (seen.method == "GET" && !faults_.blobs_at.empty())
     return {.status = 307, .headers = {{"Location", faults_.blobs_at + seen.target}}};
+  if (seen.method == "HEAD" && faults_.refuse_heads != 0) return {.status = faults_.refuse_heads};
+  if (seen.method == "HEAD" && !faults_.heads_at.empty())
+    return {.status = 307, .headers = {{"Location", faults_.heads_at + seen.target}}};
   auto content = found->second;
   if (faults_.corrupt) content[content.size() / 2] ^= 1;
   if (seen.method == "HEAD") {

@@ -34,6 +34,8 @@ class Site {
     bool corrupt = false;
     int refuse_blobs = 0;    ///< a GET of a blob has this status
     std::string blobs_at{};  ///< it is sent to this host
+    std::string heads_at{};  ///< a HEAD of a blob is sent to this host
+    int refuse_heads = 0;    ///< a HEAD of a blob has this status
     bool no_referrers_api = true;
     std::optional<std::size_t> page{};  ///< tags in one page
   };
