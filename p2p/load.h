@@ -1,4 +1,4 @@
-// How busy a node is: its upload slots. A value.
+// How busy a node is: its upload slots. A value; and what a refusal says that comes with free ones.
 #pragma once
 
 #include <cstdint>
@@ -13,5 +13,9 @@ struct Load {
   bool operator==(const Load&) const = default;
   bool busy() const noexcept { return used >= slots; }
 };
+
+/// Of a blob with at most so many stripes the copies of a stripe are sent in turn (upload_slots.h): whoever is refused
+/// one while slots are free may ask for another at once. Measured: docs/decisions/0007-swarm.md.
+inline constexpr std::uint32_t kInTurnStripes = 64;
 
 }  // namespace oxbow::p2p

@@ -292,7 +292,8 @@ Task<Response> Service::stripe(const Request& request, const PeerRoute& route, c
 Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& fields, const Asker& asker) {
   auto& loop = *co_await this_loop();
   const auto begun = parts_.clock.steady();
-  const auto length = Geometry(fields.blob_bytes).stripe(route.stripe).size() - fields.offset;
+  const Geometry geometry(fields.blob_bytes);
+  const auto length = geometry.stripe(route.stripe).size() - fields.offset;
 
   // A request along a path makes this node fetch, so its slot comes first; else what is not here is said at once.
   std::optional<Result<PeerContent::StripeAnswer>> found;
@@ -302,7 +303,9 @@ Task<Response> Service::send_stripe(const PeerRoute& route, const StripeFields& 
   std::optional<UploadSlots::Slot> slot;
   if (length > kSmallBytes && (!found || *found)) {
     // Along a path each hop waits for the one after it: those would wait for each other.
-    const auto what = fields.path ? UploadSlots::kAnything : upload_of(*route.digest, route.stripe);
+    const auto what =
+        fields.path ? UploadSlots::What{}
+                    : UploadSlots::What{upload_of(*route.digest, route.stripe), geometry.stripes() <= kInTurnStripes};
     slot = co_await slots_.acquire(std::min(options_.slot_wait, fields.deadline), asker.id, what);
     if (!slot) co_return busy(route, asker);
   }
@@ -387,7 +390,7 @@ Task<Response> Service::small(const Request& request, const Digest& digest, cons
   }
   std::optional<UploadSlots::Slot> slot;
   if (found.bytes->size() > kSmallBytes) {
-    slot = co_await slots_.acquire(std::min(options_.slot_wait, *deadline), asker.id, UploadSlots::kAnything);
+    slot = co_await slots_.acquire(std::min(options_.slot_wait, *deadline), asker.id, UploadSlots::What{});
     if (!slot) co_return error_answer(503, "BUSY", "no upload slot came free in time");
   }
   Response response;

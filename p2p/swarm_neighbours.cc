@@ -18,6 +18,11 @@ constexpr auto kAwayMax = std::chrono::milliseconds(15'000);
 // Sooner costs a crowd of 10,000 half as many requests again and gains nothing (docs/simulation-crowd.md).
 constexpr auto kBusyFor = std::chrono::milliseconds(50);  // and a random time more
 constexpr std::uint32_t kBusyJitterMs = 100;
+// Where slots are free it was the stripe that had no turn: there are others, and its own comes when the copy before it
+// is through: after what a stripe usually takes, and up to twice that.
+constexpr auto kNoTurnMin = std::chrono::milliseconds(5);  // 512 KiB at 1 Gbit/s
+constexpr auto kNoTurnUnknown = std::chrono::milliseconds(10);
+constexpr auto kNoTurnMax = std::chrono::milliseconds(30);
 constexpr double kEwma = 0.3;
 constexpr double kMedianStep = 1.1;
 
@@ -202,9 +207,16 @@ void SwarmNeighbours::failed(SwarmNeighbour& one, Time now, std::chrono::millise
   set_away(one, now + std::min<std::chrono::milliseconds>(doubled, kAwayMax));
 }
 
-void SwarmNeighbours::was_busy(SwarmNeighbour& one, Time now, Random& random) {
-  busy_until_[place(one)] = now + kBusyFor + std::chrono::milliseconds(random.below(kBusyJitterMs));
-  if (one.load.slots > 0) one.load.used = one.load.slots;
+void SwarmNeighbours::was_busy(SwarmNeighbour& one, Time now, std::chrono::milliseconds stripe_takes, Random& random) {
+  auto pause = kBusyFor;
+  auto jitter_ms = kBusyJitterMs;
+  if (stripes_.size() <= kInTurnStripes && one.load.slots > 0 && !one.load.busy() && now - one.load_at < kLoadHolds) {
+    pause = stripe_takes.count() > 0 ? std::clamp(stripe_takes, kNoTurnMin, kNoTurnMax) : kNoTurnUnknown;
+    jitter_ms = static_cast<std::uint32_t>(pause.count());
+  } else if (one.load.slots > 0) {
+    one.load.used = one.load.slots;
+  }
+  busy_until_[place(one)] = now + pause + std::chrono::milliseconds(random.below(jitter_ms));
 }
 
 void SwarmNeighbours::served(SwarmNeighbour& one) {

@@ -91,8 +91,9 @@ class SwarmNeighbours {
   void set_away(SwarmNeighbour& neighbour, Time until);
   /// It did not answer: away for at least so long, longer each time in a row.
   void failed(SwarmNeighbour& neighbour, Time now, std::chrono::milliseconds for_at_least);
-  /// It had no slot.
-  void was_busy(SwarmNeighbour& neighbour, Time now, Random& random);
+  /// It had no slot, or not for that stripe: then its load, which came with the answer, shows that some are free.
+  /// `stripe_takes`: usually; 0: not known yet.
+  void was_busy(SwarmNeighbour& neighbour, Time now, std::chrono::milliseconds stripe_takes, Random& random);
   /// It brought a stripe.
   static void served(SwarmNeighbour& neighbour);
   /// How fast that stripe was, in bytes per second; `typical` is the running median of all of them.

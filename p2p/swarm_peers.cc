@@ -135,7 +135,7 @@ void Swarm::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
     case Errc::kCancelled:
       break;
     case Errc::kBusy:
-      neighbours_.was_busy(*one, now_, random_);
+      neighbours_.was_busy(*one, now_, usual_time(static_cast<double>(stripe_bytes(fetch.stripes.begin))), random_);
       for (const auto id : event.alternatives) {
         const auto* peer = peers_ == nullptr ? nullptr : peers_->find(id);
         if (peer != nullptr && neighbours_.find(id) == nullptr) add_neighbour(peer->member.name, false);

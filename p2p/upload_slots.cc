@@ -9,11 +9,11 @@ namespace oxbow::p2p {
 namespace {
 
 struct Waiter {
-  Waiter(const asio::any_io_executor& executor, PeerId who_in, std::uint64_t what_in)
+  Waiter(const asio::any_io_executor& executor, PeerId who_in, UploadSlots::What what_in)
       : timer(executor), who(who_in), what(what_in) {}
   asio::steady_timer timer;
   const PeerId who;
-  const std::uint64_t what;
+  const UploadSlots::What what;
   bool granted = false;  // under the state's lock
 };
 
@@ -35,6 +35,7 @@ struct UploadSlots::State {
   struct Taken {
     PeerId who;
     std::uint64_t what;
+    Clock::Steady since;
   };
   std::vector<Taken> sent;  // each slot that is taken
   std::deque<std::shared_ptr<Waiter>> waiters;
@@ -61,12 +62,20 @@ struct UploadSlots::State {
   bool has_share(PeerId who) const {
     return std::ranges::count(sent, who, &Taken::who) >= static_cast<std::ptrdiff_t>(share) && others_about(who);
   }
-  bool free_for(PeerId who, std::uint64_t what) const {
-    if (full() || has_share(who)) return false;
-    return what == kAnything || std::ranges::count(sent, what, &Taken::what) < static_cast<std::ptrdiff_t>(limits.same);
+  bool is_its_turn(What what) const {
+    const auto now = clock.steady();
+    return !what.in_turn || std::ranges::none_of(sent, [&](const Taken& one) {
+      return one.what == what.number && now - one.since < kTurn;
+    });
   }
+  bool may_be_copied(What what) const {
+    if (what.number == kAnything) return true;
+    return std::ranges::count(sent, what.number, &Taken::what) < static_cast<std::ptrdiff_t>(limits.same) &&
+           is_its_turn(what);
+  }
+  bool free_for(PeerId who, What what) const { return !full() && !has_share(who) && may_be_copied(what); }
   void take(PeerId who, std::uint64_t what) {
-    sent.push_back({who, what});
+    sent.push_back({who, what, clock.steady()});
     metrics.used.Set(static_cast<double>(sent.size()));
   }
   void refused(PeerId who) {
@@ -86,7 +95,7 @@ struct UploadSlots::State {
     if (next == waiters.end()) return;
     const auto waiter = std::move(*next);
     waiters.erase(next);
-    take(waiter->who, waiter->what);
+    take(waiter->who, waiter->what.number);
     waiter->granted = true;
     // The timer belongs to the waiter's loop. By the time this runs there, the wait has begun.
     asio::post(waiter->timer.get_executor(), [waiter] { waiter->timer.cancel(); });
@@ -102,18 +111,18 @@ UploadSlots::UploadSlots(Limits limits, Metrics metrics, const Clock& clock)
 
 UploadSlots::~UploadSlots() = default;
 
-Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait, PeerId who,
-                                                            std::uint64_t what) {
+Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::milliseconds wait, PeerId who, What what) {
   auto state = state_;
   const auto waiter = std::make_shared<Waiter>(co_await asio::this_coro::executor, who, what);
   {
     const std::lock_guard lock(state->mutex);
     state->note(who);
     if (state->free_for(who, what)) {
-      state->take(who, what);
-      co_return Slot(std::move(state), who, what);
+      state->take(who, what.number);
+      co_return Slot(std::move(state), who, what.number);
     }
-    if (state->waiters.size() >= state->limits.waiting || wait.count() <= 0) {
+    const bool in_vain = !state->full() && !state->has_share(who) && !state->is_its_turn(what);
+    if (in_vain || state->waiters.size() >= state->limits.waiting || wait.count() <= 0) {
       state->refused(who);
       co_return std::nullopt;
     }
@@ -123,7 +132,7 @@ Task<std::optional<UploadSlots::Slot>> UploadSlots::acquire(std::chrono::millise
   boost::system::error_code ignored;
   co_await waiter->timer.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   const std::lock_guard lock(state->mutex);
-  if (waiter->granted) co_return Slot(state, who, what);
+  if (waiter->granted) co_return Slot(state, who, what.number);
   std::erase(state->waiters, waiter);
   state->refused(who);
   co_return std::nullopt;

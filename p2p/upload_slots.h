@@ -1,11 +1,13 @@
 // The upload slots of this node: how many stripes it sends to peers at once, of them how many copies of one stripe, and
 // how many to one peer. A request that finds none waits a short time, first come first served, and at most so many
 // wait; then it is told to go elsewhere. A copy that is complete early is a source early: copies of one stripe that
-// share the uplink are all late, and until then nobody else has it (docs/simulation-crowd.md, `same_stripe`). A peer
-// gets at most half of the slots, rounded up, while others are about: one that freezes or is unplugged keeps its slots
-// until its connection is cut, and the others go on with the rest. Where nobody else asks, as between two nodes, it may
-// have all: half of them would leave the uplink idle. Thread rule: any thread; `acquire` on a loop. Lifetime: slots may
-// outlive the object; metrics and clock outlive both.
+// share the uplink are all late, and until then nobody else has it (docs/simulation-crowd.md, `same_stripe`). Of a blob
+// with few stripes the first holder would send all of them to everybody, so there the copies of a stripe go in turn,
+// and who comes meanwhile is told so at once, for it finds another stripe or another source. A peer gets at most half
+// of the slots, rounded up, while others are about: one that freezes or is unplugged keeps its slots until its
+// connection is cut, and the others go on with the rest. Where nobody else asks, as between two nodes, it may have all:
+// half of them would leave the uplink idle. Thread rule: any thread; `acquire` on a loop. Lifetime: slots may outlive
+// the object; metrics and clock outlive both.
 #pragma once
 
 #include <chrono>
@@ -52,6 +54,13 @@ class UploadSlots {
   };
   /// Sent any number of times side by side.
   static constexpr std::uint64_t kAnything = 0;
+  /// What is to be sent: a number for the stripe. `in_turn`: the next copy begins when the one before it has ended, or
+  /// was not done within kTurn, for its receiver may be slow or frozen.
+  struct What {
+    std::uint64_t number = kAnything;
+    bool in_turn = false;
+  };
+  static constexpr std::chrono::milliseconds kTurn{200};
 
   /// Others are about for so long after they asked or had a slot last: they come again within 50 to 150 ms of a
   /// refusal.
@@ -68,9 +77,9 @@ class UploadSlots {
   UploadSlots(Limits limits, Metrics metrics, const Clock& clock);
   ~UploadSlots();
 
-  /// A slot to send `what`, a number for a stripe, to `who`; or nothing when none came free within `wait` or too many
-  /// wait already.
-  Task<std::optional<Slot>> acquire(std::chrono::milliseconds wait, PeerId who, std::uint64_t what);
+  /// A slot to send `what` to `who`; or nothing when none came free within `wait` or too many wait already, and at once
+  /// when it is not its turn.
+  Task<std::optional<Slot>> acquire(std::chrono::milliseconds wait, PeerId who, What what);
   Load load() const;
 
  private:

@@ -47,6 +47,7 @@ const std::vector<Named>& options_by_name() {
       {"slots", 1, 1e4, [](CrowdOptions& options, double value) { options.upload_slots = whole(value); }},
       {"waiting", 0, 1e4, [](CrowdOptions& options, double value) { options.upload_waiting = whole(value); }},
       {"same_stripe", 0, 1e4, [](CrowdOptions& options, double value) { options.same_stripe = whole(value); }},
+      {"in_turn_stripes", 0, 1e6, [](CrowdOptions& options, double value) { options.in_turn_stripes = whole(value); }},
       {"replicas", 1, 64, [](CrowdOptions& options, double value) { options.replicas = whole(value); }},
       {"leases", 1, 1e4,
        [](CrowdOptions& options, double value) { options.coordinator.parallel_leases = whole(value); }},

@@ -227,7 +227,7 @@ void SelectionClient::was_busy(PeerSerial peer, const Load& load, Time now, Rand
   if (one == nullptr) return;
   --one->outstanding;
   learn(*candidate, load, now);
-  neighbours_.was_busy(*one, now, random);
+  neighbours_.was_busy(*one, now, {}, random);
 }
 
 void SelectionClient::failed(PeerSerial peer, Time now) {

@@ -50,6 +50,7 @@ class CrowdEngine final : public CrowdWorld {
     bool cancelled = false;
     Errc ends_with = Errc::kCancelled;  ///< at its kEnded event
     Micros last_byte = 0;
+    Micros served = 0;      ///< when its source began
     std::int64_t rest = 0;  ///< bytes of the stripe after the next milestone
   };
   /// The rest of a transfer where requests go along paths.
@@ -159,7 +160,9 @@ class CrowdEngine final : public CrowdWorld {
   FlowId arriving_at(std::uint32_t node, std::uint32_t stripe) const;
   void serve(FlowId id, FlowId feeder);
   void serve_next(std::uint32_t node);
+  bool is_its_turn(std::uint32_t node, std::uint32_t stripe) const;
   bool may_serve(std::uint32_t node, std::uint32_t stripe) const;
+  void turn_away(FlowId id);
   void refuse(FlowId id, Errc code);
   void slot_wait_over(FlowId id);
   std::int64_t first_part(std::uint32_t node, std::uint32_t stripe, std::int64_t bytes) const;

@@ -100,10 +100,8 @@ void CrowdEngine::request(FlowId id) {
     if (!there) relay(from, one.stripe);
     return;
   }
-  if (source.waiting.size() >= options_.upload_waiting) {
-    ++busy_;
-    return refuse(id, Errc::kBusy);
-  }
+  const bool in_vain = source.serving < slots_ && !is_its_turn(flow.from, one.stripe);
+  if (in_vain || source.waiting.size() >= options_.upload_waiting) return turn_away(id);
   one.state = Transfer::State::kWaiting;
   source.waiting.push_back(id);
   queue_.push(now_ + options_.slot_wait, CrowdEvent::Kind::kSlotWait, id, flow.generation);
@@ -113,7 +111,14 @@ void CrowdEngine::slot_wait_over(FlowId id) {
   if (transfers_[id].state != Transfer::State::kWaiting) return;
   transfers_[id].state = Transfer::State::kAsked;
   std::erase(nodes_[network_.flow(id).from].waiting, id);
+  turn_away(id);
+}
+
+/// This answer carries the load too.
+void CrowdEngine::turn_away(FlowId id) {
+  const auto& flow = network_.flow(id);
   ++busy_;
+  if (!paths_) mail_[flow.to].news.push_back(load_news(flow.from));
   refuse(id, Errc::kBusy);
 }
 
@@ -129,6 +134,7 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   auto& source = nodes_[flow.from];
   if (one.state != Transfer::State::kPassing) ++source.serving;
   one.state = Transfer::State::kFlowing;
+  one.served = now_;
   auto bytes = bytes_of(one.stripe);
   if (one.hedge_of != 0) {
     // Only what is missing of it is asked for.
@@ -148,10 +154,18 @@ void CrowdEngine::serve(FlowId id, FlowId feeder) {
   if (waits_) serve_next(flow.to);
 }
 
+bool CrowdEngine::is_its_turn(std::uint32_t index, std::uint32_t stripe) const {
+  if (geometry_.stripes() > options_.in_turn_stripes || options_.same_stripe == 0 || paths_ || waits_) return true;
+  return std::ranges::none_of(network_.uploads(index), [&](FlowId id) {
+    return transfers_[id].stripe == stripe && now_ - transfers_[id].served < options_.turn;
+  });
+}
+
 /// A copy that is complete early is a source early: of one stripe only a few are sent side by side.
 bool CrowdEngine::may_serve(std::uint32_t index, std::uint32_t stripe) const {
   if (nodes_[index].serving >= slots_) return false;
   if (options_.same_stripe == 0 || paths_) return true;
+  if (!is_its_turn(index, stripe)) return false;
   const auto& uploads = network_.uploads(index);
   const auto same = std::ranges::count_if(uploads, [&](FlowId id) { return transfers_[id].stripe == stripe; });
   return same < static_cast<std::ptrdiff_t>(options_.same_stripe);

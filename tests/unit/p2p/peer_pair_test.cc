@@ -284,6 +284,28 @@ TEST_P(PairTest, CopiesOfOneStripeAreFew) {
   pair.drop(served);
 }
 
+// Of a blob with few stripes the copies go in turn: whoever comes meanwhile does not wait, and sees that slots are
+// free.
+TEST_P(PairTest, CopiesOfASmallBlobGoInTurn) {
+  auto given = options();
+  given.service.slot_wait = milliseconds(30'000);
+  Pair pair(given);
+  const Stripes stripes(pair, 8 * kMiB);
+  Collector first;
+  auto holder = pair.ask(stripes.ask(5), first);
+  ASSERT_TRUE(stays_under_way(stripes, first));
+  Collector second;
+  auto refused = pair.ask(stripes.ask(5), second);
+  ASSERT_TRUE(second.wait_done());
+  ASSERT_FALSE(*second.outcome);
+  EXPECT_EQ(second.outcome->error().code(), Errc::kBusy);
+  ASSERT_TRUE(second.news && second.news->load);
+  EXPECT_EQ(*second.news->load, (Load{.used = 1, .slots = given.service.upload_slots, .waiting = 0}));
+  EXPECT_EQ(counter(pair.server_side.metrics_, "oxbow_limit_hits_total{limit=\"peer_uploads_of_one_stripe\"}"), 1);
+  pair.drop(holder);
+  pair.drop(refused);
+}
+
 // A request that waits for a slot gets it when the holder leaves: giving a call up frees its slot.
 TEST_P(PairTest, WaitsForASlot) {
   auto given = options();

@@ -30,8 +30,9 @@ class SwarmTest : public ::testing::Test {
     start_anew();
   }
 
-  void start_anew() {
-    StrategyContext context{digest_, Geometry(256 * kMiB), HaveMap(256), 1};
+  void start_anew(std::uint64_t blob_bytes = 256 * kMiB, std::uint64_t seed = 1) {
+    const Geometry geometry(blob_bytes);
+    StrategyContext context{digest_, geometry, HaveMap(geometry.stripes()), seed};
     swarm_ = std::make_unique<Swarm>(context);
   }
 
@@ -110,6 +111,32 @@ class SwarmTest : public ::testing::Test {
     }
     EXPECT_FALSE(sent.empty());
     return sent.empty() ? Announce{} : sent[0].announce;
+  }
+
+  /// For how long a holder is not asked after a refusal that came with that load. `takes`: a stripe before it, if any.
+  std::chrono::milliseconds is_left_alone_for(std::uint64_t blob_bytes, Load load, std::uint64_t seed,
+                                              std::chrono::milliseconds takes = 0ms) {
+    start_anew(blob_bytes, seed);
+    begin({0, takes > 0ms ? 2U : 1U});
+    const auto got = all<Fetch>(tell(Replied{ranked_[0], reply({}, {holder(ranked_[1])})}));
+    EXPECT_EQ(got.size(), takes > 0ms ? 2U : 1U);
+    if (takes > 0ms) {
+      now_ += takes;
+      tell(StripeArrived{got.at(0).id, got.at(0).stripes.begin});
+      tell(FetchEnded{got.at(0).id, {}});
+    }
+    HaveUpdate update;
+    update.load = load;
+    tell(HaveChanged{ranked_[1], update});
+    auto actions = tell(FetchEnded{got.back().id, fail(Errc::kBusy, "no slot")});
+    const auto refused = now_;
+    while (all<Fetch>(actions).empty() && now_ - refused < 1s) {
+      now_ += 1ms;
+      actions = tell(TimerFired{});
+    }
+    const auto alone = now_ - refused;
+    now_ += 1s;
+    return alone;
   }
 
   const Digest digest_ = Digest::sha256(std::string_view("blob"));
@@ -820,6 +847,27 @@ TEST_F(SwarmTest, ABusyPeerNamesAlternatives) {
   ASSERT_EQ(all<WatchHave>(actions).size(), 1U);
   now_ += 150ms;
   EXPECT_EQ(all<Fetch>(tell(TimerFired{})).size(), 1U);
+}
+
+// Of a small blob a refusal with free slots is about that stripe's turn, which is over when the copy before it is sent:
+// as long as a stripe takes, within bounds. With no free slots, and of a blob whose copies wait for one another at the
+// sender, the peer has its hands full.
+TEST_F(SwarmTest, WhoHasNoTurnAsksAgainSoon) {
+  constexpr Load kFree{.used = 1, .slots = 8, .waiting = 0};
+  constexpr Load kFull{.used = 8, .slots = 8, .waiting = 0};
+  std::chrono::milliseconds longest{0};
+  const auto within = [](std::chrono::milliseconds time, std::chrono::milliseconds pause) {
+    return time >= pause && time < 2 * pause;
+  };
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    EXPECT_TRUE(within(is_left_alone_for(16 * kMiB, kFree, seed), 10ms));
+    EXPECT_TRUE(within(is_left_alone_for(16 * kMiB, kFree, seed, 2ms), 5ms));
+    EXPECT_TRUE(within(is_left_alone_for(16 * kMiB, kFree, seed, 20ms), 20ms));
+    EXPECT_TRUE(within(is_left_alone_for(16 * kMiB, kFree, seed, 100ms), 30ms));
+    EXPECT_GE(is_left_alone_for(16 * kMiB, kFull, seed), 50ms);
+    longest = std::max(longest, is_left_alone_for(256 * kMiB, kFree, seed));
+  }
+  EXPECT_GE(longest, 60ms);
 }
 
 // When nobody reads any more everything under way ends, leases go back, and the coordinator is told.

@@ -10,8 +10,9 @@ using Slot = UploadSlots::Slot;
 class UploadSlotsTest : public ::testing::Test {
  protected:
   /// Asks for a slot; what comes of it stands in `got_` under `who`.
-  void ask(int who, std::chrono::milliseconds wait, std::uint64_t what = UploadSlots::kAnything, PeerId peer = 1) {
-    asio::co_spawn(loop_, slots_.acquire(wait, peer, what),
+  void ask(int who, std::chrono::milliseconds wait, std::uint64_t what = UploadSlots::kAnything, PeerId peer = 1,
+           bool in_turn = false) {
+    asio::co_spawn(loop_, slots_.acquire(wait, peer, {what, in_turn}),
                    [this, who](const std::exception_ptr&, std::optional<Slot> slot) {
                      order_.push_back(who);
                      got_[who] = std::move(slot);
@@ -122,6 +123,64 @@ TEST_F(UploadSlotsTest, RefusalsAreCountedByTheirCause) {
   EXPECT_FALSE(got_.at(4));
   EXPECT_EQ(hits_.Value(), 1);
   EXPECT_EQ(same_hits_.Value(), 1);
+}
+
+class UploadTurnsTest : public UploadSlotsTest {
+ protected:
+  UploadTurnsTest() { slots_ = with({.slots = 4, .same = 3, .waiting = 2}); }
+  /// Peer 7 and on ask for it, with time to wait.
+  void ask_in_turn(int who, std::uint64_t what) { ask(who, kLong, what, 6 + static_cast<PeerId>(who), true); }
+};
+
+// Where copies go in turn, who comes before its turn is told so at once; another thing, and the next copy, is served.
+TEST_F(UploadTurnsTest, WhoHasNoTurnDoesNotWait) {
+  ask_in_turn(1, 7);
+  EXPECT_TRUE(got_.at(1));
+  ask_in_turn(2, 7);
+  EXPECT_FALSE(got_.at(2));
+  EXPECT_EQ(same_hits_.Value(), 1);
+  EXPECT_EQ(slots_.load(), (Load{.used = 1, .slots = 4, .waiting = 0}));
+  ask_in_turn(3, 8);
+  EXPECT_TRUE(got_.at(3));
+  got_.erase(1);
+  ask_in_turn(4, 7);
+  EXPECT_TRUE(got_.at(4));
+}
+
+// Whoever takes long with its copy, or has frozen, holds nobody up for longer than that.
+TEST_F(UploadTurnsTest, ASlowCopyHasHadItsTurn) {
+  ask_in_turn(1, 7);
+  clock_.advance(UploadSlots::kTurn - std::chrono::milliseconds(1));
+  ask_in_turn(2, 7);
+  EXPECT_FALSE(got_.at(2));
+  clock_.advance(std::chrono::milliseconds(1));
+  ask_in_turn(3, 7);
+  EXPECT_TRUE(got_.at(3));
+  ask_in_turn(4, 7);
+  EXPECT_FALSE(got_.at(4));
+  clock_.advance(UploadSlots::kTurn);
+  ask_in_turn(5, 7);
+  EXPECT_TRUE(got_.at(5));
+  clock_.advance(UploadSlots::kTurn);
+  ask_in_turn(6, 7);
+  EXPECT_FALSE(got_.contains(6)) << "three at a time are the most: it waits";
+  EXPECT_EQ(slots_.load(), (Load{.used = 3, .slots = 4, .waiting = 1}));
+}
+
+// With no slot free it waits like anybody, and is passed over while another copy has its turn.
+TEST_F(UploadTurnsTest, WhoWaitsForASlotWaitsForItsTurnToo) {
+  for (int i = 1; i <= 3; ++i) ask_in_turn(i, static_cast<std::uint64_t>(10 + i));
+  ask_in_turn(4, 7);
+  ask_in_turn(5, 7);
+  ask_in_turn(6, 8);
+  EXPECT_EQ(order_, (std::vector{1, 2, 3, 4}));
+  got_.erase(1);
+  turn();
+  EXPECT_EQ(order_, (std::vector{1, 2, 3, 4, 6}));
+  got_.erase(4);
+  turn();
+  EXPECT_EQ(order_, (std::vector{1, 2, 3, 4, 6, 5}));
+  EXPECT_TRUE(got_.at(5) && got_.at(6));
 }
 
 class UploadSharesTest : public UploadSlotsTest {

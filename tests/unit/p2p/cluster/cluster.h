@@ -30,7 +30,9 @@ struct ClusterOptions {
   double upstream_latency_ms = 5;
   double upstream_limit_ms = 10'000;  ///< without a byte: a request fails
   std::uint32_t upload_slots = 8;
-  std::uint32_t same_stripe = 3;  ///< of them for one stripe
+  std::uint32_t same_stripe = 3;                   ///< of them for one stripe
+  std::uint32_t in_turn_stripes = kInTurnStripes;  ///< of a blob with at most so many the copies of a stripe go in turn
+  double turn_ms = 200;
   std::uint32_t upload_waiting = 3;
   double slot_wait_ms = 200;
   std::uint32_t upstream_slots = 6;
@@ -113,7 +115,9 @@ class Cluster {
   void request(std::uint32_t node, FetchId id);
   void limit_upstream(std::uint32_t node, FetchId id);
   void serve(Transfer& transfer);
+  bool is_its_turn(const Node& source, const Transfer& transfer) const;
   bool may_serve(const Node& source, const Transfer& transfer) const;
+  void tell_load(std::uint32_t of, std::uint32_t to);
   void serve_next(std::uint32_t source);
   void end_fetch(std::uint32_t node, FetchId id, Result<> outcome, bool lease = false);
   // Along a path (paths.cc):

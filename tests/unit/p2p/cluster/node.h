@@ -21,6 +21,7 @@ struct Cluster::Transfer {
   State state = State::kAsked;
   bool cancelled = false;
   double asked_at = 0;
+  double served_at = 0;
   std::optional<Along> along = {};
   bool forward = false;                                         ///< for another node, outside the strategy
   PeerId holder = kNoPeer;                                      ///< a forward of the owner, to whom it gave the lease

@@ -99,8 +99,10 @@ void Cluster::request(std::uint32_t index, FetchId id) {
     }
   }
   if (may_serve(source, transfer)) return serve(transfer);
-  if (source.waiting.size() >= options_.upload_waiting) {
+  const bool in_vain = source.serving.size() < options_.upload_slots && !is_its_turn(source, transfer);
+  if (in_vain || source.waiting.size() >= options_.upload_waiting) {
     ++busy_;
+    tell_load(from, index);
     return refuse(index, id, Errc::kBusy);
   }
   transfer.state = Transfer::State::kWaiting;
@@ -111,6 +113,7 @@ void Cluster::request(std::uint32_t index, FetchId id) {
     std::erase(nodes_[from]->waiting, still->second.get());
     still->second->state = Transfer::State::kAsked;
     ++busy_;
+    tell_load(from, index);
     later(hop(), [this, index, id] { end_fetch(index, id, fail(Errc::kBusy, "no slot")); });
   });
 }
@@ -120,20 +123,31 @@ void Cluster::serve(Transfer& transfer) {
   transfer.state = Transfer::State::kFlowing;
   source.serving.push_back(&transfer);
   flowing_.push_back(&transfer);
-  // The answer's head carries the load.
-  later(hop(), [this, to = transfer.to, from = source.index] {
-    HaveUpdate update;
-    update.load = load_of(*nodes_[from]);
-    tell(to, HaveChanged{from + 1, update});
-  });
+  transfer.served_at = now_;
+  tell_load(source.index, transfer.to);
   if (transfer.holder != kNoPeer)
     nodes_[transfer.to]->owner.given(Time(static_cast<std::int64_t>(now_)), digest_, transfer.stripe, transfer.holder);
   wake(std::exchange(transfer.waiters, {}));
 }
 
+/// It rides on the answer's head.
+void Cluster::tell_load(std::uint32_t of, std::uint32_t to) {
+  HaveUpdate update;
+  update.load = load_of(*nodes_[of]);
+  later(hop(), [this, of, to, update] { tell(to, HaveChanged{of + 1, update}); });
+}
+
+bool Cluster::is_its_turn(const Node& source, const Transfer& transfer) const {
+  if (transfer.along || geometry_.stripes() > options_.in_turn_stripes) return true;
+  return std::ranges::none_of(source.serving, [&](const Transfer* one) {
+    return one->stripe == transfer.stripe && now_ - one->served_at < options_.turn_ms;
+  });
+}
+
 bool Cluster::may_serve(const Node& source, const Transfer& transfer) const {
   if (source.serving.size() >= options_.upload_slots) return false;
   const auto same = std::ranges::count(source.serving, transfer.stripe, &Transfer::stripe);
+  if (!is_its_turn(source, transfer)) return false;
   return transfer.along.has_value() || same < static_cast<std::ptrdiff_t>(options_.same_stripe);
 }
 
