@@ -133,9 +133,7 @@ Result<> RevokedList::take_file() {
   if (!names) return std::unexpected(std::move(names.error()));
   last_text_ = std::move(*text);
   log::info("revoked identities", {{"path", path_}, {"count", names->size()}});
-  const std::lock_guard guard(mutex_);
-  from_file_ = std::move(*names);
-  publish();
+  set(from_file_, std::move(*names));
   return {};
 }
 
@@ -152,9 +150,7 @@ void RevokedList::take_remembered() {
     return;
   }
   remembered_ = std::move(*text);
-  const std::lock_guard lock(mutex_);
-  from_cluster_ = std::move(*names);
-  publish();
+  set(from_cluster_, std::move(*names));
 }
 
 void RevokedList::remember(const std::string& text) {
@@ -177,11 +173,7 @@ void RevokedList::start() {
         return;
       }
       log::info("revoked identities of the cluster", {{"count", names->size()}});
-      {
-        const std::lock_guard lock(mutex_);
-        from_cluster_ = std::move(*names);
-        publish();
-      }
+      set(from_cluster_, std::move(*names));
       remember(value->value);
     });
   }
@@ -202,7 +194,9 @@ void RevokedList::stop() {
   thread_.join();
 }
 
-void RevokedList::publish() {
+void RevokedList::set(std::vector<std::string>& list, std::vector<std::string> names) {
+  const std::lock_guard lock(mutex_);
+  list = std::move(names);
   auto all = from_file_;
   all.insert(all.end(), from_cluster_.begin(), from_cluster_.end());
   on_list_(std::move(all));

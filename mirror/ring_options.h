@@ -58,7 +58,8 @@ class RevokedList {
   void take_remembered();
   /// Of the cluster, as JSON: kept for the next start where it is another than before.
   void remember(const std::string& text);
-  void publish();
+  /// `list` is one of the two below; both together are told.
+  void set(std::vector<std::string>& list, std::vector<std::string> names);
   void note_list_gone();
 
   std::string path_;
