@@ -114,6 +114,7 @@ class Cluster {
   void start_fetch(std::uint32_t node, const Fetch& fetch);
   void request(std::uint32_t node, FetchId id);
   void limit_upstream(std::uint32_t node, FetchId id);
+  void turn_away(std::uint32_t source, std::uint32_t asker, FetchId id);
   void serve(Transfer& transfer);
   bool is_its_turn(const Node& source, const Transfer& transfer) const;
   bool may_serve(const Node& source, const Transfer& transfer) const;

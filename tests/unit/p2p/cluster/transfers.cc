@@ -101,9 +101,7 @@ void Cluster::request(std::uint32_t index, FetchId id) {
   if (may_serve(source, transfer)) return serve(transfer);
   const bool in_vain = source.serving.size() < options_.upload_slots && !is_its_turn(source, transfer);
   if (in_vain || source.waiting.size() >= options_.upload_waiting) {
-    ++busy_;
-    tell_load(from, index);
-    return refuse(index, id, Errc::kBusy);
+    return turn_away(from, index, id);
   }
   transfer.state = Transfer::State::kWaiting;
   source.waiting.push_back(&transfer);
@@ -112,10 +110,14 @@ void Cluster::request(std::uint32_t index, FetchId id) {
     if (still == nodes_[index]->transfers.end() || still->second->state != Transfer::State::kWaiting) return;
     std::erase(nodes_[from]->waiting, still->second.get());
     still->second->state = Transfer::State::kAsked;
-    ++busy_;
-    tell_load(from, index);
-    later(hop(), [this, index, id] { end_fetch(index, id, fail(Errc::kBusy, "no slot")); });
+    turn_away(from, index, id);
   });
+}
+
+void Cluster::turn_away(std::uint32_t source, std::uint32_t asker, FetchId id) {
+  ++busy_;
+  tell_load(source, asker);
+  refuse(asker, id, Errc::kBusy);
 }
 
 void Cluster::serve(Transfer& transfer) {
