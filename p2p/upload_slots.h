@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "core/task.h"
+#include "p2p/load.h"
 #include "p2p/peer_table.h"
 #include "p2p/protocol/messages.h"
 
@@ -54,14 +55,11 @@ class UploadSlots {
   };
   /// Sent any number of times side by side.
   static constexpr std::uint64_t kAnything = 0;
-  /// What is to be sent: a number for the stripe. `in_turn`: the next copy begins when the one before it has ended, or
-  /// was not done within kTurn, for its receiver may be slow or frozen. Six times what a stripe of 512 KiB takes at
-  /// 200 Mbit/s: with a longer turn a slow receiver holds up all others (docs/decisions/0007-swarm.md).
+  /// What is to be sent: a number for the stripe. `in_turn`: one copy after the other, whose turn lasts kTurn at most.
   struct What {
     std::uint64_t number = kAnything;
     bool in_turn = false;
   };
-  static constexpr std::chrono::milliseconds kTurn{130};
 
   /// Others are about for so long after they asked or had a slot last: they come again within 50 to 150 ms of a
   /// refusal.

@@ -55,7 +55,7 @@ struct CrowdOptions {
   std::uint32_t upload_slots = 8;
   std::uint32_t same_stripe = 3;                   ///< uploads of one stripe at a time; the others wait; 0: any number
   std::uint32_t in_turn_stripes = kInTurnStripes;  ///< of a blob with at most so many the copies of a stripe go in turn
-  Micros turn = 130'000;
+  Micros turn = std::chrono::microseconds(kTurn).count();
   std::uint32_t upload_waiting = 3;
   Micros slot_wait = 200'000;
   std::uint32_t upstream_slots = 6;  ///< of a node

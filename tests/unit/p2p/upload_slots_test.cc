@@ -150,7 +150,7 @@ TEST_F(UploadTurnsTest, WhoHasNoTurnDoesNotWait) {
 // Whoever takes long with its copy, or has frozen, holds nobody up for longer than that.
 TEST_F(UploadTurnsTest, ASlowCopyHasHadItsTurn) {
   ask_in_turn(1, 7);
-  clock_.advance(UploadSlots::kTurn - std::chrono::milliseconds(1));
+  clock_.advance(kTurn - std::chrono::milliseconds(1));
   ask_in_turn(2, 7);
   EXPECT_FALSE(got_.at(2));
   clock_.advance(std::chrono::milliseconds(1));
@@ -158,10 +158,10 @@ TEST_F(UploadTurnsTest, ASlowCopyHasHadItsTurn) {
   EXPECT_TRUE(got_.at(3));
   ask_in_turn(4, 7);
   EXPECT_FALSE(got_.at(4));
-  clock_.advance(UploadSlots::kTurn);
+  clock_.advance(kTurn);
   ask_in_turn(5, 7);
   EXPECT_TRUE(got_.at(5));
-  clock_.advance(UploadSlots::kTurn);
+  clock_.advance(kTurn);
   ask_in_turn(6, 7);
   EXPECT_FALSE(got_.contains(6)) << "three at a time are the most: it waits";
   EXPECT_EQ(slots_.load(), (Load{.used = 3, .slots = 4, .waiting = 1}));

@@ -32,7 +32,7 @@ struct ClusterOptions {
   std::uint32_t upload_slots = 8;
   std::uint32_t same_stripe = 3;                   ///< of them for one stripe
   std::uint32_t in_turn_stripes = kInTurnStripes;  ///< of a blob with at most so many the copies of a stripe go in turn
-  double turn_ms = 130;
+  double turn_ms = kTurn.count();
   std::uint32_t upload_waiting = 3;
   double slot_wait_ms = 200;
   std::uint32_t upstream_slots = 6;
