@@ -49,7 +49,7 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
   }
   if (relinked_[stripe]) check_stripe(stripe, LinkBy::kOwn);
   if (waits) {
-    await_voucher(sender_of(stripe), stripe);
+    await_voucher(stripe);
   } else if (!relinked_[stripe]) {
     clear(stripe, running.is_forward());
   }
@@ -135,8 +135,11 @@ void BlobFetch::check_awaited() {
   if (!trust_.has_hint()) return;
   const auto& geometry = blob_->geometry();
   const auto check = [this](std::uint32_t stripe) {
-    if (marks_.at(stripe) == StripeMark::kUnchecked && accepted_[stripe] && !checking_[stripe] && blob_->has(stripe) &&
-        !unvouched(sender_of(stripe)))
+    if (marks_.at(stripe) != StripeMark::kUnchecked || !accepted_[stripe] || checking_[stripe] || !blob_->has(stripe))
+      return;
+    if (unvouched(sender_of(stripe)))
+      await_voucher(stripe);
+    else
       check_stripe(stripe, LinkBy::kHint);
   };
   if (readers_.empty()) {
@@ -223,8 +226,13 @@ bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
 }
 
 void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
-  if (!accepted_[stripe]) return;                          // the prefix was faster than the news of this stripe
-  if (!verified_ && unvouched(sender_of(stripe))) return;  // its list and its bytes may be false together
+  if (!accepted_[stripe]) return;  // the prefix was faster than the news of this stripe
+  if (!verified_ && unvouched(sender_of(stripe))) {
+    // Its list and its bytes may be false together. It may have come for another node, or before its sender was said to
+    // have everything: then nobody knows yet that it waits.
+    if (marks_.at(stripe) == StripeMark::kUnchecked) await_voucher(stripe);
+    return;
+  }
   if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum) {
     marks_.set(stripe, StripeMark::kChecked);
     if (trust_.has_hint()) log_->checked(stripe, StripeCheck::kLink);
@@ -266,7 +274,10 @@ void BlobFetch::on_hint_mismatch(std::uint32_t stripe) {
 void BlobFetch::clear_marks() {
   for (std::uint32_t i = 0; i < blob_->geometry().stripes(); ++i) {
     if (marks_.at(i) != StripeMark::kUnchecked || !blob_->has(i)) continue;
-    if (verified_ || (accepted_[i] && !unvouched(sender_of(i)))) marks_.set(i, StripeMark::kChecked);
+    if (verified_ || (accepted_[i] && !unvouched(sender_of(i))))
+      marks_.set(i, StripeMark::kChecked);
+    else if (accepted_[i])
+      await_voucher(i);
   }
 }
 
@@ -441,9 +452,22 @@ bool BlobFetch::any_unvouched() const {
          });
 }
 
-void BlobFetch::await_voucher(p2p::PeerId sender, std::uint32_t stripe) {
-  vouchers_[sender].waiting.push_back(stripe);
+/// Once only: what is looked at again waits already.
+void BlobFetch::await_voucher(std::uint32_t stripe) {
+  auto& voucher = vouchers_[sender_of(stripe)];
+  if (voucher.refused) return drop_of_refused(stripe);
+  if (std::ranges::find(voucher.waiting, stripe) != voucher.waiting.end()) return;
+  voucher.waiting.push_back(stripe);
   seek_vouchers();
+}
+
+/// Its sender was wrong in the one that was compared.
+void BlobFetch::drop_of_refused(std::uint32_t stripe) {
+  const auto sum = blob_->stripe_checksum(stripe);
+  if (!sum) return;
+  trust_.doubt(stripe, answering(stripe), *sum, marks_.at(stripe) != StripeMark::kUnchecked);
+  drop(stripe, true);
+  tell(p2p::StripeLost{stripe});
 }
 
 /// A small blob whose readers all take it from its begin is soon hashed as a whole, which says more than one stripe of
@@ -527,11 +551,7 @@ void BlobFetch::settle_probe(std::uint32_t stripe, bool compared) {
     context_.observer.on_stripe_corrupt(blob_->digest(), stripe, peer);
     log_->was_wrong();
     for (const auto other : waiting) {
-      const auto sum = blob_->stripe_checksum(other);
-      if (!sum || sender_of(other) != peer) continue;
-      trust_.doubt(other, answering(other), *sum, marks_.at(other) != StripeMark::kUnchecked);
-      drop(other, true);
-      tell(p2p::StripeLost{other});
+      if (sender_of(other) == peer) drop_of_refused(other);
     }
     pump();
   }

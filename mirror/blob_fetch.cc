@@ -428,6 +428,7 @@ void BlobFetch::pump() {
   // Who has left gives no right to ask for more, and takes none from what is on its way.
   const bool may_fetch = pick_reader() != readers_.end();
   const bool may_ask = pick_attached() != readers_.end();
+  check_awaited();  // may find what has to be repaired
   if (may_ask)
     start_repairs();
   else if (!may_fetch)
@@ -437,7 +438,6 @@ void BlobFetch::pump() {
       settle_probe(stripe, false);
       tell(p2p::StripeLost{stripe});
     }
-  check_awaited();
   auto missing = wanted();
   tell_evicted(missing);
   if (window_most_ > 0) keep_what_is_needed();

@@ -285,7 +285,9 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool unvouched(p2p::PeerId sender) const;
   bool is_said_complete(std::string_view name) const;
   bool any_unvouched() const;
-  void await_voucher(p2p::PeerId sender, std::uint32_t stripe);
+  /// The stripe is given to nobody before its sender is vouched for.
+  void await_voucher(std::uint32_t stripe);
+  void drop_of_refused(std::uint32_t stripe);
   void seek_vouchers();
   bool waits_for_the_whole() const;
   bool refuse_unvouched();

@@ -1,4 +1,6 @@
 // Fetching with peers: who is believed, who is asked again, who is named, and that nothing of it hangs.
+#include <boost/asio/use_future.hpp>
+
 #include "mirror/have_board.h"
 #include "peer_site.h"
 
@@ -10,6 +12,20 @@ using Names = std::vector<std::string>;
 
 class PeerFetchTest : public PeerSite {
  protected:
+  /// Stripes of A that this node passes on, beside A's list of midstates.
+  std::shared_ptr<BlobFetch> fetch_for_others(const std::vector<std::uint32_t>& stripes) {
+    peers_.reply.midstates = p2p::MidstateList{"a", midstates_of(peers_.peer(kA).content)};
+    auto fetch = blobs_->relay(digest_, content_.size(), loops_.at(0)).value();
+    EXPECT_TRUE(eventually([&] { return peers_.announced() > 0; }));
+    settle();
+    for (const auto stripe : stripes) {
+      auto forward = fetch->forward({stripe, kA, std::nullopt, false, std::chrono::seconds(10)});
+      EXPECT_TRUE(asio::co_spawn(loops_.at(0), std::move(forward), asio::use_future).get().outcome.has_value());
+      EXPECT_TRUE(eventually([&] { return store_->lookup(digest_)->has(stripe) && !fetch->is_coming(stripe); }));
+    }
+    settle();
+    return fetch;
+  }
   /// The coordinator gives a list of midstates before anything is fetched, which its publisher gives too.
   void list_first(const std::string& publisher, std::vector<std::string> states) {
     peers_.reply.midstates = p2p::MidstateList{publisher, std::move(states)};
@@ -264,6 +280,28 @@ TEST_F(PeerFetchTest, AnUnvouchedPeerFinishesWhatUpstreamCannot) {
   EXPECT_FALSE(got.cut);
   EXPECT_TRUE(got.bytes == content_.substr(kStripe, kStripe));
   EXPECT_EQ(source_->bytes_given(), 0U);
+}
+
+// What came from it for another node, and fits its own list, is compared as soon as somebody reads it here.
+TEST_F(PeerFetchTest, WhatAnUnvouchedPeerGaveForOthersIsComparedToo) {
+  nothing_vouches_for_a();
+  const auto fetch = fetch_for_others({0, 2});
+  auto part = read_async(range(2 * kStripe, 3 * kStripe));
+  expect_right(read(whole()));
+  EXPECT_TRUE(finish(std::move(part)).bytes == content_.substr(2 * kStripe, kStripe));
+  EXPECT_GT(source_->bytes_given(), 0U);
+}
+
+// And found out, in all that is here of it.
+TEST_F(PeerFetchTest, WhatALiarGaveForOthersGoes) {
+  nothing_vouches_for_a();
+  for (const std::uint32_t stripe : {0U, 2U, 3U}) wrong_at(kA, stripe);
+  peers_.script.otherwise = {kA, p2p::kUpstream};
+  const auto fetch = fetch_for_others({0, 2, 3});
+  auto part = read_async(range(2 * kStripe, 3 * kStripe));
+  expect_right(read(whole()));
+  EXPECT_TRUE(finish(std::move(part)).bytes == content_.substr(2 * kStripe, kStripe));
+  EXPECT_EQ(peers_.bad_senders(), Ids{kA});
 }
 
 // Upstream finishes what a liar has begun: the first-hand word speaks against that stripe too.
