@@ -545,6 +545,11 @@ void BlobFetch::start(p2p::Fetch fetch) {
     log_->hedged();
   }
   const auto reader = fetch.source == p2p::kUpstream ? pick_attached()->first : 0;
+  if (fetch.source == p2p::kUpstream) {
+    upstream_moved_ = now();
+    const std::lock_guard lock(mutex_);
+    expected_.push_back(fetch.stripes);
+  }
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
     if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;
     const std::lock_guard lock(mutex_);
@@ -715,6 +720,10 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     if (whole) {
       const std::lock_guard lock(mutex_);
       arriving_.clear();  // of whatever it had come to; nothing else of upstream ran beside it
+    }
+    if (upstream) {
+      const std::lock_guard lock(mutex_);
+      if (const auto one = std::ranges::find(expected_, stripes); one != expected_.end()) expected_.erase(one);
     }
     const bool given_up = !outcome && outcome.error().code() == Errc::kCancelled && (readers_.empty() || stopped_);
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {

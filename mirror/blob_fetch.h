@@ -185,9 +185,12 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   struct Forwarded {
     Result<> outcome;  ///< good: it is here or coming. Errors: as FetchEnded, and kTimeout (it comes no further)
     bool lease = false;
+    bool late = false;  ///< no answer has begun in time
   };
   /// Waits for the answer's head. Joins what runs already. Any thread.
   Task<Forwarded> forward(ForwardAsk ask);
+  /// It is part of a request to upstream that goes on, and comes after others. Any thread.
+  bool is_expected(std::uint32_t stripe) const;
   /// It is coming from a peer, for whomever. Any thread.
   bool is_coming(std::uint32_t stripe) const;
 
@@ -423,13 +426,15 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  mutable std::mutex mutex_;  ///< status_, turned_away_, replaced_, settled_, arriving_, coming_, holders_
+  std::atomic<p2p::Time> upstream_moved_{p2p::Time{0}};  ///< its last byte, or the last request
+  mutable std::mutex mutex_;  ///< status_, turned_away_, replaced_, settled_, arriving_, coming_, expected_, holders_
   FetchStatus status_;
   std::map<std::uint64_t, Error> turned_away_;                     ///< readers, and why
   std::vector<std::pair<std::uint32_t, std::uint64_t>> replaced_;  ///< stripes, each with the first reader after it
   std::set<std::uint64_t> settled_;                                ///< readers of a blob that was never here as a whole
   std::vector<std::uint32_t> arriving_;
   std::vector<std::uint32_t> coming_;                ///< from peers
+  std::vector<p2p::StripeRange> expected_;           ///< from upstream: the requests under way
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 

@@ -85,6 +85,7 @@ class BlobFetch::Running final : public SpanSink {
 
   std::size_t on_data(std::span<const std::byte> bytes) override {
     last_byte_ = owner_.now();
+    if (fetch_.source == p2p::kUpstream) owner_.upstream_moved_ = last_byte_;
     if (fetch_.hedge_of) return hold(bytes);
     std::size_t taken = 0;
     while (taken < bytes.size() && !outcome_) {

@@ -9,6 +9,9 @@
 namespace oxbow::mirror {
 namespace {
 
+/// Upstream is not waited for by others for longer when it gives this node nothing.
+constexpr std::chrono::milliseconds kExpectedFor{3'000};
+
 std::string name_of(const p2p::PeerSnapshot& peers, p2p::PeerId id) {
   const auto* peer = peers.find(id);
   return peer == nullptr ? std::string() : peer->member.name;
@@ -28,6 +31,12 @@ struct BlobFetch::HeadWaiter {
 };
 
 bool BlobFetch::is_stalled(const UnderWay& one) noexcept { return p2p::is_stalled(as_coming(one)); }
+
+bool BlobFetch::is_expected(std::uint32_t stripe) const {
+  if (now() - upstream_moved_.load() >= kExpectedFor) return false;
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(expected_, [stripe](auto run) { return stripe >= run.begin && stripe < run.end; });
+}
 
 bool BlobFetch::is_coming(std::uint32_t stripe) const {
   const std::lock_guard lock(mutex_);
@@ -89,7 +98,7 @@ Task<BlobFetch::Forwarded> BlobFetch::forward_here(std::shared_ptr<BlobFetch> se
   }
   const auto late = self->under_way(stripe);
   if (late && late->forward && !late->heard && !self->head_waiters_.contains(stripe)) self->cancel(late->id);
-  co_return Forwarded{oxbow::fail(Errc::kTimeout, "no answer in time"), false};
+  co_return Forwarded{oxbow::fail(Errc::kTimeout, "no answer in time"), false, true};
 }
 
 /// An answer has begun, or there is none.
@@ -146,7 +155,7 @@ bool BlobFetch::own_turn_ended(p2p::FetchId id, Result<>& outcome) {
   const auto [stripe, holder] = turn.mapped();
   if (holder == p2p::kNoPeer) return true;
   const auto code = outcome.error().code();
-  if (code == Errc::kBusy || code == Errc::kCancelled) return false;
+  if (code == Errc::kCancelled) return false;
   if (!context_.peers->finger_owner()->not_given(now(), blob_->digest(), stripe, holder, code))
     outcome = oxbow::fail(Errc::kBusy, "who was given the stripe does not have it yet");
   return false;

@@ -51,6 +51,8 @@ Result<p2p::PeerContent::StripeAnswer> PeerContents::stripe(const Digest& digest
     if (const auto sum = blob->stripe_checksum(stripe)) answer.facts.checksum_hex = sum->hex();
     fetch = nullptr;
   } else if (!fetch || !fetch->is_arriving(stripe) || !is_given(fetch.get(), stripe)) {
+    // Who gave this node the lease of it is not to give it to another as well.
+    if (fetch && fetch->is_expected(stripe)) return fail(Errc::kBusy, "it comes from upstream soon");
     return fail(Errc::kNotFound, "the stripe is not here");
   }
   answer.body =

@@ -101,9 +101,7 @@ Task<Result<>> PeerContents::act_as_owner(const Passing& passing) {
       owner.given(now(), digest, passing.stripe, turn.holder);
       co_return Result<>();
     }
-    const auto code = got.outcome.error().code();
-    if (code == Errc::kBusy) break;
-    if (!owner.not_given(now(), digest, passing.stripe, turn.holder, code)) break;
+    if (!owner.not_given(now(), digest, passing.stripe, turn.holder, got.outcome.error().code(), got.late)) break;
   }
   co_return fail(Errc::kBusy, "who was given it does not have it yet");
 }

@@ -71,6 +71,7 @@ void Fingers::peer_fetch_ended(const Running& fetch, const FetchEnded& event) {
       std::erase(holders_, fetch.source);
       break;
     case Errc::kBusy:
+      waits_.note(now_ - fetch.started, now_);
       // Along another way, and back: what is busy now is free soon.
       span.rung = (span.rung + 1) % 3;
       span.not_before = now_ + jitter;
@@ -101,6 +102,7 @@ void Fingers::check_progress(const FetchProgress& progress) {
   auto* fetch = running_.find(progress.fetch);
   if (fetch == nullptr || fetch->cancelled) return;
   if (progress.bytes > fetch->bytes) last_progress_ = now_;
+  if (progress.bytes > 0 && fetch->bytes == 0 && fetch->source != kUpstream) waits_.note(now_ - fetch->started, now_);
   fetch->bytes = progress.bytes;
   if (fetch->source == kUpstream) return;  // registries think longer: their requests have a limit of their own
   if (progress.since_last >= (fetch->bytes == 0 ? kNoFirstByte : kNoProgress)) {

@@ -10,6 +10,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kHoldersAwaited = 300ms;  // before a lease is used
 constexpr auto kStuckAfter = 5'000ms;    // without any progress the budget does not count
+constexpr std::chrono::milliseconds kShortestPatience = 1'000ms;
+constexpr std::chrono::milliseconds kLongestPatience = 2'000ms;
 
 }  // namespace
 
@@ -111,10 +113,16 @@ void Fingers::ask(std::uint32_t stripe, FetchId hedge_of) {
     fetch.wants = open_run(stripe, std::min(span_end, context_.geometry.stripes())).count();
   window_.assign(stripe);
   ++from_peers_;
-  Fetch action{fetch.id, fetch.source, fetch.stripes, {}, Along{std::move(way.path), kNoPeer, fetch.wants}};
+  Along along{std::move(way.path), kNoPeer, fetch.wants, patience()};
+  Fetch action{fetch.id, fetch.source, fetch.stripes, {}, std::move(along)};
   if (hedge_of != 0) action.hedge_of = hedge_of;
   running_.add(fetch);
   act(std::move(action));
+}
+
+/// On full links answers are late: an owner that is taken for dead is stood in for by one that knows of nothing given.
+std::chrono::milliseconds Fingers::patience() const {
+  return std::clamp(waits_.several(now_), kShortestPatience, kLongestPatience);
 }
 
 const FingerTable& Fingers::table_of(std::uint32_t number, Span& span) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "p2p/finger_table.h"
+#include "p2p/longest_wait.h"
 #include "p2p/random.h"
 #include "p2p/running_fetches.h"
 #include "p2p/strategy.h"
@@ -91,6 +92,8 @@ class Fingers final : public Strategy {
   StripeRange open_run(std::uint32_t stripe, std::uint32_t end) const;
   Running new_fetch(SourceId source, StripeRange stripes, bool direct);
   void ask(std::uint32_t stripe, FetchId hedge_of);
+  /// Until an answer has to begin.
+  std::chrono::milliseconds patience() const;
   Way way_to(std::uint32_t number, std::uint32_t rung);
   const FingerTable& table_of(std::uint32_t number, Span& span);
   std::optional<PeerId> holder();
@@ -126,6 +129,7 @@ class Fingers final : public Strategy {
   FetchId next_id_ = 1;
   std::shared_ptr<const PeerSnapshot> peers_;
   std::vector<Away> away_;
+  LongestWait waits_;  ///< for answers of peers
   bool reading_ = false;
   bool may_fetch_ = false;
   bool finished_ = false;

@@ -91,7 +91,11 @@ void CrowdEngine::request(FlowId id) {
   if (paths_ && passages_[id].along) return request_along(id);
   const auto feeder = source.have.has(one.stripe) ? kNoFlow : arriving_at(flow.from, one.stripe);
   const bool there = feeder != kNoFlow || source.have.has(one.stripe);
-  if (!there && !waits_) return refuse(id, Errc::kNotFound);
+  if (!there && !waits_) {
+    const auto expected = coming_to(flow.from, one.stripe);
+    const bool soon = expected != kNoFlow && network_.flow(expected).from == kFromUpstream;
+    return refuse(id, soon ? Errc::kBusy : Errc::kNotFound);
+  }
   if (there && may_serve(flow.from, one.stripe)) return serve(id, feeder);
   if (waits_) {
     const auto from = flow.from;

@@ -312,6 +312,10 @@ TEST_F(PeerPathsTest, TheHolderDoesNotGive) {
   EXPECT_EQ(scratch_.run(get(0, path({}, "node-1"))).error().code(), Errc::kNotFound);
   peers_.answers(1, {Errc::kNotFound, false});
   EXPECT_EQ(scratch_.run(get(0, path({}, "node-7"))).error().code(), Errc::kBusy);
+  peers_.answers(1, {.silent = true});
+  auto impatient = path({}, "node-7");
+  impatient.deadline = milliseconds(100);
+  EXPECT_EQ(scratch_.run(get(0, std::move(impatient))).error().code(), Errc::kBusy);
   peers_.answers(1, {Errc::kUnavailable});
   EXPECT_EQ(scratch_.run(get(0, path({}, "node-7"))).error().code(), Errc::kNotFound);
 }

@@ -88,8 +88,7 @@ void Cluster::forward(std::uint32_t at, std::uint32_t next, PeerId holder, Trans
 void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& outcome, bool lease) {
   auto& node = *nodes_[at];
   if (outcome || !ended.forward) {
-    if (ended.holder != kNoPeer && !outcome && outcome.error().code() != Errc::kBusy &&
-        outcome.error().code() != Errc::kCancelled &&
+    if (ended.holder != kNoPeer && !outcome && outcome.error().code() != Errc::kCancelled &&
         !node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder,
                               outcome.error().code()))
       outcome = fail(Errc::kBusy, "the holder does not have it yet");
@@ -97,8 +96,10 @@ void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& o
   }
   const auto code = outcome.error().code();
   bool again = false;
-  if (ended.holder != kNoPeer && code != Errc::kBusy) {
-    again = node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder, code);
+  if (ended.holder != kNoPeer) {
+    const bool late = code == Errc::kTimeout && ended.state != Transfer::State::kFlowing;
+    again =
+        node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder, code, late);
   }
   for (const auto serving = node.serving; auto* one : serving) {
     if (one->stripe == ended.stripe && one->along) refuse(one->to, one->id, Errc::kUnavailable);

@@ -90,6 +90,9 @@ void Cluster::request(std::uint32_t index, FetchId id) {
   if (!source.alive) return refuse(index, id, Errc::kUnavailable);
   if (!reach(index, from)) return;  // silence
   if (source.watermark(transfer.stripe, 1) < 0) {
+    const auto* expected = transfer.along ? nullptr : source.coming(transfer.stripe);
+    if (expected != nullptr && expected->from < 0 && now_ - expected->last_byte < 3'000)
+      return refuse(index, id, Errc::kBusy);
     if (!transfer.along) return refuse(index, id, Errc::kNotFound);
     if (source.watermark_along(transfer.stripe, 1) < 0) return pass_on(index, id);
     if (auto* coming = source.coming(transfer.stripe); coming->forward && now_ - coming->last_byte >= 1'000) {
