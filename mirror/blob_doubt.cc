@@ -48,6 +48,10 @@ bool BlobFetch::accept(Running& running, std::uint32_t stripe) {
     return false;
   }
   if (relinked_[stripe]) check_stripe(stripe, LinkBy::kOwn);
+  if (waits && is_refused(sender_of(stripe))) {  // it was on its way when another one was found wrong
+    drop(stripe, true);
+    return false;
+  }
   if (waits) {
     await_voucher(stripe);
   } else if (!relinked_[stripe]) {
@@ -230,7 +234,8 @@ void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& 
   if (!verified_ && unvouched(sender_of(stripe))) {
     // Its list and its bytes may be false together. It may have come for another node, or before its sender was said to
     // have everything: then nobody knows yet that it waits.
-    if (marks_.at(stripe) == StripeMark::kUnchecked) await_voucher(stripe);
+    if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
+      await_voucher(stripe);
     return;
   }
   if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum) {
@@ -310,8 +315,16 @@ void BlobFetch::spoil(std::uint32_t stripe) {
 }
 
 void BlobFetch::start_repairs() {
-  std::erase_if(repairing_,
-                [this](auto stripe) { return blob_->has(stripe) && !running_.contains(kRepairId | stripe); });
+  const auto is_here = [this](auto stripe) { return blob_->has(stripe) && !running_.contains(kRepairId | stripe); };
+  std::erase_if(repairing_, is_here);
+  // It came another way, for another node: nothing was compared.
+  bool lost = false;
+  for (auto& [peer, voucher] : vouchers_) {
+    if (!voucher.is_probed() || !is_here(*voucher.probe)) continue;
+    voucher.probe.reset();
+    lost = true;
+  }
+  if (lost) seek_vouchers();
   if (whole_ || now() < backoff_until_) return;
   for (const auto stripe : std::vector(repairing_)) {
     if (upstream_running() >= context_.limits.upstream_slots) return;
@@ -455,10 +468,17 @@ bool BlobFetch::any_unvouched() const {
 /// Once only: what is looked at again waits already.
 void BlobFetch::await_voucher(std::uint32_t stripe) {
   auto& voucher = vouchers_[sender_of(stripe)];
-  if (voucher.refused) return drop_of_refused(stripe);
-  if (std::ranges::find(voucher.waiting, stripe) != voucher.waiting.end()) return;
-  voucher.waiting.push_back(stripe);
-  seek_vouchers();
+  if (voucher.refused) {
+    drop_of_refused(stripe);
+    return pump();
+  }
+  if (std::ranges::find(voucher.waiting, stripe) == voucher.waiting.end()) voucher.waiting.push_back(stripe);
+  if (!voucher.probe) seek_vouchers();
+}
+
+bool BlobFetch::is_refused(p2p::PeerId sender) const {
+  const auto voucher = vouchers_.find(sender);
+  return voucher != vouchers_.end() && voucher->second.refused;
 }
 
 /// Its sender was wrong in the one that was compared.
@@ -492,12 +512,12 @@ void BlobFetch::seek_vouchers() {
       release(std::exchange(voucher.waiting, {}));
       continue;
     }
+    // What has gone since, or come again from elsewhere, says nothing of it.
+    std::erase_if(voucher.waiting,
+                  [this, sender = peer](auto one) { return sender_of(one) != sender || !blob_->stripe_checksum(one); });
+    if (voucher.waiting.empty()) continue;
     const auto stripe = voucher.waiting.front();
     const auto sum = blob_->stripe_checksum(stripe);
-    if (!sum) {
-      voucher.waiting.erase(voucher.waiting.begin());
-      continue;
-    }
     voucher.probe = stripe;
     voucher.probe_ends = now() + context_.limits.probe;
     voucher.sum = *sum;

@@ -546,9 +546,8 @@ void BlobFetch::start(p2p::Fetch fetch) {
   }
   const auto reader = fetch.source == p2p::kUpstream ? pick_attached()->first : 0;
   if (fetch.source == p2p::kUpstream) {
-    upstream_moved_ = now();
     const std::lock_guard lock(mutex_);
-    expected_.push_back(fetch.stripes);
+    expected_.push_back({fetch.id, fetch.stripes, now()});
   }
   for (auto stripe = fetch.stripes.begin; stripe < fetch.stripes.end; ++stripe) {
     if (blob_->has(stripe) || fetch.source == p2p::kUpstream) continue;
@@ -723,7 +722,7 @@ void BlobFetch::ended(p2p::FetchId id, Result<> outcome) {
     }
     if (upstream) {
       const std::lock_guard lock(mutex_);
-      if (const auto one = std::ranges::find(expected_, stripes); one != expected_.end()) expected_.erase(one);
+      std::erase_if(expected_, [id](const Expected& one) { return one.request == id; });
     }
     const bool given_up = !outcome && outcome.error().code() == Errc::kCancelled && (readers_.empty() || stopped_);
     for (auto stripe = stripes.begin; stripe < stripes.end; ++stripe) {

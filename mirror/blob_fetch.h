@@ -276,6 +276,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   void wait_for_room();
   void flush_late();
   void note_arriving(std::uint32_t stripe);
+  void note_moved(p2p::FetchId id, std::uint32_t stripe);
   void note_news(p2p::PeerId peer, const p2p::AnswerNews& news);
   void note_holder(p2p::PeerId peer, const p2p::HaveUpdate& update);
   bool repair();
@@ -290,6 +291,7 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   bool any_unvouched() const;
   /// The stripe is given to nobody before its sender is vouched for.
   void await_voucher(std::uint32_t stripe);
+  bool is_refused(p2p::PeerId sender) const;
   void drop_of_refused(std::uint32_t stripe);
   void seek_vouchers();
   bool waits_for_the_whole() const;
@@ -426,15 +428,19 @@ class BlobFetch : public std::enable_shared_from_this<BlobFetch> {
   std::map<p2p::FetchId, std::pair<std::uint32_t, p2p::PeerId>> own_turns_;
 
   std::atomic<std::uint64_t> next_reader_ = 1;
-  std::atomic<p2p::Time> upstream_moved_{p2p::Time{0}};  ///< its last byte, or the last request
   mutable std::mutex mutex_;  ///< status_, turned_away_, replaced_, settled_, arriving_, coming_, expected_, holders_
   FetchStatus status_;
   std::map<std::uint64_t, Error> turned_away_;                     ///< readers, and why
   std::vector<std::pair<std::uint32_t, std::uint64_t>> replaced_;  ///< stripes, each with the first reader after it
   std::set<std::uint64_t> settled_;                                ///< readers of a blob that was never here as a whole
   std::vector<std::uint32_t> arriving_;
-  std::vector<std::uint32_t> coming_;                ///< from peers
-  std::vector<p2p::StripeRange> expected_;           ///< from upstream: the requests under way
+  std::vector<std::uint32_t> coming_;  ///< from peers
+  struct Expected {
+    p2p::FetchId request;
+    p2p::StripeRange stripes;  ///< what has not come of it
+    p2p::Time moved;           ///< its last byte, or its begin
+  };
+  std::vector<Expected> expected_;                   ///< from upstream: the requests under way
   std::vector<std::array<p2p::PeerId, 4>> holders_;  ///< by stripe
 };
 

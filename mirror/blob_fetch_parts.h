@@ -85,7 +85,8 @@ class BlobFetch::Running final : public SpanSink {
 
   std::size_t on_data(std::span<const std::byte> bytes) override {
     last_byte_ = owner_.now();
-    if (fetch_.source == p2p::kUpstream) owner_.upstream_moved_ = last_byte_;
+    if (fetch_.source == p2p::kUpstream)
+      owner_.note_moved(fetch_.id, geometry_.stripe_at(std::min(position_, end_ - 1)));
     if (fetch_.hedge_of) return hold(bytes);
     std::size_t taken = 0;
     while (taken < bytes.size() && !outcome_) {

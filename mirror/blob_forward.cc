@@ -33,9 +33,20 @@ struct BlobFetch::HeadWaiter {
 bool BlobFetch::is_stalled(const UnderWay& one) noexcept { return p2p::is_stalled(as_coming(one)); }
 
 bool BlobFetch::is_expected(std::uint32_t stripe) const {
-  if (now() - upstream_moved_.load() >= kExpectedFor) return false;
+  const auto since = now() - kExpectedFor;
   const std::lock_guard lock(mutex_);
-  return std::ranges::any_of(expected_, [stripe](auto run) { return stripe >= run.begin && stripe < run.end; });
+  return std::ranges::any_of(expected_, [&](const Expected& one) {
+    return stripe >= one.stripes.begin && stripe < one.stripes.end && one.moved > since;
+  });
+}
+
+/// Bytes of `stripe` have come by that request: what comes after it is expected.
+void BlobFetch::note_moved(p2p::FetchId id, std::uint32_t stripe) {
+  const std::lock_guard lock(mutex_);
+  const auto one = std::ranges::find(expected_, id, &Expected::request);
+  if (one == expected_.end()) return;
+  one->stripes.begin = std::max(one->stripes.begin, stripe);
+  one->moved = now();
 }
 
 bool BlobFetch::is_coming(std::uint32_t stripe) const {
@@ -155,7 +166,7 @@ bool BlobFetch::own_turn_ended(p2p::FetchId id, Result<>& outcome) {
   const auto [stripe, holder] = turn.mapped();
   if (holder == p2p::kNoPeer) return true;
   const auto code = outcome.error().code();
-  if (code == Errc::kCancelled) return false;
+  if (code == Errc::kBusy || code == Errc::kCancelled) return false;
   if (!context_.peers->finger_owner()->not_given(now(), blob_->digest(), stripe, holder, code))
     outcome = oxbow::fail(Errc::kBusy, "who was given the stripe does not have it yet");
   return false;

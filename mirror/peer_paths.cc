@@ -101,7 +101,10 @@ Task<Result<>> PeerContents::act_as_owner(const Passing& passing) {
       owner.given(now(), digest, passing.stripe, turn.holder);
       co_return Result<>();
     }
-    if (!owner.not_given(now(), digest, passing.stripe, turn.holder, got.outcome.error().code(), got.late)) break;
+    const auto code = got.outcome.error().code();
+    // Given up here, for this node's own reasons, says nothing of the holder.
+    if (code == Errc::kBusy || code == Errc::kCancelled) break;
+    if (!owner.not_given(now(), digest, passing.stripe, turn.holder, code, got.late)) break;
   }
   co_return fail(Errc::kBusy, "who was given it does not have it yet");
 }

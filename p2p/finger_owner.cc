@@ -39,15 +39,11 @@ void FingerOwner::give(const Key& key, PeerId client, Time until) {
 
 void FingerOwner::given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder) {
   const std::lock_guard lock(mutex_);
-  has_until(now + options_.lease, digest, stripe, holder);
-}
-
-void FingerOwner::has_until(Time until, const Digest& digest, std::uint32_t stripe, PeerId holder) {
   const auto span_end = (Geometry::span_of(stripe) + 1) * kStripesPerSpan;
   for (auto one = stripe; one < span_end; ++one) {
     const auto known = given_.find({digest, one});
     if (known == given_.end() || known->second.holder != holder) return;
-    known->second.until = std::max(known->second.until, until + (one - stripe) * options_.next);
+    known->second.until = std::max(known->second.until, now + options_.lease + (one - stripe) * options_.next);
   }
 }
 
@@ -55,9 +51,7 @@ bool FingerOwner::not_given(Time now, const Digest& digest, std::uint32_t stripe
   const std::lock_guard lock(mutex_);
   const auto known = given_.find({digest, stripe});
   if (known == given_.end() || known->second.holder != holder) return true;
-  if (why == Errc::kBusy) has_until(now + options_.busy, digest, stripe, holder);
-  const bool has_time = why == Errc::kBusy || why == Errc::kNotFound || late;
-  if (has_time && now < known->second.until) return false;
+  if ((why == Errc::kNotFound || late) && now < known->second.until) return false;
   given_.erase(known);
   if (why == Errc::kTimeout && !barred(now, holder)) barred_.emplace_back(holder, now + options_.barred);
   const auto span_end = (Geometry::span_of(stripe) + 1) * kStripesPerSpan;

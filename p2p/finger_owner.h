@@ -18,7 +18,6 @@ namespace oxbow::p2p {
 struct FingerOwnerOptions {
   std::chrono::milliseconds lease{2'000};    ///< so long a holder may be without a stripe that it was given,
   std::chrono::milliseconds next{250};       ///< and so much longer for each that it gets before
-  std::chrono::milliseconds busy{1'000};     ///< the same after it has said that the stripe is to come
   std::chrono::milliseconds barred{15'000};  ///< so long whoever stood still is given nothing
   std::size_t stripes = 262'144;             ///< remembered at most; the longest known goes first
 };
@@ -42,9 +41,9 @@ class FingerOwner {
   /// The holder gives it: it has more time for the rest of its span.
   void given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder);
   /// The holder was asked and did not give it. True: forgotten, so ask again; false: it has time until its lease ends.
-  /// `why`: kBusy (it is there or to come, which gives it time as well); kNotFound (neither); anything else means that
-  /// the holder cannot be had, so that what comes after it in the same request is forgotten too. Unless it is `late`:
-  /// no answer has begun in time, which on full links says little.
+  /// `why`: kNotFound (not there, nor coming); anything else means that the holder cannot be had, so that what comes
+  /// after it in the same request is forgotten too. `late`: no answer has begun in time, which on full links says
+  /// little before the lease ends.
   bool not_given(Time now, const Digest& digest, std::uint32_t stripe, PeerId holder, Errc why, bool late = false);
 
   std::size_t stripes() const;
@@ -65,7 +64,6 @@ class FingerOwner {
     Time until{0};
   };
   void give(const Key& key, PeerId client, Time until);
-  void has_until(Time until, const Digest& digest, std::uint32_t stripe, PeerId holder);
   bool barred(Time now, PeerId client);
 
   const FingerOwnerOptions options_;

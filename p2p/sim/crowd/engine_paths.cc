@@ -190,8 +190,9 @@ void CrowdEngine::hop_over(FlowId id, std::optional<Errc> why, bool lease) {
     return serve(id, feeder);
   }
   if (as_owner) {
+    const bool says_nothing = *why == Errc::kBusy || *why == Errc::kCancelled;
     const bool late = *why == Errc::kTimeout && now_ >= passage.hop_until;
-    const bool again = owner_at(at).not_given(time(), digest_, stripe, passage.next, *why, late);
+    const bool again = !says_nothing && owner_at(at).not_given(time(), digest_, stripe, passage.next, *why, late);
     return again ? act_as_owner(id) : refuse_passing(id, Errc::kBusy, false);
   }
   switch (after_hop(*why, lease)) {
@@ -271,7 +272,8 @@ void CrowdEngine::leave_path(FlowId id, Result<>& outcome) {
   auto& passage = passages_[id];
   if (passage.holder != kNoPeer && !outcome) {
     const auto why = outcome.error().code();
-    if (why != Errc::kCancelled && !owner_at(index).not_given(time(), digest_, stripe, passage.holder, why))
+    const bool tells = why != Errc::kBusy && why != Errc::kCancelled;
+    if (tells && !owner_at(index).not_given(time(), digest_, stripe, passage.holder, why))
       outcome = fail(Errc::kBusy, "who was given the stripe does not have it yet");
   }
   if (passage.forward) std::erase(nodes_[index].forwarding, transfers_[id].stripes.begin);

@@ -292,6 +292,11 @@ Task<Result<std::vector<p2p::AnnounceReply>>> FakePeers::announce(p2p::PeerId, s
 }
 
 Task<Result<p2p::BlobFacts>> FakePeers::facts(p2p::PeerId peer, Digest, bool, std::chrono::milliseconds) {
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  while (facts_held_) {
+    timer.expires_after(std::chrono::milliseconds(1));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
   const std::lock_guard lock(mutex_);
   auto& asked = peers_.at(peer);
   ++facts_asked_;

@@ -69,6 +69,8 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::uint64_t bytes_given() const { return bytes_given_; }
   std::uint32_t held() const { return held_; }
   std::uint32_t facts_asked() const { return facts_asked_; }
+  /// Nobody says what it has before `false`.
+  void hold_facts(bool hold) { facts_held_ = hold; }
 
   // FetchPeers
   std::unique_ptr<p2p::Strategy> make_strategy(p2p::StrategyContext context) override;
@@ -140,6 +142,7 @@ class FakePeers final : public FetchPeers, public p2p::PeerClient {
   std::atomic<std::uint64_t> bytes_given_ = 0;
   std::atomic<std::uint32_t> held_ = 0;
   std::atomic<std::uint32_t> facts_asked_ = 0;
+  std::atomic<bool> facts_held_ = false;
 };
 
 }  // namespace oxbow::mirror

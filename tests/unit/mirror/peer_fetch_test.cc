@@ -304,6 +304,29 @@ TEST_F(PeerFetchTest, WhatALiarGaveForOthersGoes) {
   EXPECT_EQ(peers_.bad_senders(), Ids{kA});
 }
 
+// One of its stripes comes from upstream before it is known what to compare: upstream's own bytes vouch for nobody.
+TEST_F(PeerFetchTest, WhatCameAgainFromUpstreamVouchesForNobody) {
+  nothing_vouches_for_a();
+  for (const std::uint32_t stripe : {1U, 2U}) wrong_at(kA, stripe);
+  for (const std::uint32_t stripe : {1U, 2U}) peers_.script.sources[stripe] = {kA, p2p::kUpstream};
+  peers_.script.watched = {kC};
+  peers_.hold_facts(true);
+  peers_.peer(kA).stalls_after[2] = 1000;
+  auto reading = read_async(range(kStripe, 3 * kStripe));
+  EXPECT_TRUE(eventually([&] { return store_->lookup(digest_)->stripes_present() == 1; }));
+  settle();
+  peers_.release(kA);
+  EXPECT_TRUE(eventually([&] { return store_->lookup(digest_)->stripes_present() == 2; }));
+  settle();
+  p2p::HaveUpdate word;
+  word.sums = {{1, stripe_sum(content_, 1).hex()}};
+  peers_.say(kC, word);
+  EXPECT_TRUE(eventually([&] { return store_->lookup(digest_)->stripe_checksum(1) == stripe_sum(content_, 1); }));
+  settle();
+  peers_.hold_facts(false);
+  EXPECT_TRUE(finish(std::move(reading)).bytes == content_.substr(kStripe, 2 * kStripe));
+}
+
 // Upstream finishes what a liar has begun: the first-hand word speaks against that stripe too.
 TEST_F(PeerFetchTest, FirstHandWordAgainstAStripeOfTwo) {
   lie_against_a_first_hand_word();

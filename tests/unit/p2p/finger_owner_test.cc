@@ -54,17 +54,17 @@ TEST(FingerOwnerTest, BarredForStandingStill) {
   EXPECT_EQ(owner.ask(kNow + Time(15'000), kBlob, 1, 7, 1).kind, Kind::kFetch);
 }
 
-// On full links answers are late, and a holder that says that the stripe is to come is not without it.
+// On full links answers are late: until its lease ends that is not held against a holder.
 TEST(FingerOwnerTest, LateIsNotSilent) {
   FingerOwner owner;
   owner.ask(kNow, kBlob, 0, 7, 2);
   EXPECT_FALSE(owner.not_given(kNow + Time(1'900), kBlob, 0, 7, Errc::kTimeout, true));
-  EXPECT_FALSE(owner.not_given(kNow + Time(1'900), kBlob, 0, 7, Errc::kBusy));
-  EXPECT_FALSE(owner.not_given(kNow + Time(2'800), kBlob, 0, 7, Errc::kTimeout, true));
-  EXPECT_FALSE(owner.not_given(kNow + Time(3'000), kBlob, 1, 7, Errc::kNotFound));  // it comes after the other
-  EXPECT_EQ(owner.ask(kNow + Time(3'000), kBlob, 0, 8, 1).holder, 7U);
-  EXPECT_TRUE(owner.not_given(kNow + Time(3'000), kBlob, 0, 7, Errc::kTimeout, true));
-  EXPECT_EQ(owner.ask(kNow + Time(3'000), kBlob, 0, 8, 1).kind, Kind::kFetch);
+  EXPECT_EQ(owner.ask(kNow + Time(1'900), kBlob, 0, 8, 1).holder, 7U);
+  EXPECT_FALSE(owner.not_given(kNow + Time(2'100), kBlob, 1, 7, Errc::kTimeout, true));  // it comes after the other
+  EXPECT_TRUE(owner.not_given(kNow + Time(2'100), kBlob, 0, 7, Errc::kTimeout, true));
+  EXPECT_EQ(owner.ask(kNow + Time(2'100), kBlob, 0, 8, 2).kind, Kind::kFetch);
+  EXPECT_EQ(owner.ask(kNow + Time(2'100), kBlob, 1, 9, 1).holder, 8U);  // the rest of the request went with it
+  EXPECT_EQ(owner.ask(kNow + Time(2'100), kBlob, 2, 7, 1).kind, Kind::kNobody);
 }
 
 // Memory is bounded: the longest known goes first, and that is counted.

@@ -88,7 +88,8 @@ void Cluster::forward(std::uint32_t at, std::uint32_t next, PeerId holder, Trans
 void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& outcome, bool lease) {
   auto& node = *nodes_[at];
   if (outcome || !ended.forward) {
-    if (ended.holder != kNoPeer && !outcome && outcome.error().code() != Errc::kCancelled &&
+    if (ended.holder != kNoPeer && !outcome && outcome.error().code() != Errc::kBusy &&
+        outcome.error().code() != Errc::kCancelled &&
         !node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder,
                               outcome.error().code()))
       outcome = fail(Errc::kBusy, "the holder does not have it yet");
@@ -96,7 +97,7 @@ void Cluster::forward_ended(std::uint32_t at, const Transfer& ended, Result<>& o
   }
   const auto code = outcome.error().code();
   bool again = false;
-  if (ended.holder != kNoPeer) {
+  if (ended.holder != kNoPeer && code != Errc::kBusy && code != Errc::kCancelled) {
     const bool late = code == Errc::kTimeout && ended.state != Transfer::State::kFlowing;
     again =
         node.owner.not_given(Time(static_cast<std::int64_t>(now_)), digest_, ended.stripe, ended.holder, code, late);
