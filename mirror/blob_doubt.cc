@@ -231,14 +231,14 @@ bool BlobFetch::on_boundary(std::uint32_t stripe, std::string_view midstate) {
 
 void BlobFetch::on_cleared(std::uint32_t stripe, const std::optional<Checksum>& sum) {
   if (!accepted_[stripe]) return;  // the prefix was faster than the news of this stripe
+  const bool waits = sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum;
   if (!verified_ && unvouched(sender_of(stripe))) {
     // Its list and its bytes may be false together. It may have come for another node, or before its sender was said to
     // have everything: then nobody knows yet that it waits.
-    if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum)
-      await_voucher(stripe);
+    if (waits) await_voucher(stripe);
     return;
   }
-  if (sum && marks_.at(stripe) == StripeMark::kUnchecked && blob_->stripe_checksum(stripe) == sum) {
+  if (waits) {
     marks_.set(stripe, StripeMark::kChecked);
     if (trust_.has_hint()) log_->checked(stripe, StripeCheck::kLink);
   }
